@@ -1,0 +1,165 @@
+/**
+ * What a sync is asked to do, and what it tells while it works: the border between the command line (or any other
+ * front) and the bookkeeper.
+ */
+import type { FormatOptions } from "../connectors/formats/format.ts";
+import type { WireError } from "../proto/error.ts";
+import type { Rung } from "../proto/partition.ts";
+import type { UnrepresentablePolicy } from "../proto/schema.ts";
+
+export type SyncMode =
+  "full-refresh-overwrite" | "full-refresh-append" | "incremental-append";
+
+export interface SyncRequest {
+  /** The name in the YAML file; null from the shell. */
+  readonly name: string | null;
+  readonly source: {
+    readonly kind: "postgres";
+    /** postgres:// URL; the password may come from PGPASSWORD. */
+    readonly url: string;
+  };
+  readonly destination: {
+    readonly kind: "file";
+    /** Absolute folder. */
+    readonly root: string;
+    /** Folder of one stream below the root, from {namespace} and {stream}. */
+    readonly pathTemplate: string;
+    readonly fileBytesMax: number;
+  };
+  readonly format: FormatOptions;
+  readonly mode: SyncMode;
+  /** Patterns: `table`, `schema.table`, `*` as wildcard. Empty: all. */
+  readonly tables: readonly string[];
+  readonly exclude: readonly string[];
+  readonly columns: readonly string[] | null;
+  readonly where: string | null;
+  /** Column of incremental syncs. */
+  readonly cursor: string | null;
+  /** Seconds; null: chosen from the column's type and the oldest open transaction. */
+  readonly cursorLagSeconds: number | null;
+  /** Null: two per core. The ceiling; the governor decides how many work. */
+  readonly channels: number | null;
+  readonly checkpointEverySeconds: number;
+  readonly partitionBy: "auto" | "ctid" | "key";
+  readonly unrepresentable: UnrepresentablePolicy;
+  readonly rowBytesMax: number;
+  /** Begin anew even where an unfinished run of this sync could be resumed. */
+  readonly restart: boolean;
+  /** Null: `<root>/.millrace/ledger.sqlite`. */
+  readonly ledgerPath: string | null;
+  /** Inspection events of all processes as JSON lines; null: none. */
+  readonly tracePath: string | null;
+  readonly snapshotGraceMs: number;
+  readonly probeDeadlineMs: number;
+}
+
+export const requestDefaults = {
+  name: null,
+  format: { format: "parquet", compression: null, plainEncodings: false },
+  mode: "full-refresh-overwrite",
+  tables: [],
+  exclude: [],
+  columns: null,
+  where: null,
+  cursor: null,
+  cursorLagSeconds: null,
+  channels: null,
+  checkpointEverySeconds: 300,
+  partitionBy: "auto",
+  unrepresentable: "error",
+  rowBytesMax: 256 * 1024 * 1024,
+  restart: false,
+  ledgerPath: null,
+  tracePath: null,
+  snapshotGraceMs: 60_000,
+  probeDeadlineMs: 10_000,
+} as const satisfies Partial<SyncRequest>;
+
+export const destinationDefaults = {
+  pathTemplate: "{namespace}/{stream}",
+  fileBytesMax: 512 * 1024 * 1024,
+} as const;
+
+export interface StreamRef {
+  readonly number: number;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface StreamSummary extends StreamRef {
+  readonly state: "committed" | "failed" | "unfinished";
+  /** Rows of this run in the destination. */
+  readonly rows: number;
+  /** Of these, rows that an earlier attempt had made durable. */
+  readonly rowsKept: number;
+  /** Bytes of the column buffers that were read. */
+  readonly bytesRead: number;
+  readonly fileBytes: number;
+  readonly files: number;
+  readonly partitions: number;
+  readonly rung: Rung | null;
+  /** Folder of the stream's files, absolute. */
+  readonly folder: string;
+  readonly error: WireError | null;
+  /** Values replaced by NULL under `unrepresentable: null`, by column. */
+  readonly valuesNulled: Readonly<Record<string, number>>;
+  /** Incremental: rows with a NULL cursor that were left out. */
+  readonly rowsWithoutCursor: number;
+}
+
+export interface RunSummary {
+  readonly runId: string;
+  readonly epoch: number;
+  readonly state: "succeeded" | "partlyFailed" | "failed" | "interrupted";
+  /** 0 done, 1 failed, 2 wrong use, 3 worth retrying, 4 partly failed, 130 interrupted. */
+  readonly exitCode: number;
+  readonly streams: readonly StreamSummary[];
+  readonly elapsedMs: number;
+  readonly error: WireError | null;
+  /** Snapshots the run has used; more than one after a snapshot was lost. */
+  readonly snapshots: number;
+}
+
+export type RunEvent =
+  | {
+      readonly type: "run.started";
+      readonly runId: string;
+      readonly epoch: number;
+      /** Null for a new run. */
+      readonly resumed: {
+        readonly rowsKept: number;
+        readonly rowsToReadAgain: number;
+        readonly snapshotKept: boolean;
+      } | null;
+    }
+  | {
+      readonly type: "stream.planned";
+      readonly stream: StreamRef;
+      readonly rung: Rung;
+      readonly reason: string;
+      readonly partitions: number;
+      readonly rowsEstimated: number;
+      readonly bytesEstimated: number;
+    }
+  | {
+      /** At most about ten a second and stream. */
+      readonly type: "stream.progress";
+      readonly stream: StreamRef;
+      readonly rowsRead: number;
+      readonly bytesRead: number;
+      readonly rowsDurable: number;
+      readonly partitionsDone: number;
+      readonly partitions: number;
+    }
+  | { readonly type: "stream.finished"; readonly summary: StreamSummary }
+  | { readonly type: "warning"; readonly message: string }
+  | { readonly type: "run.finished"; readonly summary: RunSummary };
+
+export interface RunHandle {
+  /** Never rejects for faults of the world: they are in the summary. */
+  readonly done: Promise<RunSummary>;
+  /** Checkpoints what can be, then stops; the run can be resumed. */
+  stop(): void;
+  /** Ends all children at once. */
+  abort(): void;
+}

@@ -1,0 +1,233 @@
+/**
+ * The errors of the outside world: one table that is also the manual. Machines act on the disposition, the command
+ * line on the exit code, people on the help. Our own faults are assertions and have no code here.
+ */
+
+/**
+ * - `retryPartition`: the partition is read again from its last checkpoint, with back-off.
+ * - `failStream`: this stream ends here, the others go on, the run ends as partly failed.
+ * - `failRun`: the run stops; what is committed stays and `resume` goes on from it.
+ */
+export type Disposition = "retryPartition" | "failStream" | "failRun";
+
+/** 1 failed, 2 wrong use or configuration, 3 worth retrying, 4 partly failed. */
+export type FailureExitCode = 1 | 2 | 3 | 4;
+
+interface ErrorRow {
+  readonly disposition: Disposition;
+  readonly exitCode: FailureExitCode;
+  readonly help: string;
+}
+
+export const errorCodes = {
+  // prettier-ignore
+  USAGE: { disposition: "failRun", exitCode: 2, help: "See `millrace --help`." },
+  // prettier-ignore
+  CONFIG_INVALID: { disposition: "failRun", exitCode: 2, help: "Every fault is listed with its path; mend them and run again." },
+  SOURCE_UNREACHABLE: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "Check host, port and that the server is up and lets this machine in (pg_hba.conf, firewall).",
+  },
+  SOURCE_AUTH_FAILED: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "Check user and password (PGPASSWORD is read when the URL has none).",
+  },
+  SOURCE_TLS_FAILED: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "Check sslmode and sslrootcert in the URL against what the server offers.",
+  },
+  SOURCE_CONNECTION_LOST: {
+    disposition: "retryPartition",
+    exitCode: 3,
+    help: "The partition is read again from its last checkpoint; `millrace resume` goes on when the server is back.",
+  },
+  SOURCE_PERMISSION_DENIED: {
+    disposition: "failStream",
+    exitCode: 4,
+    help: "GRANT SELECT on the table to the user of the URL, or leave it out with --exclude.",
+  },
+  SOURCE_TABLE_NOT_FOUND: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "`millrace discover <source-url>` lists the tables that can be read.",
+  },
+  SOURCE_COLUMN_NOT_FOUND: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "`millrace discover <source-url>` lists the columns of each table.",
+  },
+  SOURCE_SCHEMA_CHANGED: {
+    disposition: "failStream",
+    exitCode: 4,
+    help: "The table changed after it was discovered; run the sync again.",
+  },
+  SOURCE_QUERY_FAILED: {
+    disposition: "failStream",
+    exitCode: 4,
+    help: "The server refused the query; its own words are in the message.",
+  },
+  SOURCE_VALUE_UNREPRESENTABLE: {
+    disposition: "failStream",
+    exitCode: 4,
+    help: "Choose --unrepresentable null to store NULL and record the change, or leave the column out.",
+  },
+  SOURCE_ROW_TOO_LARGE: {
+    disposition: "failStream",
+    exitCode: 4,
+    help: "Raise rowBytesMax or leave the large column out with --columns.",
+  },
+  SOURCE_SNAPSHOT_LOST: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "`millrace resume` goes on under a new snapshot; key ranges that are done stay done.",
+  },
+  SOURCE_PROTOCOL_VIOLATION: {
+    disposition: "retryPartition",
+    exitCode: 1,
+    help: "The server sent bytes that its protocol does not allow; check what stands between it and Millrace.",
+  },
+  CURSOR_UNUSABLE: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "Choose a cursor column with a total order: integer, date, timestamp or text.",
+  },
+  CHANNEL_BROKEN: {
+    disposition: "retryPartition",
+    exitCode: 3,
+    help: "The socket between source and destination broke; `millrace resume` goes on from the last checkpoint.",
+  },
+  CHANNEL_CORRUPT: {
+    disposition: "retryPartition",
+    exitCode: 1,
+    help: "A count or checksum differed; the partition is read again, three times at most.",
+  },
+  CHANNEL_START_TIMEOUT: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "Not all sockets connected in time; look at the log of the process that is named.",
+  },
+  PEER_STALLED: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "The named process gave no sign of life within the probe deadline; `millrace resume` goes on.",
+  },
+  PROCESS_DIED: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "The named process ended early; `millrace resume` goes on from the last checkpoint.",
+  },
+  CHECKPOINT_MISSING: {
+    disposition: "failRun",
+    exitCode: 1,
+    help: "A checkpoint was announced and neither became durable nor void in time; `millrace resume` goes on.",
+  },
+  CHECKPOINT_MISMATCH: {
+    disposition: "failRun",
+    exitCode: 1,
+    help: "Source and destination disagree on what was moved; nothing of it was committed.",
+  },
+  DESTINATION_UNWRITABLE: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "Check that the folder exists or can be made, and that this user may write there.",
+  },
+  DESTINATION_FULL: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "Free space on the destination, then `millrace resume` goes on from the last checkpoint.",
+  },
+  DESTINATION_FAILED: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "The destination's own words are in the message; `millrace resume` goes on.",
+  },
+  DESTINATION_FOREIGN: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "Choose another folder, or name the ledger that wrote this one with --ledger.",
+  },
+  LEDGER_CORRUPT: {
+    disposition: "failRun",
+    exitCode: 1,
+    help: "Restore the ledger from a backup, or choose an empty destination.",
+  },
+  LEDGER_FENCED: {
+    disposition: "failRun",
+    exitCode: 1,
+    help: "A newer attempt of this run has taken over; this one has stopped without harm.",
+  },
+  RUN_LOCKED: {
+    disposition: "failRun",
+    exitCode: 1,
+    help: "Another run of this sync is alive; wait for it or stop it.",
+  },
+  RUN_NOT_FOUND: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "`millrace runs <destination>` lists the runs it knows.",
+  },
+  STATE_INCOMPATIBLE: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "The table's shape differs from the unfinished run's; begin anew with --restart.",
+  },
+  CONTROL_MALFORMED: {
+    disposition: "failRun",
+    exitCode: 1,
+    help: "A control message could not be read; all processes must be of one version.",
+  },
+  INTERNAL: {
+    disposition: "failRun",
+    exitCode: 1,
+    help: "This is a fault of Millrace; please report it with the log.",
+  },
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** Where it happened: stream, partition, column, path, position, host … Values are short; never a secret. */
+export type ErrorDetails = Readonly<
+  Record<string, string | number | boolean | null>
+>;
+
+export class ExtractError extends Error {
+  override readonly name = "ExtractError";
+  readonly code: ErrorCode;
+  readonly details: ErrorDetails;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    details: ErrorDetails = {},
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.code = code;
+    this.details = details;
+  }
+}
+
+/** An error as it crosses a socket or a pipe. */
+export interface WireError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details: ErrorDetails;
+}
+
+/** An ExtractError keeps its code; anything else is INTERNAL, with its stack in the details. */
+export function toWireError(error: unknown): WireError {
+  if (error instanceof ExtractError) {
+    return { code: error.code, message: error.message, details: error.details };
+  }
+  const text = error instanceof Error ? error.message : String(error);
+  const stack = error instanceof Error ? (error.stack ?? "") : "";
+  return { code: "INTERNAL", message: text, details: { stack } };
+}
+
+export function fromWireError(wire: WireError): ExtractError {
+  const code = Object.hasOwn(errorCodes, wire.code) ? wire.code : "INTERNAL";
+  return new ExtractError(code, wire.message, wire.details);
+}
