@@ -39,6 +39,10 @@ export interface SyncRequest {
   readonly cursorLagSeconds: number | null;
   /** Null: two per core. The ceiling; the governor decides how many work. */
   readonly channels: number | null;
+  /** Readers at work, fixed; null: the governor starts with one and adds while that pays. */
+  readonly readers: number | null;
+  /** Attempts of one run within one call, the first included, while its faults are worth retrying. */
+  readonly attemptsMax: number;
   readonly checkpointEverySeconds: number;
   readonly partitionBy: "auto" | "ctid" | "key";
   readonly unrepresentable: UnrepresentablePolicy;
@@ -64,6 +68,8 @@ export const requestDefaults = {
   cursor: null,
   cursorLagSeconds: null,
   channels: null,
+  readers: null,
+  attemptsMax: 3,
   checkpointEverySeconds: 300,
   partitionBy: "auto",
   unrepresentable: "error",

@@ -25,13 +25,17 @@ export interface ColumnBatch {
 export const BATCH_ROWS_MAX = 16_384;
 export const BATCH_BYTES_MAX = 4 * 1024 * 1024;
 
-/** Bytes of all buffers of a batch, without alignment. */
+/**
+ * Bytes of a batch's buffers, without alignment and without what a validity or offsets buffer has to spare: the same
+ * number on both sides of a socket.
+ */
 export function batchBytes(batch: ColumnBatch): number {
+  const bitmapBytes = Math.ceil(batch.rowCount / 8);
   let bytes = 0;
   for (const column of batch.columns) {
     bytes += column.data.byteLength;
-    if (column.validity) bytes += column.validity.byteLength;
-    if (column.offsets) bytes += column.offsets.byteLength;
+    if (column.nullCount > 0) bytes += bitmapBytes;
+    if (column.offsets) bytes += 4 * (batch.rowCount + 1);
   }
   return bytes;
 }

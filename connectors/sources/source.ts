@@ -78,6 +78,8 @@ export interface Discovery {
   readonly serverVersion: number; // e.g. 150018
   readonly streams: readonly DiscoveredStream[];
   readonly problems: readonly DiscoveryProblem[];
+  /** Sentences for people: rows hidden by row-level security, patterns that match nothing. */
+  readonly warnings: readonly string[];
 }
 
 /** Patterns are `table`, `schema.table`, with `*` as wildcard; no include means every table of the user's schemas. */

@@ -1,0 +1,164 @@
+/**
+ * The root of the bookkeeper: opens the ledger and the run, makes attempts while their faults are worth retrying, and
+ * closes. `millrace sync` is this machine living for one run.
+ */
+import { assign, fromPromise, setup } from "xstate";
+import { errorCodes, toWireError, type WireError } from "../../proto/error.ts";
+import type { RunOutcome } from "../run/run.machine.ts";
+
+const BACKOFF_MS_MIN = 500;
+const BACKOFF_MS_MAX = 30_000;
+const RETRYABLE_EXIT_CODE = 3;
+
+export interface BookkeeperInput {
+  readonly attemptsMax: number;
+}
+
+export interface AttemptOutput {
+  readonly outcome: RunOutcome;
+  readonly error: WireError | null;
+}
+
+interface BookkeeperContext extends BookkeeperInput {
+  readonly attempts: number;
+  readonly last: AttemptOutput | null;
+  readonly isStopping: boolean;
+}
+
+/** What `corrupt` bytes leave is read again like what a lost process leaves: only what is durable counts. */
+function isWorthRetrying(error: WireError | null): boolean {
+  if (!error) return false;
+  const { exitCode, disposition } = errorCodes[error.code];
+  return exitCode === RETRYABLE_EXIT_CODE || disposition === "retryPartition";
+}
+
+const failed = (error: unknown): AttemptOutput => ({
+  outcome: "failed",
+  error: toWireError(error),
+});
+
+export const bookkeeperMachine = setup({
+  types: {
+    input: {} as BookkeeperInput,
+    context: {} as BookkeeperContext,
+    events: {} as
+      { readonly type: "run.stop" } | { readonly type: "run.abort" },
+  },
+  actors: {
+    // lock, ledger, earlier attempts' processes: throws what keeps the run from beginning at all
+    openRun: fromPromise<void>(() =>
+      Promise.reject(new Error("openRun is not provided")),
+    ),
+    attemptRun: fromPromise<AttemptOutput, { attempt: number }>(() =>
+      Promise.reject(new Error("attemptRun is not provided")),
+    ),
+    closeRun: fromPromise<void, { last: AttemptOutput }>(() =>
+      Promise.reject(new Error("closeRun is not provided")),
+    ),
+  },
+  actions: {
+    stopAttempt: () => {
+      throw new Error("stopAttempt is not provided");
+    },
+    abortAttempt: () => {
+      throw new Error("abortAttempt is not provided");
+    },
+    announceRetry: (
+      _,
+      _params: { error: WireError | null; attempt: number },
+    ) => {
+      throw new Error("announceRetry is not provided");
+    },
+  },
+  guards: {
+    retries: ({ context }, params: AttemptOutput) =>
+      params.outcome === "failed" &&
+      !context.isStopping &&
+      context.attempts < context.attemptsMax &&
+      isWorthRetrying(params.error),
+  },
+  delays: {
+    backoff: ({ context }) =>
+      Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** (context.attempts - 1)),
+  },
+}).createMachine({
+  id: "bookkeeper",
+  initial: "opening",
+  context: ({ input }) => ({
+    ...input,
+    attempts: 0,
+    last: null,
+    isStopping: false,
+  }),
+  states: {
+    opening: {
+      invoke: {
+        id: "openRun",
+        src: "openRun",
+        onDone: "attempting",
+        onError: {
+          target: "closing",
+          actions: assign({ last: ({ event }) => failed(event.error) }),
+        },
+      },
+    },
+    attempting: {
+      entry: assign({ attempts: ({ context }) => context.attempts + 1 }),
+      invoke: {
+        id: "attemptRun",
+        src: "attemptRun",
+        input: ({ context }) => ({ attempt: context.attempts }),
+        onDone: [
+          {
+            guard: { type: "retries", params: ({ event }) => event.output },
+            target: "backingOff",
+            actions: assign({ last: ({ event }) => event.output }),
+          },
+          {
+            target: "closing",
+            actions: assign({ last: ({ event }) => event.output }),
+          },
+        ],
+        onError: {
+          target: "closing",
+          actions: assign({ last: ({ event }) => failed(event.error) }),
+        },
+      },
+      on: {
+        "run.stop": { actions: [assign({ isStopping: true }), "stopAttempt"] },
+        "run.abort": {
+          actions: [assign({ isStopping: true }), "abortAttempt"],
+        },
+      },
+    },
+    backingOff: {
+      entry: {
+        type: "announceRetry",
+        params: ({ context }) => ({
+          error: context.last?.error ?? null,
+          attempt: context.attempts + 1,
+        }),
+      },
+      after: { backoff: "attempting" },
+      on: { "run.stop": "closing", "run.abort": "closing" },
+    },
+    closing: {
+      invoke: {
+        id: "closeRun",
+        src: "closeRun",
+        input: ({ context }) => ({
+          last: context.last ?? failed(new Error("no attempt was made")),
+        }),
+        onDone: "closed",
+        onError: {
+          target: "closed",
+          actions: assign({
+            last: ({ context, event }) =>
+              context.last?.error ? context.last : failed(event.error),
+          }),
+        },
+      },
+    },
+    closed: { type: "final" },
+  },
+});

@@ -1,0 +1,170 @@
+/** The destination process: gives the machines of this folder their effects. Rows never come here; they stay in the workers. */
+import { Worker } from "node:worker_threads";
+import { createActor, fromPromise } from "xstate";
+import { stateJson } from "../../checkpoint/state.ts";
+import { prepareRoot } from "../../connectors/destinations/file/commit.ts";
+import type { FileDestinationConfig } from "../../connectors/destinations/file/config.ts";
+import type {
+  DestinationFact,
+  DestinationOrder,
+  DestinationSettings,
+  DestinationStream,
+} from "../../proto/control.ts";
+import { ExtractError, toWireError } from "../../proto/error.ts";
+import {
+  failOnUncaught,
+  openControlPipe,
+  writeProtocolMessage,
+  writeTraceError,
+} from "../child.ts";
+import { createInspector } from "../inspect.ts";
+import { createStateMessage } from "../state-message.ts";
+import { checkpointCoordinatorMachine } from "./checkpoint-coordinator.machine.ts";
+import {
+  destinationProcessMachine,
+  type StorageOrder,
+} from "./destination-process.machine.ts";
+import { FileStorage } from "./storage.ts";
+import type {
+  DestinationWorkerData,
+  DestinationWorkerFact,
+  DestinationWorkerOrder,
+} from "./worker-messages.ts";
+
+const streams = new Map<number, DestinationStream>();
+const workers = new Map<number, Worker>();
+let settings: DestinationSettings | null = null;
+let storage: FileStorage | null = null;
+
+const pipe = openControlPipe<DestinationOrder, DestinationFact>((order) => {
+  if (order.type === "destination.open") startInspecting(order.settings);
+  root.send(order as Parameters<typeof root.send>[0]);
+});
+failOnUncaught(pipe);
+
+let inspect: ReturnType<typeof createInspector> | null = null;
+function startInspecting({ inspect: isWanted }: DestinationSettings): void {
+  if (isWanted)
+    inspect = createInspector("destination", 0, (event) =>
+      pipe.send({ type: "inspected", event }),
+    );
+}
+
+function given<T>(value: T | null, name: string): T {
+  if (value === null) throw new Error(`${name} is not there yet`);
+  return value;
+}
+
+function report(fact: DestinationFact): void {
+  if (fact.type === "process.failed") writeTraceError(fact.error);
+  pipe.send(fact);
+}
+
+function fail(error: unknown, channel: number): void {
+  root.send({
+    type: "worker.fact",
+    channel,
+    fact: { type: "channel.broken", error: toWireError(error) },
+  });
+}
+
+function tellAll(order: DestinationWorkerOrder): void {
+  for (const worker of workers.values()) worker.postMessage(order);
+}
+
+function startWorker(channel: number, path: string): void {
+  const workerData: DestinationWorkerData = {
+    settings: given(settings, "settings"),
+    channel,
+    path,
+  };
+  const worker = new Worker(
+    new URL(`./worker${import.meta.url.slice(-3)}`, import.meta.url),
+    {
+      workerData,
+      name: `destination-${channel}`,
+    },
+  );
+  workers.set(channel, worker);
+  for (const stream of streams.values())
+    worker.postMessage({ type: "stream.known", stream });
+  worker.on("message", (fact: DestinationWorkerFact) => {
+    root.send({ type: "worker.fact", channel, fact });
+    if (fact.type !== "channel.ended") return;
+    workers.delete(channel);
+    void worker.terminate();
+  });
+  worker.on("error", (error) => fail(error, channel));
+  worker.on("exit", () => {
+    if (workers.delete(channel)) {
+      fail(
+        new ExtractError(
+          "CHANNEL_BROKEN",
+          `the worker of channel ${channel} ended`,
+          { channel },
+        ),
+        channel,
+      );
+    }
+  });
+}
+
+function askStorage(order: StorageOrder): void {
+  given(storage, "the storage")
+    .carryOut(order)
+    .then(report, (error: unknown) => {
+      root.send({ type: "storage.failed", order, error: toWireError(error) });
+    });
+}
+
+const machine = destinationProcessMachine.provide({
+  actors: {
+    openDestination: fromPromise(async ({ input }) => {
+      settings = input;
+      storage = new FileStorage(input);
+      await prepareRoot(input.config as FileDestinationConfig);
+    }),
+    checkpointCoordinator: checkpointCoordinatorMachine.provide({
+      actions: {
+        releaseState: (_, { state }) => {
+          const { schema } = given(
+            streams.get(state.stream) ?? null,
+            `stream ${state.stream}`,
+          );
+          writeProtocolMessage(
+            createStateMessage(
+              "destination",
+              schema,
+              JSON.parse(stateJson(state)),
+            ),
+          );
+        },
+      },
+    }),
+  },
+  actions: {
+    report: (_, fact) => report(fact),
+    startWorker: (_, { channel, path }) => startWorker(channel, path),
+    makeStreamKnown: (_, { stream }) => {
+      streams.set(stream.schema.number, stream);
+      tellAll({ type: "stream.known", stream });
+    },
+    askStorage: (_, order) => askStorage(order),
+  },
+});
+
+const root = createActor(machine, { inspect: (event) => inspect?.(event) });
+root.subscribe({
+  next: (state) => {
+    if (state.status !== "done") return;
+    tellAll({ type: "worker.abandon" });
+    void pipe
+      .flush()
+      .finally(() => process.exit(state.matches("finished") ? 0 : 1));
+  },
+  error: (error) => {
+    report({ type: "process.failed", error: toWireError(error) });
+    void pipe.flush().finally(() => process.exit(1));
+  },
+});
+root.start();

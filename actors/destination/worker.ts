@@ -1,0 +1,264 @@
+/**
+ * One channel of the destination, in a thread of its own: its socket, the encoders and the files of the partitions that
+ * come over it. The machines `inputFlow` and `writer` say what happens next; here it is done.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import { createActor, fromPromise } from "xstate";
+import type { FileDestinationConfig } from "../../connectors/destinations/file/config.ts";
+import { PartitionWriter } from "../../connectors/destinations/file/writer.ts";
+import type { CheckpointStamp, SealedFile } from "../../proto/checkpoint.ts";
+import type { DestinationStream } from "../../proto/control.ts";
+import { toWireError } from "../../proto/error.ts";
+import type { DestinationChannel } from "../../transport/channel.ts";
+import { connectChannel } from "../../transport/destination-channel.ts";
+import { createInspector } from "../inspect.ts";
+import { inputFlowMachine, type FrameOutcome } from "./input-flow.machine.ts";
+import type {
+  DestinationWorkerData,
+  DestinationWorkerFact,
+  DestinationWorkerOrder,
+} from "./worker-messages.ts";
+import { writerMachine } from "./writer.machine.ts";
+
+/** The source is told that we stall when nothing was taken for this long. */
+const STALLED_AFTER_MS = 2_000;
+
+interface OpenWriter {
+  readonly key: string;
+  readonly stream: number;
+  readonly partition: number;
+  attempt: number;
+  readonly files: PartitionWriter;
+  /** Names the writer actor of the rows since the last checkpoint; null when there are none. */
+  segment: string | null;
+  segments: number;
+}
+
+const {
+  settings,
+  channel: channelNumber,
+  path,
+} = workerData as DestinationWorkerData;
+const { attempt, times } = settings;
+const config = settings.config as FileDestinationConfig;
+const streams = new Map<number, DestinationStream>();
+const writers = new Map<string, OpenWriter>();
+const bySegment = new Map<string, OpenWriter>();
+let channel: DestinationChannel | null = null;
+
+function tell(fact: DestinationWorkerFact): void {
+  parentPort?.postMessage(fact);
+}
+
+function joined(): DestinationChannel {
+  if (!channel) throw new Error("the channel is not joined yet");
+  return channel;
+}
+
+function writerOf(ids: {
+  stream: number;
+  partition: number;
+  attempt: number;
+}): OpenWriter {
+  const key = `${ids.stream}/${ids.partition}`;
+  const known = writers.get(key);
+  if (known) {
+    known.attempt = ids.attempt;
+    return known;
+  }
+  const stream = streams.get(ids.stream);
+  if (!stream) throw new Error(`stream ${ids.stream} is not known here`);
+  const writer: OpenWriter = {
+    key,
+    stream: ids.stream,
+    partition: ids.partition,
+    attempt: ids.attempt,
+    files: new PartitionWriter({
+      config,
+      schema: stream.schema,
+      generation: stream.generation,
+      epoch: attempt.epoch,
+      runId: attempt.runId,
+      partition: ids.partition,
+      planVersion: stream.planVersion,
+    }),
+    segment: null,
+    segments: 0,
+  };
+  writers.set(key, writer);
+  return writer;
+}
+
+/** Takes the next frame off the socket and does what has to be done at once; what takes time is the machines'. */
+async function takeFrame(): Promise<FrameOutcome> {
+  const frame = await joined().next();
+  if (frame === null) return { kind: "end" };
+  switch (frame.kind) {
+    case "batch": {
+      const writer = writerOf(frame);
+      if (writer.segment === null) {
+        writer.segments += 1;
+        writer.segment = `writer:${writer.key}#${writer.segments}`;
+        bySegment.set(writer.segment, writer);
+      }
+      try {
+        writer.files.write(frame.batch);
+      } finally {
+        frame.release();
+      }
+      tell({
+        type: "batch.written",
+        stream: frame.stream,
+        rows: frame.batch.rowCount,
+        bytes: frame.bytes,
+      });
+      return {
+        kind: "written",
+        writer: writer.segment,
+        stream: frame.stream,
+        partition: frame.partition,
+      };
+    }
+    case "checkpoint": {
+      const stamp = frame.checkpoint;
+      tell({ type: "checkpoint.announced", stamp });
+      const writer = writerOf(stamp);
+      const segment = writer.segment ?? `writer:${writer.key}#none`;
+      writer.segment = null;
+      return { kind: "checkpoint", writer: segment, stamp };
+    }
+    case "discard": {
+      const writer = writerOf(frame.discard);
+      const segment = writer.segment ?? `writer:${writer.key}#none`;
+      const wasOpen = writer.segment !== null;
+      writer.segment = null;
+      bySegment.set(segment, writer);
+      return { kind: "discard", writer: segment, wasOpen };
+    }
+    case "schema":
+    case "stalled":
+      return { kind: "nothing" };
+  }
+}
+
+async function seal(
+  segment: string,
+  stamp: CheckpointStamp,
+): Promise<readonly SealedFile[]> {
+  const writer = bySegment.get(segment);
+  if (!writer) throw new Error(`${segment} is not open`);
+  const files = await writer.files.seal(stamp);
+  bySegment.delete(segment);
+  return files;
+}
+
+async function discard(segment: string): Promise<void> {
+  await bySegment.get(segment)?.files.discard();
+}
+
+function acknowledge(
+  stamp: CheckpointStamp,
+  files: readonly SealedFile[],
+): void {
+  const rows = files.reduce((sum, file) => sum + file.rows, 0);
+  tell({
+    type: "checkpoint.durable",
+    report: { ...stamp, rows, epoch: attempt.epoch, files },
+  });
+  const { stream, partition, attempt: readAttempt, sequence, bytes } = stamp;
+  joined().write({
+    kind: "ack",
+    ack: { stream, partition, attempt: readAttempt, sequence, rows, bytes },
+  });
+  if (stamp.last) writers.delete(`${stream}/${partition}`);
+}
+
+function answerDiscard(segment: string): void {
+  const writer = bySegment.get(segment);
+  if (!writer) throw new Error(`${segment} is not open`);
+  bySegment.delete(segment);
+  const { stream, partition, attempt: readAttempt } = writer;
+  joined().write({
+    kind: "discarded",
+    discarded: { stream, partition, attempt: readAttempt },
+  });
+}
+
+function abandonAll(): void {
+  for (const writer of writers.values()) writer.files.abandon();
+  writers.clear();
+}
+
+const machine = inputFlowMachine.provide({
+  actors: {
+    takeFrame: fromPromise(takeFrame),
+    writer: writerMachine.provide({
+      actors: {
+        seal: fromPromise(({ input }) => seal(input.key, input.stamp)),
+        discard: fromPromise(({ input }) => discard(input.key)),
+      },
+    }),
+  },
+  actions: {
+    acknowledge: (_, { stamp, files }) => acknowledge(stamp, files),
+    answerDiscard: (_, { key }) => answerDiscard(key),
+    reportPaused: () =>
+      tell({
+        type: "channel.paused",
+        reason: "files are being synced to the disk",
+      }),
+    reportResumed: () => tell({ type: "channel.resumed" }),
+    reportEnded: () => {
+      void joined()
+        .close()
+        .then(() => tell({ type: "channel.ended" }));
+    },
+    reportBroken: (_, { error }) => {
+      abandonAll();
+      tell({ type: "channel.broken", error });
+    },
+  },
+});
+
+async function start(): Promise<void> {
+  channel = await connectChannel(path, {
+    run: attempt.runId,
+    epoch: attempt.epoch,
+    channel: channelNumber,
+    connectDeadlineMs: times.connectDeadlineMs,
+    handshakeMs: times.handshakeMs,
+    probeMs: times.probeMs,
+    probeDeadlineMs: times.probeDeadlineMs,
+    stalledAfterMs: STALLED_AFTER_MS,
+    frameBytesMax: settings.frameBytesMax,
+    describeStall: () => "the files of this channel are being written",
+  });
+  tell({ type: "channel.joined" });
+  const flow = createActor(machine, {
+    ...(settings.inspect
+      ? {
+          inspect: createInspector("destination", channelNumber, (event) =>
+            tell({ type: "inspected", event }),
+          ),
+        }
+      : {}),
+  });
+  flow.subscribe({
+    error: (error) => {
+      abandonAll();
+      const wire = toWireError(error);
+      joined().fail(error instanceof Error ? error : new Error(wire.message));
+      tell({ type: "channel.broken", error: wire });
+    },
+  });
+  flow.start();
+}
+
+parentPort?.on("message", (order: DestinationWorkerOrder) => {
+  if (order.type === "stream.known")
+    streams.set(order.stream.schema.number, order.stream);
+  else abandonAll();
+});
+start().catch((error: unknown) =>
+  tell({ type: "channel.broken", error: toWireError(error) }),
+);

@@ -1,0 +1,365 @@
+/** The source process: gives the machines of this folder their effects. Rows never come here; they stay in the workers. */
+import { join } from "node:path";
+import { Worker } from "node:worker_threads";
+import { createActor, fromPromise } from "xstate";
+import { stateJson } from "../../checkpoint/state.ts";
+import { PostgresConnection } from "../../connectors/sources/postgres/connection.ts";
+import { discover } from "../../connectors/sources/postgres/discover.ts";
+import { planPartitions } from "../../connectors/sources/postgres/plan.ts";
+import { parseSourceUrl } from "../../connectors/sources/postgres/url.ts";
+import type { DiscoveredStream } from "../../connectors/sources/source.ts";
+import type {
+  CursorOrder,
+  CursorWindow,
+  SourceFact,
+  SourceOrder,
+  SourceSettings,
+} from "../../proto/control.ts";
+import { ExtractError, toWireError } from "../../proto/error.ts";
+import {
+  failOnUncaught,
+  openControlPipe,
+  writeProtocolMessage,
+  writeTraceError,
+} from "../child.ts";
+import { createInspector } from "../inspect.ts";
+import { createStateMessage } from "../state-message.ts";
+import { statsEmitterMachine } from "../stats-emitter.machine.ts";
+import { sourceChannelMachine } from "./channel.machine.ts";
+import { SourceCheckpoints } from "./checkpoints.ts";
+import { ReaderGovernor } from "./governing.ts";
+import { partitionerMachine } from "./partitioner.machine.ts";
+import { readerMachine } from "./reader.machine.ts";
+import { sourceProcessMachine } from "./source-process.machine.ts";
+import { SourceStats } from "./stats.ts";
+import type {
+  SourceWorkerData,
+  SourceWorkerFact,
+  SourceWorkerOrder,
+} from "./worker-messages.ts";
+
+const streams = new Map<number, DiscoveredStream>();
+const workers = new Map<number, Worker>();
+const stats = new SourceStats();
+let settings: SourceSettings | null = null;
+let connection: PostgresConnection | null = null;
+let snapshot: Extract<SourceWorkerOrder, { type: "snapshot.use" }> | null =
+  null;
+let checkpoints: SourceCheckpoints | null = null;
+let governor: ReaderGovernor | null = null;
+
+const pipe = openControlPipe<SourceOrder, SourceFact>((order) => {
+  if (order.type === "source.open") begin(order.settings);
+  root.send(order as Parameters<typeof root.send>[0]);
+});
+failOnUncaught(pipe);
+
+let inspect: ReturnType<typeof createInspector> | null = null;
+function begin(wanted: SourceSettings): void {
+  settings = wanted;
+  checkpoints = new SourceCheckpoints(wanted.attempt.epoch);
+  if (wanted.readers === null) governor = new ReaderGovernor(wanted.channelsMax);
+  if (wanted.inspect)
+    inspect = createInspector("source", 0, (event) =>
+      pipe.send({ type: "inspected", event }),
+    );
+}
+
+function given<T>(value: T | null, name: string): T {
+  if (value === null) throw new Error(`${name} is not there yet`);
+  return value;
+}
+
+function describe(stream: number): { namespace: string; name: string } {
+  return given(streams.get(stream) ?? null, `stream ${stream}`).schema;
+}
+
+function report(fact: SourceFact): void {
+  if (fact.type === "process.failed") writeTraceError(fact.error);
+  pipe.send(fact);
+}
+
+function orderWorker(channel: number, order: SourceWorkerOrder): void {
+  given(workers.get(channel) ?? null, `worker ${channel}`).postMessage(order);
+}
+
+function fail(error: unknown, channel: number): void {
+  root.send({
+    type: "worker.fact",
+    channel,
+    fact: { type: "channel.broken", error: toWireError(error) },
+  });
+}
+
+function startWorker(channel: number): void {
+  const {
+    attempt,
+    url,
+    socketDir,
+    times,
+    rowBytesMax,
+    policy,
+    checkpointEveryMs,
+  } = given(settings, "settings");
+  const workerData: SourceWorkerData = {
+    attempt,
+    channel,
+    path: join(socketDir, `socket_${channel}.sock`),
+    url,
+    times,
+    rowBytesMax,
+    policy,
+    checkpointEveryMs,
+  };
+  const worker = new Worker(
+    new URL(`./worker${import.meta.url.slice(-3)}`, import.meta.url),
+    {
+      workerData,
+      name: `source-${channel}`,
+    },
+  );
+  workers.set(channel, worker);
+  worker.on("message", (fact: SourceWorkerFact) => {
+    if (fact.type === "channel.paused" || fact.type === "channel.resumed") {
+      stats.notePaused(channel, fact.type === "channel.paused");
+    }
+    root.send({ type: "worker.fact", channel, fact });
+    if (fact.type === "channel.ended") void worker.terminate();
+  });
+  worker.on("error", (error) => fail(error, channel));
+  worker.on("exit", () => {
+    if (workers.delete(channel)) {
+      fail(
+        new ExtractError(
+          "CHANNEL_BROKEN",
+          `the worker of channel ${channel} ended`,
+          { channel },
+        ),
+        channel,
+      );
+    }
+  });
+  if (snapshot) worker.postMessage(snapshot);
+  for (const stream of streams.values())
+    worker.postMessage({ type: "stream.known", stream });
+}
+
+/** A resumed run's streams keep their numbers, and what came to the database since is not of this run. */
+function renumber(
+  found: readonly DiscoveredStream[],
+  numbers: readonly { namespace: string; name: string; number: number }[],
+): DiscoveredStream[] {
+  const known = new Map(
+    numbers.map((one) => [
+      JSON.stringify([one.namespace, one.name]),
+      one.number,
+    ]),
+  );
+  return found.flatMap((stream) => {
+    const number = known.get(
+      JSON.stringify([stream.schema.namespace, stream.schema.name]),
+    );
+    return number === undefined
+      ? []
+      : [{ ...stream, schema: { ...stream.schema, number } }];
+  });
+}
+
+async function planStream(input: {
+  stream: number;
+  where: string | null;
+  cursor: CursorOrder | null;
+}): Promise<{
+  plan: Awaited<ReturnType<typeof planPartitions>>;
+  window: CursorWindow | null;
+}> {
+  const { channelsMax, readers, checkpointEveryMs, partitionBy } = given(
+    settings,
+    "settings",
+  );
+  const session = given(connection, "the connection");
+  const stream = given(
+    streams.get(input.stream) ?? null,
+    `stream ${input.stream}`,
+  );
+  let window: CursorWindow | null = null;
+  if (input.cursor) {
+    const { readCursorWindow } = await import("./cursor-window.ts");
+    window = await readCursorWindow(session, stream, input.cursor, input.where);
+  }
+  const plan = await planPartitions(session, stream, {
+    channels: readers ?? channelsMax,
+    checkpointTargetSeconds: checkpointEveryMs / 1000,
+    partitionBy,
+    filter: {
+      where: input.where,
+      cursor: window
+        ? {
+            column: window.column,
+            type: window.type,
+            from: window.from,
+            to: window.to,
+          }
+        : null,
+    },
+    bytesPerSecond: null,
+  });
+  return { plan, window };
+}
+
+function emitStats(): void {
+  const progress = stats.takeProgress();
+  if (progress) report(progress);
+  const busy = Object.values(root.getSnapshot().context.channels).filter(
+    (key) => key !== null,
+  ).length;
+  const target = governor?.sample({
+    bytesTotal: stats.bytesTotal,
+    active: busy,
+    paused: stats.channelsPaused,
+    serverStrain: false,
+  });
+  if (target !== null && target !== undefined)
+    root.send({ type: "governor.target", readers: target });
+}
+
+const machine = sourceProcessMachine.provide({
+  actors: {
+    openSource: fromPromise(async ({ input }) => {
+      connection = await PostgresConnection.connect(parseSourceUrl(input.url));
+      return { serverVersion: connection.serverVersion };
+    }),
+    discover: fromPromise(async ({ input }) => {
+      const session = given(connection, "the connection");
+      await session.beginSnapshot(input.snapshot);
+      const found = await discover(session, {
+        include: input.include,
+        exclude: input.exclude,
+        columns: input.columns,
+      });
+      const chosen = input.numbers
+        ? renumber(found.streams, input.numbers)
+        : found.streams;
+      for (const stream of chosen) {
+        streams.set(stream.schema.number, stream);
+        for (const worker of workers.values())
+          worker.postMessage({ type: "stream.known", stream });
+      }
+      return {
+        type: "source.discovered" as const,
+        streams: chosen,
+        problems: found.problems.map(({ namespace, name, code, message }) => ({
+          namespace,
+          name,
+          error: { code, message, details: { table: `${namespace}.${name}` } },
+        })),
+      };
+    }),
+    reader: readerMachine.provide({
+      actions: {
+        orderWorker: (_, { channel, order }) => orderWorker(channel, order),
+      },
+    }),
+    channel: sourceChannelMachine.provide({
+      actions: {
+        orderEnd: (_, { channel }) =>
+          orderWorker(channel, { type: "channel.end" }),
+      },
+    }),
+    partitioner: partitionerMachine.provide({
+      actors: { planStream: fromPromise(({ input }) => planStream(input)) },
+    }),
+    statsEmitter: statsEmitterMachine.provide({ actions: { emitStats } }),
+  },
+  actions: {
+    report: (_, fact) => report(fact),
+    startWorker: (_, { channel }) => startWorker(channel),
+    useSnapshot: (_, params) => {
+      snapshot = { type: "snapshot.use", snapshot: params.snapshot };
+      for (const worker of workers.values()) worker.postMessage(snapshot);
+    },
+    seedStream: (_, { stream, seed }) =>
+      given(checkpoints, "the checkpoints").begin(stream, seed),
+    allotIndex: (_, { channel, fact }) => {
+      const {
+        stream,
+        partition,
+        attempt,
+        sequence,
+        position,
+        rows,
+        bytes,
+        last,
+      } = fact;
+      const checkpoint = {
+        stream,
+        partition,
+        attempt,
+        sequence,
+        position,
+        rows,
+        bytes,
+        last,
+      };
+      const index = given(checkpoints, "the checkpoints").allot(checkpoint);
+      orderWorker(channel, {
+        type: "checkpoint.index",
+        stream,
+        partition,
+        attempt,
+        sequence,
+        index,
+      });
+    },
+    settleCheckpoint: (_, ack) => {
+      for (const state of given(checkpoints, "the checkpoints").acknowledge(
+        ack,
+      )) {
+        writeProtocolMessage(
+          createStateMessage(
+            "source",
+            describe(state.stream),
+            JSON.parse(stateJson(state)),
+          ),
+        );
+      }
+    },
+    countRead: (_, fact) => {
+      if (fact.type === "read.progress")
+        stats.countRead(fact.stream, fact.rows, fact.bytes);
+      else stats.countNulled(fact.stream, fact.column);
+    },
+    countPartition: (_, { stream }) => stats.countPartition(stream),
+    reportStreamRead: (_, { stream }) => {
+      const progress = stats.takeProgress();
+      if (progress) report(progress);
+      report({
+        type: "stream.read",
+        stream,
+        index: given(checkpoints, "the checkpoints").lastIndex(stream),
+        valuesNulled: stats.valuesNulled(stream),
+      });
+    },
+    orderWorker: (_, { channel, order }) => orderWorker(channel, order),
+  },
+});
+
+const root = createActor(machine, { inspect: (event) => inspect?.(event) });
+root.subscribe({
+  next: (state) => {
+    if (state.status !== "done") return;
+    const ended = [...workers.values()];
+    workers.clear();
+    void Promise.all([
+      pipe.flush(),
+      connection?.close(),
+      ...ended.map((worker) => worker.terminate()),
+    ]).finally(() => process.exit(state.matches("finished") ? 0 : 1));
+  },
+  // an action threw: a fault of ours or of the destination's counts, in either case the end of this attempt
+  error: (error) => {
+    report({ type: "process.failed", error: toWireError(error) });
+    void pipe.flush().finally(() => process.exit(1));
+  },
+});
+root.start();

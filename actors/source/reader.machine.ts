@@ -1,0 +1,340 @@
+/**
+ * One partition, from the queue to the acknowledgement of its last checkpoint. A retry goes on behind the last
+ * checkpoint on the wire, and only after the destination has dropped what came behind it.
+ */
+import { assign, sendParent, setup } from "xstate";
+import { errorCodes, type WireError } from "../../proto/error.ts";
+import type { Partition, Position } from "../../proto/partition.ts";
+import type { CursorWindow } from "../../proto/control.ts";
+import type { ReadRef, SourceWorkerOrder } from "./worker-messages.ts";
+
+export const ATTEMPTS_MAX = 8;
+const BACKOFF_MS_MIN = 250;
+const BACKOFF_MS_MAX = 10_000;
+
+export interface ReaderInput {
+  readonly range: Partition;
+  readonly resumeAfter: Position | null;
+  readonly where: string | null;
+  readonly window: CursorWindow | null;
+}
+
+export interface ReaderContext extends ReaderInput {
+  /** Counts from 1; every frame names it, so that what an earlier try left behind is never taken for this one's. */
+  readonly attempt: number;
+  readonly channel: number;
+  readonly holdsChannel: boolean;
+  /** The sequence behind the attempt's last checkpoint: from there a Discard takes back. */
+  readonly checkpointSequence: number;
+  /** Checkpoints on the wire that are not acknowledged yet, as `attempt/sequence`. */
+  readonly inFlight: readonly string[];
+  readonly error: WireError | null;
+}
+
+export type ReaderEvent =
+  | { readonly type: "channel.assigned"; readonly channel: number }
+  | {
+      readonly type: "checkpoint.ready";
+      readonly attempt: number;
+      readonly sequence: number;
+      readonly position: Position | null;
+    }
+  | {
+      readonly type: "checkpoint.acked";
+      readonly attempt: number;
+      readonly sequence: number;
+    }
+  | { readonly type: "read.done" }
+  | { readonly type: "read.stopped" }
+  | { readonly type: "read.failed"; readonly error: WireError }
+  | { readonly type: "read.discarded" }
+  | { readonly type: "reader.stop" }
+  | { readonly type: "reader.cancel" };
+
+/** What a reader tells the source process. */
+export type ReaderNews =
+  | { readonly type: "reader.queued"; readonly key: string }
+  | {
+      readonly type: "reader.released";
+      readonly key: string;
+      readonly channel: number;
+    }
+  | {
+      readonly type: "reader.retried";
+      readonly key: string;
+      readonly attempt: number;
+      readonly error: WireError | null;
+    }
+  | {
+      readonly type: "reader.finished";
+      readonly key: string;
+      readonly outcome: "done" | "stopped";
+      /** The channel that it still held; null when it was released before. */
+      readonly channel: number | null;
+    }
+  | {
+      readonly type: "reader.failed";
+      readonly key: string;
+      readonly error: WireError | null;
+      readonly channel: number | null;
+    };
+
+export function readerKey(ref: {
+  readonly stream: number;
+  readonly partition: number;
+}): string {
+  return `${ref.stream}/${ref.partition}`;
+}
+
+const refOf = (context: ReaderContext): ReadRef => ({
+  stream: context.range.stream,
+  partition: context.range.ordinal,
+  attempt: context.attempt,
+});
+const keyOf = (context: ReaderContext): string =>
+  readerKey({ stream: context.range.stream, partition: context.range.ordinal });
+const heldChannel = (context: ReaderContext): number | null =>
+  context.holdsChannel ? context.channel : null;
+
+export const readerMachine = setup({
+  types: {
+    input: {} as ReaderInput,
+    context: {} as ReaderContext,
+    events: {} as ReaderEvent,
+  },
+  actions: {
+    orderWorker: (
+      _,
+      _params: { channel: number; order: SourceWorkerOrder },
+    ) => {
+      throw new Error("orderWorker is not provided");
+    },
+    takeChannel: assign({
+      channel: (_, params: { channel: number }) => params.channel,
+      holdsChannel: true,
+      checkpointSequence: 1,
+      error: null,
+    }),
+    dropChannel: assign({ holdsChannel: false }),
+    countAttempt: assign({ attempt: ({ context }) => context.attempt + 1 }),
+    keepError: assign({
+      error: (_, params: { error: WireError }) => params.error,
+    }),
+    // the socket carries the checkpoint before any Discard, so the next try may start behind it
+    moveResumePoint: assign(
+      (
+        { context },
+        params: {
+          attempt: number;
+          sequence: number;
+          position: Position | null;
+        },
+      ) => ({
+        inFlight: [...context.inFlight, `${params.attempt}/${params.sequence}`],
+        checkpointSequence: params.sequence + 1,
+        resumeAfter: params.position ?? context.resumeAfter,
+      }),
+    ),
+    settle: assign({
+      inFlight: ({ context }, params: { attempt: number; sequence: number }) =>
+        context.inFlight.filter(
+          (one) => one !== `${params.attempt}/${params.sequence}`,
+        ),
+    }),
+    releaseChannel: sendParent(({ context }) => ({
+      type: "reader.released" as const,
+      key: keyOf(context),
+      channel: context.channel,
+    })),
+  },
+  guards: {
+    isRetryable: ({ context }, params: { error: WireError }) =>
+      errorCodes[params.error.code].disposition === "retryPartition" &&
+      context.attempt < ATTEMPTS_MAX,
+    hasError: ({ context }) => context.error !== null,
+    nothingInFlight: ({ context }) => context.inFlight.length === 0,
+  },
+  delays: {
+    backoff: ({ context }) =>
+      Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** (context.attempt - 1)),
+  },
+}).createMachine({
+  id: "reader",
+  initial: "queued",
+  context: ({ input }) => ({
+    ...input,
+    attempt: 1,
+    channel: 0,
+    holdsChannel: false,
+    checkpointSequence: 1,
+    inFlight: [],
+    error: null,
+  }),
+  on: {
+    // acknowledgements come whenever the destination has synced, whatever the reader is doing by then
+    "checkpoint.acked": {
+      actions: { type: "settle", params: ({ event }) => event },
+    },
+  },
+  states: {
+    queued: {
+      entry: sendParent(({ context }) => ({
+        type: "reader.queued" as const,
+        key: keyOf(context),
+      })),
+      on: {
+        "channel.assigned": {
+          target: "reading",
+          actions: { type: "takeChannel", params: ({ event }) => event },
+        },
+        "reader.stop": "stopped",
+        "reader.cancel": "stopped",
+      },
+    },
+    reading: {
+      entry: {
+        type: "orderWorker",
+        params: ({ context }) => ({
+          channel: context.channel,
+          order: {
+            type: "read.start",
+            ...refOf(context),
+            range: context.range,
+            resumeAfter: context.resumeAfter,
+            where: context.where,
+            window: context.window,
+          },
+        }),
+      },
+      on: {
+        "checkpoint.ready": {
+          actions: { type: "moveResumePoint", params: ({ event }) => event },
+        },
+        "read.done": "flushed",
+        "read.stopped": "stopped",
+        "read.failed": [
+          {
+            guard: { type: "isRetryable", params: ({ event }) => event },
+            target: "discarding",
+            actions: { type: "keepError", params: ({ event }) => event },
+          },
+          {
+            target: "abandoning",
+            actions: { type: "keepError", params: ({ event }) => event },
+          },
+        ],
+        "reader.stop": {
+          actions: {
+            type: "orderWorker",
+            params: ({ context }) => ({
+              channel: context.channel,
+              order: { type: "read.stop", ...refOf(context) },
+            }),
+          },
+        },
+        "reader.cancel": "cancelling",
+      },
+    },
+    // the rows have left this process; only the acknowledgement of the last checkpoint makes them safe
+    flushed: {
+      entry: ["releaseChannel", "dropChannel"],
+      always: { guard: "nothingInFlight", target: "done" },
+      on: { "reader.cancel": "stopped", "reader.stop": "stopped" },
+    },
+    cancelling: {
+      entry: {
+        type: "orderWorker",
+        params: ({ context }) => ({
+          channel: context.channel,
+          order: { type: "read.cancel", ...refOf(context) },
+        }),
+      },
+      on: {
+        "read.failed": "abandoning",
+        "read.done": "abandoning",
+        "read.stopped": "abandoning",
+      },
+    },
+    // nothing is read again before the destination has said that the unsealed rows are gone
+    discarding: {
+      entry: {
+        type: "orderWorker",
+        params: ({ context }) => ({
+          channel: context.channel,
+          order: {
+            type: "read.discard",
+            ...refOf(context),
+            fromSequence: context.checkpointSequence,
+          },
+        }),
+      },
+      on: {
+        "read.discarded": {
+          target: "backingOff",
+          actions: [
+            sendParent(({ context }) => ({
+              type: "reader.retried" as const,
+              key: keyOf(context),
+              attempt: context.attempt,
+              error: context.error,
+            })),
+            "releaseChannel",
+            "dropChannel",
+          ],
+        },
+        "reader.cancel": "abandoning",
+      },
+    },
+    backingOff: {
+      after: { backoff: { target: "queued", actions: "countAttempt" } },
+      on: { "reader.stop": "stopped", "reader.cancel": "stopped" },
+    },
+    // given up: the destination drops what is unsealed, then the channel is free for others
+    abandoning: {
+      entry: {
+        type: "orderWorker",
+        params: ({ context }) => ({
+          channel: context.channel,
+          order: {
+            type: "read.discard",
+            ...refOf(context),
+            fromSequence: context.checkpointSequence,
+          },
+        }),
+      },
+      on: {
+        "read.discarded": [
+          { guard: "hasError", target: "failed" },
+          { target: "stopped" },
+        ],
+      },
+    },
+    done: {
+      type: "final",
+      entry: sendParent(({ context }) => ({
+        type: "reader.finished" as const,
+        key: keyOf(context),
+        outcome: "done" as const,
+        channel: heldChannel(context),
+      })),
+    },
+    stopped: {
+      type: "final",
+      entry: sendParent(({ context }) => ({
+        type: "reader.finished" as const,
+        key: keyOf(context),
+        outcome: "stopped" as const,
+        channel: heldChannel(context),
+      })),
+    },
+    failed: {
+      type: "final",
+      entry: sendParent(({ context }) => ({
+        type: "reader.failed" as const,
+        key: keyOf(context),
+        error: context.error,
+        channel: heldChannel(context),
+      })),
+    },
+  },
+});

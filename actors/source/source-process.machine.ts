@@ -1,0 +1,767 @@
+/**
+ * The root of the source process: opens, discovers, has partitioners plan and readers read, shares the channels among
+ * the readers, and ends the channels in good order. What touches the world is given by `main.ts`.
+ */
+import { assign, enqueueActions, fromPromise, setup } from "xstate";
+import type {
+  CursorOrder,
+  CursorWindow,
+  SnapshotWire,
+  SourceFact,
+  SourceSettings,
+  StreamSeed,
+} from "../../proto/control.ts";
+import type { ReadOrder } from "../../proto/checkpoint.ts";
+import { errorCodes, toWireError, type WireError } from "../../proto/error.ts";
+import type { Partition } from "../../proto/partition.ts";
+import { sourceChannelMachine, type ChannelNews } from "./channel.machine.ts";
+import {
+  partitionerMachine,
+  type PartitionerNews,
+} from "./partitioner.machine.ts";
+import { readerKey, readerMachine, type ReaderNews } from "./reader.machine.ts";
+import { enqueueNamed, tell } from "../enqueue.ts";
+import { statsEmitterMachine } from "../stats-emitter.machine.ts";
+import type { SourceWorkerFact, SourceWorkerOrder } from "./worker-messages.ts";
+
+export interface DiscoverOrder {
+  readonly snapshot: SnapshotWire | null;
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+  readonly columns: readonly string[] | null;
+  readonly numbers:
+    | readonly {
+        readonly namespace: string;
+        readonly name: string;
+        readonly number: number;
+      }[]
+    | null;
+}
+
+export interface ReadStreamOrder {
+  readonly stream: number;
+  readonly partitions: readonly Partition[];
+  readonly orders: readonly ReadOrder[];
+  readonly seed: StreamSeed;
+  readonly where: string | null;
+  readonly window: CursorWindow | null;
+}
+
+interface QueuedRead {
+  readonly key: string;
+  /** Bytes of the whole stream, then edge partitions first: what is served earlier. */
+  readonly streamBytes: number;
+  readonly edge: boolean;
+}
+
+export interface SourceProcessContext {
+  readonly settings: SourceSettings | null;
+  readonly queue: readonly QueuedRead[];
+  readonly weights: Readonly<Record<string, QueuedRead>>;
+  /** What each open channel is doing: the key of its reader, or null. A channel that is still connecting is not here. */
+  readonly channels: Readonly<Record<number, string | null>>;
+  readonly channelsOpened: number;
+  readonly readersTarget: number;
+  /** Partitions of each stream that are not acknowledged yet. */
+  readonly remaining: Readonly<Record<number, number>>;
+  readonly plansWaiting: readonly {
+    stream: number;
+    where: string | null;
+    cursor: CursorOrder | null;
+  }[];
+  readonly planning: boolean;
+  readonly failedStreams: readonly number[];
+  readonly readersAlive: number;
+  readonly channelsClosed: number;
+  readonly error: WireError | null;
+}
+
+export type SourceProcessEvent =
+  | { readonly type: "source.open"; readonly settings: SourceSettings }
+  | ({ readonly type: "source.discover" } & DiscoverOrder)
+  | {
+      readonly type: "source.plan";
+      readonly stream: number;
+      readonly where: string | null;
+      readonly cursor: CursorOrder | null;
+    }
+  | ({ readonly type: "source.read" } & ReadStreamOrder)
+  | { readonly type: "source.drain" }
+  | { readonly type: "source.finish" }
+  | {
+      readonly type: "worker.fact";
+      readonly channel: number;
+      readonly fact: SourceWorkerFact;
+    }
+  | { readonly type: "governor.target"; readonly readers: number }
+  | { readonly type: "dispatch" }
+  | ReaderNews
+  | ChannelNews
+  | PartitionerNews;
+
+const STATS_EVERY_MS = 200;
+
+function byPriority(a: QueuedRead, b: QueuedRead): number {
+  return b.streamBytes - a.streamBytes || Number(b.edge) - Number(a.edge);
+}
+
+function without<T>(
+  record: Readonly<Record<string, T>>,
+  key: string,
+): Record<string, T> {
+  const { [key]: _, ...rest } = record;
+  return rest;
+}
+
+const streamOfKey = (key: string): number =>
+  Number(key.slice(0, key.indexOf("/")));
+
+export const sourceProcessMachine = setup({
+  types: {
+    context: {} as SourceProcessContext,
+    events: {} as SourceProcessEvent,
+  },
+  actors: {
+    openSource: fromPromise<{ serverVersion: number }, SourceSettings>(() =>
+      Promise.reject(new Error("openSource is not provided")),
+    ),
+    discover: fromPromise<
+      Extract<SourceFact, { type: "source.discovered" }>,
+      DiscoverOrder
+    >(() => Promise.reject(new Error("discover is not provided"))),
+    reader: readerMachine,
+    channel: sourceChannelMachine,
+    partitioner: partitionerMachine,
+    statsEmitter: statsEmitterMachine,
+  },
+  actions: {
+    report: (_, _params: SourceFact) => {
+      throw new Error("report is not provided");
+    },
+    startWorker: (_, _params: { channel: number }) => {
+      throw new Error("startWorker is not provided");
+    },
+    useSnapshot: (_, _params: { snapshot: SnapshotWire | null }) => {
+      throw new Error("useSnapshot is not provided");
+    },
+    seedStream: (_, _params: ReadStreamOrder) => {
+      throw new Error("seedStream is not provided");
+    },
+    // allots the index in the one place there is for it, and passes it to the worker that waits for it
+    allotIndex: (
+      _,
+      _params: {
+        channel: number;
+        fact: Extract<SourceWorkerFact, { type: "checkpoint.ready" }>;
+      },
+    ) => {
+      throw new Error("allotIndex is not provided");
+    },
+    settleCheckpoint: (
+      _,
+      _params: Extract<SourceWorkerFact, { type: "checkpoint.acked" }>,
+    ) => {
+      throw new Error("settleCheckpoint is not provided");
+    },
+    countRead: (
+      _,
+      _params: Extract<
+        SourceWorkerFact,
+        { type: "read.progress" | "value.nulled" }
+      >,
+    ) => {
+      throw new Error("countRead is not provided");
+    },
+    countPartition: (_, _params: { stream: number }) => {
+      throw new Error("countPartition is not provided");
+    },
+    reportStreamRead: (_, _params: { stream: number }) => {
+      throw new Error("reportStreamRead is not provided");
+    },
+    orderWorker: (
+      _,
+      _params: { channel: number; order: SourceWorkerOrder },
+    ) => {
+      throw new Error("orderWorker is not provided");
+    },
+    openChannel: enqueueActions(({ context, enqueue }) => {
+      const settings = context.settings;
+      if (!settings) return;
+      const channel = context.channelsOpened + 1;
+      enqueue.assign({ channelsOpened: channel });
+      enqueue.spawnChild("channel", {
+        id: `channel:${channel}`,
+        systemId: `channel:${channel}`,
+        input: { channel, connectDeadlineMs: settings.times.handshakeMs },
+      });
+      enqueueNamed(enqueue, { type: "startWorker", params: { channel } });
+    }),
+    keepError: assign({
+      error: (_, params: { error: WireError }) => params.error,
+    }),
+    // gives waiting readers to idle channels, up to the governor's target; opens one more channel when all are busy
+    dispatch: enqueueActions(({ context, enqueue, system }) => {
+      const settings = context.settings;
+      if (!settings || context.queue.length === 0) return;
+      const target = Math.min(context.readersTarget, settings.channelsMax);
+      let queue = context.queue;
+      const channels = { ...context.channels };
+      let active = Object.values(channels).filter((key) => key !== null).length;
+      for (const channel of Object.keys(channels).map(Number)) {
+        const next = queue[0];
+        if (!next || active >= target) break;
+        if (channels[channel] !== null) continue;
+        channels[channel] = next.key;
+        queue = queue.slice(1);
+        active += 1;
+        tell(enqueue, system.get(`channel:${channel}`), {
+          type: "channel.occupy",
+          key: next.key,
+        });
+        tell(enqueue, system.get(`reader:${next.key}`), {
+          type: "channel.assigned",
+          channel,
+        });
+      }
+      enqueue.assign({ queue, channels });
+      const wanted = Math.min(target, active + queue.length);
+      if (wanted > context.channelsOpened)
+        enqueueNamed(enqueue, { type: "openChannel" });
+    }),
+    route: enqueueActions(
+      (
+        { enqueue, system },
+        params: { channel: number; fact: SourceWorkerFact },
+      ) => {
+        const { channel, fact } = params;
+        switch (fact.type) {
+          case "channel.listening":
+          case "channel.connected":
+          case "channel.broken":
+          case "channel.paused":
+          case "channel.resumed":
+          case "channel.ended": {
+            const target = system.get(`channel:${channel}`);
+            tell(enqueue, target, fact);
+            return;
+          }
+          case "checkpoint.ready":
+            enqueueNamed(enqueue, {
+              type: "allotIndex",
+              params: { channel, fact },
+            });
+            break;
+          case "checkpoint.acked":
+            enqueueNamed(enqueue, { type: "settleCheckpoint", params: fact });
+            break;
+          case "read.progress":
+          case "value.nulled":
+            enqueueNamed(enqueue, { type: "countRead", params: fact });
+            return;
+          case "inspected":
+            enqueueNamed(enqueue, { type: "report", params: fact });
+            return;
+          default:
+            break;
+        }
+        const reader = system.get(`reader:${readerKey(fact)}`);
+        tell(enqueue, reader, fact);
+      },
+    ),
+    freeChannel: enqueueActions(
+      (
+        { context, enqueue, system },
+        params: { channel: number | null | undefined },
+      ) => {
+        const channel = params.channel;
+        if (
+          channel === null ||
+          channel === undefined ||
+          context.channels[channel] === undefined
+        )
+          return;
+        enqueue.assign({ channels: { ...context.channels, [channel]: null } });
+        const actor = system.get(`channel:${channel}`);
+        tell(enqueue, actor, { type: "channel.release" });
+      },
+    ),
+    cancelStream: enqueueActions(
+      ({ context, enqueue, system }, params: { stream: number }) => {
+        for (const key of Object.keys(context.weights)) {
+          if (streamOfKey(key) !== params.stream) continue;
+          const reader = system.get(`reader:${key}`);
+          tell(enqueue, reader, { type: "reader.cancel" });
+        }
+        enqueue.assign({
+          queue: context.queue.filter(
+            (one) => streamOfKey(one.key) !== params.stream,
+          ),
+          failedStreams: [...context.failedStreams, params.stream],
+        });
+      },
+    ),
+    stopReaders: enqueueActions(({ context, enqueue, system }) => {
+      for (const key of Object.keys(context.weights)) {
+        const reader = system.get(`reader:${key}`);
+        tell(enqueue, reader, { type: "reader.stop" });
+      }
+      enqueue.assign({ queue: [] });
+    }),
+    spawnReaders: enqueueActions(
+      ({ context, enqueue }, params: ReadStreamOrder) => {
+        const byOrdinal = new Map(
+          params.partitions.map((one) => [one.ordinal, one]),
+        );
+        const streamBytes = params.partitions.reduce(
+          (sum, one) => sum + one.estimatedBytes,
+          0,
+        );
+        const lastOrdinal = Math.max(...byOrdinal.keys());
+        const weights: Record<string, QueuedRead> = { ...context.weights };
+        for (const order of params.orders) {
+          const range = byOrdinal.get(order.partition);
+          if (!range)
+            throw new Error(
+              `partition ${order.stream}/${order.partition} is not in the plan`,
+            );
+          const key = readerKey(order);
+          weights[key] = {
+            key,
+            streamBytes,
+            edge: order.partition === 0 || order.partition === lastOrdinal,
+          };
+          enqueue.spawnChild("reader", {
+            id: `reader:${key}`,
+            systemId: `reader:${key}`,
+            input: {
+              range,
+              resumeAfter: order.resumeAfter,
+              where: params.where,
+              window: params.window,
+            },
+          });
+        }
+        enqueue.assign({
+          weights,
+          remaining: {
+            ...context.remaining,
+            [params.stream]: params.orders.length,
+          },
+          readersAlive: context.readersAlive + params.orders.length,
+        });
+        if (params.orders.length === 0)
+          enqueueNamed(enqueue, {
+            type: "reportStreamRead",
+            params: { stream: params.stream },
+          });
+      },
+    ),
+    planNext: enqueueActions(({ context, enqueue }) => {
+      const [next, ...rest] = context.plansWaiting;
+      if (!next || context.planning) return;
+      enqueue.assign({ plansWaiting: rest, planning: true });
+      enqueue.spawnChild("partitioner", {
+        id: `partitioner:${next.stream}`,
+        input: next,
+      });
+    }),
+    finishChannels: enqueueActions(({ context, enqueue, system }) => {
+      for (let channel = 1; channel <= context.channelsOpened; channel += 1) {
+        const actor = system.get(`channel:${channel}`);
+        tell(enqueue, actor, { type: "channel.finish" });
+      }
+    }),
+  },
+  guards: {
+    isFailStream: (_, params: { error: WireError }) =>
+      errorCodes[params.error.code].disposition === "failStream",
+    streamAlreadyFailed: ({ context }, params: { key: string }) =>
+      context.failedStreams.includes(streamOfKey(params.key)),
+    allReadersGone: ({ context }) => context.readersAlive === 0,
+    allChannelsClosed: ({ context }) =>
+      context.channelsClosed >= context.channelsOpened,
+  },
+}).createMachine({
+  id: "sourceProcess",
+  initial: "waiting",
+  context: {
+    settings: null,
+    queue: [],
+    weights: {},
+    channels: {},
+    channelsOpened: 0,
+    readersTarget: 1,
+    remaining: {},
+    plansWaiting: [],
+    planning: false,
+    failedStreams: [],
+    readersAlive: 0,
+    channelsClosed: 0,
+    error: null,
+  },
+  on: {
+    "worker.fact": { actions: { type: "route", params: ({ event }) => event } },
+    "channel.announced": {
+      actions: {
+        type: "report",
+        params: ({ event }) => ({
+          type: "channel.listening",
+          channel: event.channel,
+          path: event.path,
+        }),
+      },
+    },
+    "channel.idle": {
+      actions: [
+        assign({
+          channels: ({ context, event }) => ({
+            ...context.channels,
+            [event.channel]: null,
+          }),
+        }),
+        enqueueActions(({ event, enqueue }) => {
+          if (event.first) {
+            enqueue({
+              type: "report",
+              params: { type: "channel.connected", channel: event.channel },
+            });
+          }
+        }),
+        "dispatch",
+      ],
+    },
+    "channel.failed": {
+      target: ".failed",
+      actions: { type: "keepError", params: ({ event }) => event },
+    },
+    "channel.closed": {
+      actions: assign({
+        channelsClosed: ({ context }) => context.channelsClosed + 1,
+      }),
+    },
+  },
+  states: {
+    waiting: {
+      on: {
+        "source.open": {
+          target: "opening",
+          actions: [
+            assign({
+              settings: ({ event }) => event.settings,
+              readersTarget: ({ event }) => event.settings.readers ?? 1,
+            }),
+            // the first socket opens while the catalogue is read: most runs need no other
+            "openChannel",
+          ],
+        },
+      },
+    },
+    opening: {
+      invoke: {
+        id: "openSource",
+        src: "openSource",
+        input: ({ context }) => {
+          if (!context.settings) throw new Error("opening without settings");
+          return context.settings;
+        },
+        onDone: {
+          target: "opened",
+          actions: {
+            type: "report",
+            params: ({ event }) => ({
+              type: "source.connected",
+              serverVersion: event.output.serverVersion,
+            }),
+          },
+        },
+        onError: {
+          target: "failed",
+          actions: {
+            type: "keepError",
+            params: ({ event }) => ({ error: toWireError(event.error) }),
+          },
+        },
+      },
+    },
+    opened: {
+      on: {
+        "source.discover": "discovering",
+        "source.finish": "finishing",
+      },
+    },
+    discovering: {
+      entry: {
+        type: "useSnapshot",
+        params: ({ event }) => ({
+          snapshot: event.type === "source.discover" ? event.snapshot : null,
+        }),
+      },
+      invoke: {
+        id: "discover",
+        src: "discover",
+        input: ({ event }) => {
+          if (event.type !== "source.discover")
+            throw new Error(`discovering after ${event.type}`);
+          return event;
+        },
+        onDone: {
+          target: "serving",
+          actions: { type: "report", params: ({ event }) => event.output },
+        },
+        onError: {
+          target: "failed",
+          actions: {
+            type: "keepError",
+            params: ({ event }) => ({ error: toWireError(event.error) }),
+          },
+        },
+      },
+      on: { "source.finish": "finishing" },
+    },
+    serving: {
+      invoke: {
+        id: "statsEmitter",
+        src: "statsEmitter",
+        input: { everyMs: STATS_EVERY_MS },
+      },
+      on: {
+        "source.plan": {
+          actions: [
+            assign({
+              plansWaiting: ({ context, event }) => [
+                ...context.plansWaiting,
+                {
+                  stream: event.stream,
+                  where: event.where,
+                  cursor: event.cursor,
+                },
+              ],
+            }),
+            "planNext",
+          ],
+        },
+        "partitioner.planned": {
+          actions: [
+            assign({ planning: false }),
+            {
+              type: "report",
+              params: ({ event }) => ({
+                type: "stream.planned",
+                stream: event.stream,
+                plan: event.plan,
+                window: event.window,
+              }),
+            },
+            "planNext",
+          ],
+        },
+        "partitioner.failed": [
+          {
+            guard: { type: "isFailStream", params: ({ event }) => event },
+            actions: [
+              assign({ planning: false }),
+              {
+                type: "report",
+                params: ({ event }) => ({
+                  type: "stream.failed",
+                  stream: event.stream,
+                  error: event.error,
+                }),
+              },
+              "planNext",
+            ],
+          },
+          {
+            target: "failed",
+            actions: { type: "keepError", params: ({ event }) => event },
+          },
+        ],
+        "source.read": {
+          actions: [
+            { type: "seedStream", params: ({ event }) => event },
+            { type: "spawnReaders", params: ({ event }) => event },
+          ],
+        },
+        "reader.queued": {
+          actions: [
+            assign({
+              queue: ({ context, event }) => {
+                const weight = context.weights[event.key];
+                if (
+                  !weight ||
+                  context.failedStreams.includes(streamOfKey(event.key))
+                )
+                  return context.queue;
+                const at = context.queue.findIndex(
+                  (one) => byPriority(weight, one) < 0,
+                );
+                return at < 0
+                  ? [...context.queue, weight]
+                  : context.queue.toSpliced(at, 0, weight);
+              },
+            }),
+            "dispatch",
+          ],
+        },
+        "reader.released": {
+          actions: { type: "freeChannel", params: ({ event }) => event },
+        },
+        "reader.retried": {
+          actions: {
+            type: "report",
+            params: ({ event }) => ({
+              type: "partition.retried",
+              stream: streamOfKey(event.key),
+              partition: Number(event.key.slice(event.key.indexOf("/") + 1)),
+              attempt: event.attempt,
+              error: event.error ?? {
+                code: "INTERNAL",
+                message: "a retry without a reason",
+                details: {},
+              },
+            }),
+          },
+        },
+        "reader.finished": {
+          actions: [
+            assign({
+              readersAlive: ({ context }) => context.readersAlive - 1,
+              weights: ({ context, event }) =>
+                without(context.weights, event.key),
+            }),
+            {
+              type: "freeChannel",
+              params: ({ event }) => ({ channel: event.channel }),
+            },
+            enqueueActions(({ context, event, enqueue }) => {
+              if (event.outcome !== "done") return;
+              const stream = streamOfKey(event.key);
+              const left = (context.remaining[stream] ?? 0) - 1;
+              enqueue.assign({
+                remaining: { ...context.remaining, [stream]: left },
+              });
+              enqueue({ type: "countPartition", params: { stream } });
+              if (left === 0)
+                enqueue({ type: "reportStreamRead", params: { stream } });
+            }),
+          ],
+        },
+        "reader.failed": [
+          {
+            guard: {
+              type: "streamAlreadyFailed",
+              params: ({ event }) => event,
+            },
+            actions: [
+              assign({
+                readersAlive: ({ context }) => context.readersAlive - 1,
+                weights: ({ context, event }) =>
+                  without(context.weights, event.key),
+              }),
+              { type: "freeChannel", params: ({ event }) => event },
+            ],
+          },
+          {
+            guard: ({ event }) =>
+              event.error !== null &&
+              errorCodes[event.error.code].disposition === "failStream",
+            actions: [
+              assign({
+                readersAlive: ({ context }) => context.readersAlive - 1,
+                weights: ({ context, event }) =>
+                  without(context.weights, event.key),
+              }),
+              { type: "freeChannel", params: ({ event }) => event },
+              {
+                type: "cancelStream",
+                params: ({ event }) => ({ stream: streamOfKey(event.key) }),
+              },
+              {
+                type: "report",
+                params: ({ event }) => ({
+                  type: "stream.failed",
+                  stream: streamOfKey(event.key),
+                  error: event.error ?? {
+                    code: "INTERNAL",
+                    message: "a failure without a reason",
+                    details: {},
+                  },
+                }),
+              },
+            ],
+          },
+          {
+            target: "failed",
+            actions: {
+              type: "keepError",
+              params: ({ event }) => ({
+                error: event.error ?? {
+                  code: "INTERNAL",
+                  message: "a failure without a reason",
+                  details: {},
+                },
+              }),
+            },
+          },
+        ],
+        "governor.target": {
+          actions: [
+            assign({ readersTarget: ({ event }) => event.readers }),
+            "dispatch",
+          ],
+        },
+        "source.drain": { target: "draining" },
+        "source.finish": "finishing",
+      },
+    },
+    draining: {
+      entry: "stopReaders",
+      always: { guard: "allReadersGone", target: "drained" },
+      on: {
+        "reader.released": {
+          actions: { type: "freeChannel", params: ({ event }) => event },
+        },
+        "reader.finished": {
+          actions: [
+            assign({ readersAlive: ({ context }) => context.readersAlive - 1 }),
+            {
+              type: "freeChannel",
+              params: ({ event }) => ({ channel: event.channel }),
+            },
+          ],
+        },
+        "reader.failed": {
+          actions: assign({
+            readersAlive: ({ context }) => context.readersAlive - 1,
+          }),
+        },
+      },
+    },
+    drained: {
+      entry: { type: "report", params: { type: "source.drained" } },
+      on: { "source.finish": "finishing" },
+    },
+    finishing: {
+      entry: "finishChannels",
+      always: { guard: "allChannelsClosed", target: "finished" },
+    },
+    finished: {
+      type: "final",
+      entry: { type: "report", params: { type: "source.finished" } },
+    },
+    failed: {
+      type: "final",
+      entry: {
+        type: "report",
+        params: ({ context }) => ({
+          type: "process.failed",
+          error: context.error ?? {
+            code: "INTERNAL",
+            message: "a failure without a reason",
+            details: {},
+          },
+        }),
+      },
+    },
+  },
+});

@@ -1,0 +1,93 @@
+/** Messages between the source's main thread and its channel workers: one worker a socket. */
+import type {
+  CursorWindow,
+  AttemptRef,
+  ChannelTimes,
+  SnapshotWire,
+} from "../../proto/control.ts";
+import type { WireError } from "../../proto/error.ts";
+import type { Partition, Position } from "../../proto/partition.ts";
+import type { UnrepresentablePolicy } from "../../proto/schema.ts";
+import type { DiscoveredStream } from "../../connectors/sources/source.ts";
+import type { InspectionRecord } from "../../proto/control.ts";
+
+/** What a worker is born with. */
+export interface SourceWorkerData {
+  readonly attempt: AttemptRef;
+  readonly channel: number;
+  readonly path: string;
+  readonly url: string;
+  readonly times: ChannelTimes;
+  readonly rowBytesMax: number;
+  readonly policy: UnrepresentablePolicy;
+  readonly checkpointEveryMs: number;
+}
+
+/** Names one try at one partition on a channel. */
+export interface ReadRef {
+  readonly stream: number;
+  readonly partition: number;
+  readonly attempt: number;
+}
+
+export type SourceWorkerOrder =
+  | { readonly type: "snapshot.use"; readonly snapshot: SnapshotWire | null }
+  | { readonly type: "stream.known"; readonly stream: DiscoveredStream }
+  | ({
+      readonly type: "read.start";
+      readonly range: Partition;
+      readonly resumeAfter: Position | null;
+      readonly where: string | null;
+      readonly window: CursorWindow | null;
+    } & ReadRef)
+  | ({
+      readonly type: "checkpoint.index";
+      readonly sequence: number;
+      readonly index: number;
+    } & ReadRef)
+  | ({ readonly type: "read.stop" } & ReadRef)
+  | ({ readonly type: "read.cancel" } & ReadRef)
+  | ({ readonly type: "read.discard"; readonly fromSequence: number } & ReadRef)
+  | { readonly type: "channel.end" };
+
+export type SourceWorkerFact =
+  | { readonly type: "channel.listening"; readonly path: string }
+  | { readonly type: "channel.connected" }
+  | { readonly type: "channel.broken"; readonly error: WireError }
+  | { readonly type: "channel.paused" }
+  | { readonly type: "channel.resumed" }
+  | { readonly type: "channel.ended" }
+  | ({
+      /** The checkpoint's rows are in the socket's write queue: the index may be given. */
+      readonly type: "checkpoint.ready";
+      readonly sequence: number;
+      readonly position: Position | null;
+      readonly rows: number;
+      readonly bytes: number;
+      readonly last: boolean;
+    } & ReadRef)
+  | ({
+      readonly type: "read.progress";
+      readonly rows: number;
+      readonly bytes: number;
+    } & ReadRef)
+  | ({ readonly type: "read.done" } & ReadRef)
+  | ({ readonly type: "read.stopped" } & ReadRef)
+  | ({
+      readonly type: "read.failed";
+      readonly error: WireError;
+    } & ReadRef)
+  | ({ readonly type: "read.discarded" } & ReadRef)
+  | ({
+      /** Durable at the destination. */
+      readonly type: "checkpoint.acked";
+      readonly sequence: number;
+      readonly rows: number;
+      readonly bytes: number;
+    } & ReadRef)
+  | ({
+      readonly type: "value.nulled";
+      readonly column: string;
+      readonly reason: string;
+    } & ReadRef)
+  | { readonly type: "inspected"; readonly event: InspectionRecord };

@@ -1,0 +1,362 @@
+/**
+ * One channel of the source, in a thread of its own: its socket, its database connection, and one read at a time. It
+ * does as it is told by the main thread and decides nothing.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import { PostgresConnection } from "../../connectors/sources/postgres/connection.ts";
+import { startRead } from "../../connectors/sources/postgres/reader.ts";
+import { parseSourceUrl } from "../../connectors/sources/postgres/url.ts";
+import type {
+  DiscoveredStream,
+  PartitionRead,
+  ReadSink,
+} from "../../connectors/sources/source.ts";
+import { batchBytes } from "../../proto/columns.ts";
+import type { SnapshotWire } from "../../proto/control.ts";
+import { ExtractError, toWireError } from "../../proto/error.ts";
+import { listenChannel } from "../../transport/channel-listener.ts";
+import type { ReplyFrame, SourceChannel } from "../../transport/channel.ts";
+import type {
+  ReadRef,
+  SourceWorkerData,
+  SourceWorkerFact,
+  SourceWorkerOrder,
+} from "./worker-messages.ts";
+
+/** How often progress is told, and how long a write may take before the channel counts as paused. */
+const BEAT_MS = 200;
+
+type StartOrder = Extract<SourceWorkerOrder, { type: "read.start" }>;
+
+interface ActiveRead {
+  readonly ref: ReadRef;
+  readonly schemaNumber: number;
+  read: PartitionRead | null;
+  isCancelled: boolean;
+  isStopping: boolean;
+  sequence: number;
+  rowsSinceCheckpoint: number;
+  bytesSinceCheckpoint: number;
+  rowsUntold: number;
+  bytesUntold: number;
+  giveIndex: ((index: number) => void) | null;
+}
+
+const data = workerData as SourceWorkerData;
+const streams = new Map<number, DiscoveredStream>();
+const announced = new Set<number>();
+const totals = { batches: 0, rows: 0, bytes: 0, checkpoints: 0 };
+let snapshot: SnapshotWire | null = null;
+let connection: PostgresConnection | null = null;
+let connecting: Promise<PostgresConnection> | null = null;
+let channel: SourceChannel | null = null;
+let active: ActiveRead | null = null;
+let writesSince: number | null = null;
+let isPaused = false;
+let hasEnded = false;
+
+function tell(fact: SourceWorkerFact): void {
+  parentPort?.postMessage(fact);
+}
+
+function ready(): SourceChannel {
+  if (!channel) throw new Error("a read before the channel is connected");
+  return channel;
+}
+
+function onFrame(frame: ReplyFrame): void {
+  switch (frame.kind) {
+    case "ack":
+      tell({ type: "checkpoint.acked", ...frame.ack });
+      return;
+    case "discarded":
+      tell({ type: "read.discarded", ...frame.discarded });
+      return;
+    case "stalled":
+    case "probe":
+    case "fault":
+      // a fault closes the channel, and its error comes with that
+      return;
+  }
+}
+
+function onClosed(error: ExtractError | null): void {
+  channel = null;
+  if (hasEnded && !error) tell({ type: "channel.ended" });
+  else {
+    const broken =
+      error ??
+      new ExtractError(
+        "CHANNEL_BROKEN",
+        `channel ${data.channel} closed before its end`,
+        { channel: data.channel },
+      );
+    active?.read?.cancel(broken);
+    tell({ type: "channel.broken", error: toWireError(broken) });
+  }
+}
+
+async function open(): Promise<void> {
+  const listener = await listenChannel(data.path, {
+    run: data.attempt.runId,
+    epoch: data.attempt.epoch,
+    channel: data.channel,
+    streams: () => [],
+    handshakeMs: data.times.handshakeMs,
+    probeMs: data.times.probeMs,
+    probeDeadlineMs: data.times.probeDeadlineMs,
+  });
+  tell({ type: "channel.listening", path: data.path });
+  const accepted = await listener.accepted;
+  channel = accepted;
+  accepted.start({ onFrame, onClosed });
+  tell({ type: "channel.connected" });
+}
+
+/** The worker's connection, inside the run's snapshot; kept for all its reads. */
+async function connect(): Promise<PostgresConnection> {
+  if (connection) return connection;
+  connecting ??= (async () => {
+    const fresh = await PostgresConnection.connect(parseSourceUrl(data.url));
+    try {
+      await fresh.beginSnapshot(snapshot);
+    } catch (error) {
+      fresh.destroy();
+      throw error;
+    }
+    connection = fresh;
+    return fresh;
+  })();
+  try {
+    return await connecting;
+  } finally {
+    connecting = null;
+  }
+}
+
+function dropConnection(): void {
+  connection?.destroy();
+  connection = null;
+}
+
+function tellProgress(read: ActiveRead): void {
+  if (read.rowsUntold === 0) return;
+  tell({
+    type: "read.progress",
+    ...read.ref,
+    rows: read.rowsUntold,
+    bytes: read.bytesUntold,
+  });
+  read.rowsUntold = 0;
+  read.bytesUntold = 0;
+}
+
+function createSink(read: ActiveRead, stream: DiscoveredStream): ReadSink {
+  const { ref } = read;
+  return {
+    async batch(batch) {
+      const bytes = batchBytes(batch);
+      const socket = ready();
+      // everything is queued before the first await: a checkpoint may be asked for while the batch is on its way
+      const isNew = !announced.has(ref.stream);
+      announced.add(ref.stream);
+      const schemaWritten = isNew ? socket.writeSchema(stream.schema) : null;
+      const sequence = read.sequence++;
+      read.rowsSinceCheckpoint += batch.rowCount;
+      read.bytesSinceCheckpoint += bytes;
+      read.rowsUntold += batch.rowCount;
+      read.bytesUntold += bytes;
+      totals.batches += 1;
+      totals.rows += batch.rowCount;
+      totals.bytes += bytes;
+      writesSince ??= Date.now();
+      await Promise.all([
+        schemaWritten,
+        socket.writeBatch({ ...ref, sequence }, batch),
+      ]);
+      writesSince = null;
+    },
+    async checkpoint(position, last) {
+      const sequence = read.sequence++;
+      const rows = read.rowsSinceCheckpoint;
+      const bytes = read.bytesSinceCheckpoint;
+      read.rowsSinceCheckpoint = 0;
+      read.bytesSinceCheckpoint = 0;
+      const index = await new Promise<number>((resolve) => {
+        read.giveIndex = resolve;
+        tell({
+          type: "checkpoint.ready",
+          ...ref,
+          sequence,
+          position,
+          rows,
+          bytes,
+          last,
+        });
+      });
+      totals.checkpoints += 1;
+      await ready().writeCheckpoint({
+        ...ref,
+        sequence,
+        index,
+        position,
+        rows,
+        bytes,
+        last,
+      });
+    },
+    valueNulled(column, reason) {
+      tell({ type: "value.nulled", ...ref, column, reason });
+    },
+  };
+}
+
+async function startReading(order: StartOrder): Promise<void> {
+  const { stream, partition, attempt } = order;
+  const ref: ReadRef = { stream, partition, attempt };
+  const known = streams.get(stream);
+  if (!known) throw new Error(`stream ${stream} is not known here`);
+  const read: ActiveRead = {
+    ref,
+    schemaNumber: stream,
+    read: null,
+    isCancelled: false,
+    isStopping: false,
+    sequence: 1,
+    rowsSinceCheckpoint: 0,
+    bytesSinceCheckpoint: 0,
+    rowsUntold: 0,
+    bytesUntold: 0,
+    giveIndex: null,
+  };
+  active = read;
+  let timer: NodeJS.Timeout | null = null;
+  try {
+    const session = await connect();
+    if (read.isCancelled)
+      throw new ExtractError(
+        "SOURCE_CONNECTION_LOST",
+        "the read was cancelled",
+        { ...ref },
+      );
+    const window = order.window;
+    const running = startRead(
+      session,
+      {
+        stream: known,
+        partition: order.range,
+        resumeAfter: order.resumeAfter,
+        filter: {
+          where: order.where,
+          cursor: window
+            ? {
+                column: window.column,
+                type: window.type,
+                from: window.from,
+                to: window.to,
+              }
+            : null,
+        },
+        policy: data.policy,
+        rowBytesMax: data.rowBytesMax,
+      },
+      createSink(read, known),
+    );
+    read.read = running;
+    if (read.isStopping) running.stop();
+    timer = setInterval(
+      () => running.requestCheckpoint(),
+      data.checkpointEveryMs,
+    );
+    const result = await running.done;
+    tellProgress(read);
+    active = null;
+    tell({
+      type: result.outcome === "end" ? "read.done" : "read.stopped",
+      ...ref,
+    });
+  } catch (error) {
+    tellProgress(read);
+    active = null;
+    // whatever state the session is in, the next read begins with a fresh one
+    dropConnection();
+    tell({ type: "read.failed", ...ref, error: toWireError(error) });
+  } finally {
+    if (timer) clearInterval(timer);
+  }
+}
+
+function isActive(ref: ReadRef): boolean {
+  return (
+    active !== null &&
+    active.ref.stream === ref.stream &&
+    active.ref.partition === ref.partition &&
+    active.ref.attempt === ref.attempt
+  );
+}
+
+async function end(): Promise<void> {
+  hasEnded = true;
+  const closing = connection?.close();
+  connection = null;
+  await ready().writeEnd(totals);
+  await closing;
+}
+
+async function follow(order: SourceWorkerOrder): Promise<void> {
+  switch (order.type) {
+    case "snapshot.use":
+      snapshot = order.snapshot;
+      // the first read should not wait for a login; its own connect() tells what went wrong
+      await connect().catch(() => {});
+      return;
+    case "stream.known":
+      streams.set(order.stream.schema.number, order.stream);
+      return;
+    case "read.start":
+      await startReading(order);
+      return;
+    case "checkpoint.index":
+      if (isActive(order)) active?.giveIndex?.(order.index);
+      return;
+    case "read.stop":
+      if (!active || !isActive(order)) return;
+      active.isStopping = true;
+      active.read?.stop();
+      return;
+    case "read.cancel":
+      if (!active || !isActive(order)) return;
+      active.isCancelled = true;
+      active.read?.cancel(
+        new ExtractError("SOURCE_CONNECTION_LOST", "the read was cancelled", {
+          stream: order.stream,
+        }),
+      );
+      return;
+    case "read.discard": {
+      const { stream, partition, attempt, fromSequence } = order;
+      await ready().writeDiscard({ stream, partition, attempt, fromSequence });
+      return;
+    }
+    case "channel.end":
+      await end();
+      return;
+  }
+}
+
+function breakChannel(error: unknown): void {
+  tell({ type: "channel.broken", error: toWireError(error) });
+}
+
+setInterval(() => {
+  if (active) tellProgress(active);
+  const paused = writesSince !== null && Date.now() - writesSince > BEAT_MS;
+  if (paused === isPaused) return;
+  isPaused = paused;
+  tell({ type: paused ? "channel.paused" : "channel.resumed" });
+}, BEAT_MS).unref();
+
+parentPort?.on("message", (order: SourceWorkerOrder) => {
+  follow(order).catch(breakChannel);
+});
+open().catch(breakChannel);

@@ -1,0 +1,250 @@
+/**
+ * The last steps of a stream, in the order that a crash at any moment allows:
+ *
+ * 1. `verifyCommit`: every file is there, whole and synced.
+ * 2. The caller's ledger says `committing`, with the list.
+ * 3. `publishCommit`: the manifest. From `committing` on, a redo starts here.
+ * 4. The caller's ledger says `committed`.
+ * 5. `removeSuperseded`: the older generations go.
+ *
+ * Each step can be done again. All that the main thread of the destination needs can be had from here.
+ */
+import * as fs from "node:fs";
+import assert from "node:assert/strict";
+import { join } from "node:path";
+
+import type { SealedFile } from "../../../proto/checkpoint.ts";
+import type { GenerationIntent } from "../../../proto/control.ts";
+import { ExtractError } from "../../../proto/error.ts";
+import type { StreamSchema } from "../../../proto/schema.ts";
+import { createFileFormat } from "../../formats/index.ts";
+import { cleanUp } from "./clean-up.ts";
+import type { CleanUpReport } from "./clean-up.ts";
+import type { FileDestinationConfig, StreamName } from "./config.ts";
+import { toDestinationError } from "./errors.ts";
+import { MANIFEST_VERSION, readManifest, writeManifest } from "./manifest.ts";
+import type { Manifest, ManifestGeneration, ManifestMode } from "./manifest.ts";
+import { PLACE_KEY } from "./marker.ts";
+import type { FileOrigin } from "./marker.ts";
+import {
+  fileName,
+  generationFolder,
+  parseFileName,
+  streamFolder,
+  temporaryName,
+} from "./names.ts";
+import {
+  drawTag,
+  linkFinal,
+  listFolder,
+  makeFoldersBelow,
+  mapBounded,
+  openToRead,
+  readFileSize,
+  removeFile,
+  syncData,
+  syncFoldersUpTo,
+  writeSmallFile,
+} from "./storage.ts";
+
+export { cleanUp } from "./clean-up.ts";
+export type { CleanUpReport } from "./clean-up.ts";
+export { readManifest, writeManifest } from "./manifest.ts";
+export type { Manifest, ManifestMode } from "./manifest.ts";
+export { recoverCheckpoints } from "./recovery.ts";
+export type { RecoveredCheckpoint } from "./recovery.ts";
+export { checkForeign, prepareRoot } from "./root.ts";
+export type { StreamFolderReport } from "./root.ts";
+
+/** One stream whose partitions are all durable. */
+export interface CommitOrder {
+  readonly config: FileDestinationConfig;
+  readonly schema: StreamSchema;
+  readonly syncId: string;
+  readonly runId: string;
+  readonly mode: ManifestMode;
+  readonly generation: number;
+  /** The attempt that commits. */
+  readonly epoch: number;
+  /** All files of the generation that count, the file of `writeEmptyFile` included. */
+  readonly files: readonly SealedFile[];
+  /** ISO 8601, UTC. */
+  readonly committedAt: string;
+}
+
+/**
+ * Step 1. Beside the files of the order, their folder must hold no other data file: readers that go by a pattern would
+ * read it.
+ * @throws ExtractError DESTINATION_FAILED naming a file that is missing, of another size, or too many
+ */
+export async function verifyCommit(order: CommitOrder): Promise<void> {
+  const { root } = order.config;
+  const relative = findGenerationFolder(order.config, order);
+  const listed = new Set(order.files.map((file) => file.path));
+  assert.equal(listed.size, order.files.length, "a file is listed twice");
+  await mapBounded(order.files, async (file) => {
+    assert(file.path.startsWith(`${relative}/`), `${file.path} lies elsewhere`);
+    const path = join(root, file.path);
+    const bytes = readFileSize(path);
+    if (bytes !== file.bytes) {
+      throw new ExtractError(
+        "DESTINATION_FAILED",
+        bytes === null
+          ? `${path} is missing`
+          : `${path} has ${bytes} bytes instead of ${file.bytes}`,
+        { path, bytesFound: bytes, bytesSealed: file.bytes },
+      );
+    }
+    await syncFile(path);
+  });
+  for (const entry of listFolder(join(root, relative))) {
+    const path = `${relative}/${entry.name}`;
+    if (!parseFileName(entry.name) || listed.has(path)) continue;
+    throw new ExtractError(
+      "DESTINATION_FAILED",
+      `${join(root, path)} does not belong to the table; a resume removes it`,
+      { path: join(root, path) },
+    );
+  }
+  if (order.files.length > 0) await syncFoldersUpTo(join(root, relative), root);
+}
+
+/**
+ * Step 3. Under append the committed generations of the manifest that is there stay in it; under overwrite only this
+ * one does. Doing it again gives the same.
+ * @throws ExtractError DESTINATION_FOREIGN when the manifest that is there is of another sync
+ */
+export async function publishCommit(order: CommitOrder): Promise<Manifest> {
+  const { config, schema, syncId, runId, mode, generation } = order;
+  const stream = { namespace: schema.namespace, name: schema.name };
+  const relative = streamFolder(config.pathTemplate, stream);
+  const folder = makeFoldersBelow(config.root, relative);
+  const before = readManifest(folder);
+  if (before && before.syncId !== syncId) {
+    throw new ExtractError(
+      "DESTINATION_FOREIGN",
+      `${folder} has the manifest of another sync, ${before.syncId}`,
+      { path: folder },
+    );
+  }
+  const kept: readonly ManifestGeneration[] =
+    mode === "full-refresh-overwrite" ? [] : (before?.generations ?? []);
+  const epochs = new Set([order.epoch]);
+  for (const file of order.files) {
+    const place = parseFileName(
+      file.path.slice(file.path.lastIndexOf("/") + 1),
+    );
+    assert(place, `${file.path} is not a name of ours`);
+    epochs.add(place.epoch);
+  }
+  const generations = [
+    ...kept.filter((entry) => entry.generation !== generation),
+    {
+      generation,
+      epochs: [...epochs].sort((a, b) => a - b),
+      files: order.files,
+    },
+  ].sort((a, b) => a.generation - b.generation);
+  const files = generations.flatMap((entry) => entry.files);
+  const manifest: Manifest = {
+    version: MANIFEST_VERSION,
+    syncId,
+    runId,
+    stream,
+    schema: { fingerprint: schema.fingerprint, columns: schema.columns },
+    mode,
+    generations,
+    rows: files.reduce((sum, file) => sum + file.rows, 0),
+    bytes: files.reduce((sum, file) => sum + file.bytes, 0),
+    committedAt: order.committedAt,
+  };
+  await writeManifest(config, manifest, order.epoch);
+  return manifest;
+}
+
+/**
+ * Step 5. Removes the generations that this ledger says are over and the manifest does not list. The manifest is read
+ * again: what it lists is never removed, whatever the intents say.
+ */
+export async function removeSuperseded(
+  config: FileDestinationConfig,
+  stream: StreamName,
+  intents: readonly GenerationIntent[],
+): Promise<CleanUpReport> {
+  const folder = join(config.root, streamFolder(config.pathTemplate, stream));
+  const manifest = readManifest(folder);
+  assert(manifest, "nothing is superseded before the manifest is written");
+  const listed = new Set(manifest.generations.map((entry) => entry.generation));
+  const superseded = intents.filter((intent) => {
+    assert(
+      intent.namespace === stream.namespace && intent.name === stream.name,
+    );
+    return intent.currentEpoch === null && !listed.has(intent.generation);
+  });
+  return cleanUp(config, superseded, new Set());
+}
+
+/**
+ * The one file of a table without rows: it has the columns, so that readers of the folder find a table. Done before
+ * `verifyCommit`; a second time in the same epoch gives the same file.
+ */
+export async function writeEmptyFile(
+  options: Pick<CommitOrder, "config" | "schema"> &
+    Pick<FileOrigin, "run" | "generation" | "epoch" | "planVersion">,
+): Promise<SealedFile> {
+  const { config, schema, run, generation, epoch, planVersion } = options;
+  const format = createFileFormat(schema, config.format);
+  const relative = findGenerationFolder(config, options);
+  const folder = makeFoldersBelow(config.root, relative);
+  const place = { partition: 0, epoch, checkpoint: 0, number: 0 };
+  const name = fileName(place, format.extension);
+  const origin: FileOrigin = {
+    run,
+    stream: { namespace: schema.namespace, name: schema.name },
+    fingerprint: schema.fingerprint,
+    generation,
+    epoch,
+    planVersion,
+  };
+  const pieces = format.createEncoder().finish({
+    [PLACE_KEY]: JSON.stringify({ ...origin, partition: 0, number: 0 }),
+  });
+  const bytes = Buffer.concat(pieces);
+  const final = join(folder, name);
+  if (readFileSize(final) !== bytes.byteLength) {
+    const temporary = join(
+      folder,
+      temporaryName({ partition: 0, epoch, tag: drawTag(), number: 0 }),
+    );
+    try {
+      await writeSmallFile(temporary, bytes);
+      linkFinal(temporary, final);
+    } finally {
+      removeFile(temporary);
+    }
+  }
+  await syncFoldersUpTo(folder, config.root);
+  return { path: `${relative}/${name}`, rows: 0, bytes: bytes.byteLength };
+}
+
+function findGenerationFolder(
+  config: FileDestinationConfig,
+  of: { readonly schema: StreamSchema; readonly generation: number },
+): string {
+  const { namespace, name } = of.schema;
+  const parent = streamFolder(config.pathTemplate, { namespace, name });
+  return `${parent}/${generationFolder(of.generation)}`;
+}
+
+async function syncFile(path: string): Promise<void> {
+  try {
+    const fd = await openToRead(path);
+    try {
+      await syncData(fd);
+    } finally {
+      fs.closeSync(fd);
+    }
+  } catch (error) {
+    throw toDestinationError(error, "sync", path);
+  }
+}

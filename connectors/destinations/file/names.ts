@@ -1,0 +1,307 @@
+/**
+ * Every name below the destination's root, both ways and without IO:
+ * `<stream folder>/g000001/p00003-e001-s000004-00.parquet`.
+ */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+
+import { ExtractError } from "../../../proto/error.ts";
+import type { StreamName } from "./config.ts";
+
+/** A folder name longer than this is cut and ends in a hash; file systems allow 255. Bytes. */
+export const FOLDER_NAME_BYTES_MAX = 200;
+export const MANIFEST_NAME = "_manifest.json";
+
+const TEMPLATE_CHARACTERS_MAX = 1_000;
+const TEMPLATE_SEGMENTS_MAX = 16;
+/** Hex digits behind `~`: 128 bits of SHA-256. */
+const HASH_DIGITS = 32;
+
+// The extensions that `connectors/formats` gives; another one is not ours, however the name begins.
+const EXTENSION = String.raw`\.(?:parquet|(?:csv|jsonl)(?:\.(?:gz|zst))?)`;
+const DATA_NAME = new RegExp(
+  `^p(\\d{5,16})-e(\\d{3,16})-s(\\d{6,16})-(\\d{2,16})(${EXTENSION})$`,
+);
+const SIDECAR_NAME = /^\.(.+)\.checkpoint\.json$/;
+const TEMPORARY_NAME =
+  /^p(\d{5,16})-e(\d{3,16})-w([0-9a-f]{8})-(\d{2,16})\.tmp$/;
+const MANIFEST_TEMPORARY_NAME =
+  /^_manifest-g(\d{6,16})-e(\d{3,16})-([0-9a-f]{8})\.tmp$/;
+const GENERATION_NAME = /^g(\d{6,16})$/;
+
+/** What one data file is: together with generation and stream (its folders) this is unique for ever. */
+export interface FilePlace {
+  /** Ordinal, from 0. */
+  readonly partition: number;
+  /** From 1. */
+  readonly epoch: number;
+  /**
+   * The checkpoint's index, which no two checkpoints of a stream and epoch share; 0 for the file of an empty table.
+   * (A frame's sequence starts again with each attempt at a partition, so it would give one name twice.)
+   */
+  readonly checkpoint: number;
+  /** Number of the file within its checkpoint, from 0. */
+  readonly number: number;
+}
+
+export interface ParsedFileName extends FilePlace {
+  /** With the leading dot. */
+  readonly extension: string;
+}
+
+/** A file that is being written. The tag is drawn by its writer, so that a second attempt never meets it. */
+export interface TemporaryPlace {
+  readonly partition: number;
+  readonly epoch: number;
+  /** Eight hex digits. */
+  readonly tag: string;
+  readonly number: number;
+}
+
+export interface ManifestTemporaryPlace {
+  readonly generation: number;
+  readonly epoch: number;
+  readonly tag: string;
+}
+
+export function fileName(place: FilePlace, extension: string): string {
+  const name =
+    `p${pad(place.partition, 5)}-e${pad(place.epoch, 3)}` +
+    `-s${pad(place.checkpoint, 6)}-${pad(place.number, 2)}${extension}`;
+  assert(DATA_NAME.test(name), `not a data file name: ${name}`);
+  return name;
+}
+
+/** The strict inverse of `fileName`: null for every name that it would not give. */
+export function parseFileName(name: string): ParsedFileName | null {
+  const match = DATA_NAME.exec(name);
+  if (!match) return null;
+  const extension = match[5] ?? "";
+  const place = {
+    partition: Number(match[1]),
+    epoch: Number(match[2]),
+    checkpoint: Number(match[3]),
+    number: Number(match[4]),
+  };
+  if (!Object.values(place).every(Number.isSafeInteger)) return null;
+  if (fileName(place, extension) !== name) return null;
+  return { ...place, extension };
+}
+
+/** The file beside a checkpoint's last data file that holds its marker, where the format has no place for one. */
+export function sidecarName(dataFileName: string): string {
+  assert(parseFileName(dataFileName), `not a data file name: ${dataFileName}`);
+  return `.${dataFileName}.checkpoint.json`;
+}
+
+/** The data file that a sidecar stands beside; null for any other name. */
+export function parseSidecarName(name: string): ParsedFileName | null {
+  const match = SIDECAR_NAME.exec(name);
+  return match?.[1] === undefined ? null : parseFileName(match[1]);
+}
+
+export function temporaryName(place: TemporaryPlace): string {
+  const name =
+    `p${pad(place.partition, 5)}-e${pad(place.epoch, 3)}` +
+    `-w${place.tag}-${pad(place.number, 2)}.tmp`;
+  assert(TEMPORARY_NAME.test(name), `not a temporary name: ${name}`);
+  return name;
+}
+
+export function parseTemporaryName(name: string): TemporaryPlace | null {
+  const match = TEMPORARY_NAME.exec(name);
+  if (!match) return null;
+  const place = {
+    partition: Number(match[1]),
+    epoch: Number(match[2]),
+    tag: match[3] ?? "",
+    number: Number(match[4]),
+  };
+  if (![place.partition, place.epoch, place.number].every(Number.isSafeInteger))
+    return null;
+  return temporaryName(place) === name ? place : null;
+}
+
+export function manifestTemporaryName(place: ManifestTemporaryPlace): string {
+  const name =
+    `_manifest-g${pad(place.generation, 6)}-e${pad(place.epoch, 3)}` +
+    `-${place.tag}.tmp`;
+  assert(MANIFEST_TEMPORARY_NAME.test(name), `not a temporary name: ${name}`);
+  return name;
+}
+
+export function parseManifestTemporaryName(
+  name: string,
+): ManifestTemporaryPlace | null {
+  const match = MANIFEST_TEMPORARY_NAME.exec(name);
+  if (!match) return null;
+  const place = {
+    generation: Number(match[1]),
+    epoch: Number(match[2]),
+    tag: match[3] ?? "",
+  };
+  if (![place.generation, place.epoch].every(Number.isSafeInteger)) return null;
+  return manifestTemporaryName(place) === name ? place : null;
+}
+
+/** `g000001`: the folder of one generation within its stream's. */
+export function generationFolder(generation: number): string {
+  assert(generation >= 1, `generations count from 1, not ${generation}`);
+  return `g${pad(generation, 6)}`;
+}
+
+/** The strict inverse of `generationFolder`. */
+export function parseGenerationFolder(name: string): number | null {
+  const generation = Number(GENERATION_NAME.exec(name)?.[1]);
+  if (!Number.isSafeInteger(generation) || generation < 1) return null;
+  return generationFolder(generation) === name ? generation : null;
+}
+
+/**
+ * The stream's folder relative to the root, with forward slashes. Two streams never share one: identifiers are encoded
+ * injectively, and the template keeps them apart.
+ * @throws ExtractError USAGE for a template that `parsePathTemplate` refuses
+ */
+export function streamFolder(template: string, stream: StreamName): string {
+  const values = {
+    namespace: encodeIdentifier(stream.namespace),
+    stream: encodeIdentifier(stream.name),
+  };
+  return parsePathTemplate(template)
+    .map((segment) =>
+      shortenFolderName(
+        segment
+          .map((part) => (part.kind === "text" ? part.text : values[part.of]))
+          .join(""),
+      ),
+    )
+    .join("/");
+}
+
+/**
+ * Refuses streams that would share a folder, which a template without {namespace} allows.
+ * @throws ExtractError USAGE naming both streams
+ */
+export function checkDistinctFolders(
+  template: string,
+  streams: readonly StreamName[],
+): void {
+  const owners = new Map<string, StreamName>();
+  for (const stream of streams) {
+    const folder = streamFolder(template, stream);
+    const owner = owners.get(folder);
+    if (owner) {
+      throw new ExtractError(
+        "USAGE",
+        `${owner.namespace}.${owner.name} and ${stream.namespace}.${stream.name} would both be written to ${folder}: ` +
+          "put {namespace} into the path template",
+        { template, folder },
+      );
+    }
+    owners.set(folder, stream);
+  }
+}
+
+export type TemplatePart =
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "value"; readonly of: "namespace" | "stream" };
+
+/**
+ * A path template as segments of parts.
+ * @throws ExtractError USAGE saying which rule is broken: the path stays below the root, no part of it is hidden from
+ * readers, and {stream} is in it, told apart from {namespace} by a character that no encoded identifier has
+ */
+export function parsePathTemplate(template: string): TemplatePart[][] {
+  const refuse = (why: string): never => {
+    throw new ExtractError("USAGE", `path template "${template}": ${why}`, {
+      template: template.slice(0, TEMPLATE_CHARACTERS_MAX),
+    });
+  };
+  if (template.length > TEMPLATE_CHARACTERS_MAX)
+    refuse(`is longer than ${TEMPLATE_CHARACTERS_MAX} characters`);
+  if (template.startsWith("/") || /^[A-Za-z]:/.test(template))
+    refuse("must be relative to the destination's folder");
+  const segments = template.split("/");
+  if (segments.length > TEMPLATE_SEGMENTS_MAX)
+    refuse(`has more than ${TEMPLATE_SEGMENTS_MAX} folders`);
+  const parsed = segments.map((segment) => parseSegment(segment, refuse));
+  const hasStream = parsed.some((parts) =>
+    parts.some((part) => part.kind === "value" && part.of === "stream"),
+  );
+  if (!hasStream) refuse("must contain {stream}, else tables share a folder");
+  return parsed;
+}
+
+function parseSegment(
+  segment: string,
+  refuse: (why: string) => never,
+): TemplatePart[] {
+  if (segment === "") refuse("has an empty folder name (a doubled or last /)");
+  if (segment === "." || segment === "..")
+    refuse(`must not contain "${segment}"`);
+  if (/^[._]/.test(segment))
+    refuse(`"${segment}" begins with . or _, which readers pass over`);
+  const parts: TemplatePart[] = [];
+  for (const piece of segment.split(/(\{[^{}]*\})/)) {
+    if (piece === "") continue;
+    if (piece === "{namespace}" || piece === "{stream}") {
+      if (parts.at(-1)?.kind === "value") {
+        refuse(`needs text between the placeholders of "${segment}"`);
+      }
+      const of = piece === "{stream}" ? "stream" : "namespace";
+      parts.push({ kind: "value", of });
+      continue;
+    }
+    if (/^\{[^{}]*\}$/.test(piece))
+      refuse(`${piece} is unknown; there are {namespace} and {stream}`);
+    const odd = /[^A-Za-z0-9_.=-]/.exec(piece)?.[0];
+    if (odd !== undefined)
+      refuse(`"${odd}" is not allowed (letters, digits and _ . = - are)`);
+    parts.push({ kind: "text", text: piece });
+  }
+  if (Buffer.byteLength(segment) > FOLDER_NAME_BYTES_MAX)
+    refuse(`"${segment}" is longer than ${FOLDER_NAME_BYTES_MAX} bytes`);
+  const values = parts.filter((part) => part.kind === "value");
+  const between = parts.slice(
+    parts.findIndex((part) => part.kind === "value") + 1,
+    parts.findLastIndex((part) => part.kind === "value"),
+  );
+  const separated = between.some(
+    (part) => part.kind === "text" && /[.=]/.test(part.text),
+  );
+  if (values.length > 2) refuse(`"${segment}" has more than two placeholders`);
+  // `a-b` and `c` give the same as `a` and `b-c`; . and = are always encoded in identifiers
+  if (values.length === 2 && !separated)
+    refuse(`"${segment}" needs a . or = between its placeholders`);
+  return parts;
+}
+
+/**
+ * An identifier of the database as part of a folder name: letters, digits, `_` and `-` of ASCII stay, case included;
+ * every other UTF-8 byte is `%XX`, and so is a leading `_`, because readers pass over hidden folders. Injective.
+ */
+export function encodeIdentifier(identifier: string): string {
+  assert(identifier !== "" && identifier.isWellFormed(), "not an identifier");
+  return identifier.replaceAll(/^_|[^A-Za-z0-9_-]+/g, (odd) =>
+    Array.from(Buffer.from(odd, "utf8"), encodeByte).join(""),
+  );
+}
+
+/** `~` stands in no encoded name, so a shortened name is never another one's full name. */
+function shortenFolderName(name: string): string {
+  if (name.length <= FOLDER_NAME_BYTES_MAX) return name;
+  const hash = createHash("sha256").update(name).digest("hex");
+  const head = name
+    .slice(0, FOLDER_NAME_BYTES_MAX - HASH_DIGITS - 1)
+    .replace(/%[0-9A-F]?$/, "");
+  return `${head}~${hash.slice(0, HASH_DIGITS)}`;
+}
+
+function encodeByte(byte: number): string {
+  return `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+}
+
+function pad(value: number, digits: number): string {
+  assert(Number.isSafeInteger(value) && value >= 0, `not a count: ${value}`);
+  return String(value).padStart(digits, "0");
+}

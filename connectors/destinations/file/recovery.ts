@@ -1,0 +1,160 @@
+/**
+ * Which checkpoints are durable, as the files themselves say: the destination is the truth, the ledger follows.
+ */
+import { join } from "node:path";
+
+import type { DurableReport, SealedFile } from "../../../proto/checkpoint.ts";
+import { ExtractError } from "../../../proto/error.ts";
+import type { StreamSchema } from "../../../proto/schema.ts";
+import { createFileFormat } from "../../formats/index.ts";
+import type { FileDestinationConfig } from "./config.ts";
+import { systemErrorCode, toDestinationError } from "./errors.ts";
+import { MARKER_BYTES_MAX, MARKER_KEY, parseMarker } from "./marker.ts";
+import type { CheckpointMarker } from "./marker.ts";
+import {
+  fileName,
+  generationFolder,
+  parseFileName,
+  sidecarName,
+  streamFolder,
+} from "./names.ts";
+import type { ParsedFileName } from "./names.ts";
+import {
+  listFolder,
+  mapBounded,
+  readFileSize,
+  readSmallFile,
+  syncFoldersUpTo,
+} from "./storage.ts";
+
+/** A durable checkpoint with what tells whether the ledger still wants it. */
+export interface RecoveredCheckpoint extends DurableReport {
+  readonly runId: string;
+  readonly planVersion: number;
+}
+
+/**
+ * Reads the markers of one generation. A checkpoint is durable exactly when its marker is whole and every file that it
+ * lists is there with its size; of others nothing is said, and they are removed by `cleanUp`. The names are synced
+ * before this returns, since the process that linked them may have died before it could.
+ * @returns by epoch and index, ascending; `stream` is this run's number for the stream
+ * @throws ExtractError DESTINATION_FAILED, DESTINATION_UNWRITABLE
+ */
+export async function recoverCheckpoints(
+  config: FileDestinationConfig,
+  schema: StreamSchema,
+  generation: number,
+): Promise<RecoveredCheckpoint[]> {
+  const stream = { namespace: schema.namespace, name: schema.name };
+  const relative = `${streamFolder(config.pathTemplate, stream)}/${generationFolder(generation)}`;
+  const folder = join(config.root, relative);
+  const format = createFileFormat(schema, config.format);
+  const lastFiles = findLastFiles(folder, format.extension);
+  if (lastFiles.length === 0) return [];
+  await syncFoldersUpTo(folder, config.root);
+  const checkpoints = await mapBounded(lastFiles, async (last) => {
+    const marker = format.storesMetadata
+      ? await readFooterMarker(join(folder, nameOf(last)))
+      : readSidecarMarker(join(folder, sidecarName(nameOf(last))));
+    if (!marker || !isMarkerOf(marker, last, schema, generation)) return null;
+    const files = findFiles(marker, last, folder, relative);
+    if (!files) return null;
+    const { stamp, epoch, run, planVersion } = marker;
+    return {
+      ...stamp,
+      stream: schema.number,
+      epoch,
+      files,
+      runId: run,
+      planVersion,
+    };
+  });
+  return checkpoints
+    .filter((checkpoint) => checkpoint !== null)
+    .sort((a, b) => a.epoch - b.epoch || a.index - b.index);
+}
+
+/** Of each checkpoint that has final names, the file with the highest number: where its marker would be. */
+function findLastFiles(folder: string, extension: string): ParsedFileName[] {
+  const lastFiles = new Map<string, ParsedFileName>();
+  for (const entry of listFolder(folder)) {
+    const parsed = entry.isFile() ? parseFileName(entry.name) : null;
+    // checkpoint 0 is the file of an empty table, which counts by the manifest alone
+    if (!parsed || parsed.extension !== extension || parsed.checkpoint === 0)
+      continue;
+    const key = `${parsed.partition}/${parsed.epoch}/${parsed.checkpoint}`;
+    const known = lastFiles.get(key);
+    if (!known || known.number < parsed.number) lastFiles.set(key, parsed);
+  }
+  return [...lastFiles.values()];
+}
+
+async function readFooterMarker(
+  path: string,
+): Promise<CheckpointMarker | null> {
+  // the reader is loaded only where there is something to recover
+  const { readParquetMetadata } = await import("../../formats/read.ts");
+  try {
+    const { rows, metadata } = await readParquetMetadata(path);
+    const marker = parseMarker(metadata[MARKER_KEY] ?? "");
+    return marker?.files.at(-1)?.rows === rows ? marker : null;
+  } catch (error) {
+    const cause = error instanceof Error ? error.cause : undefined;
+    // a disk that cannot be read says nothing of what is on it
+    if (systemErrorCode(cause) !== null) {
+      throw toDestinationError(cause, "read", path);
+    }
+    if (!(error instanceof ExtractError)) throw error;
+    // a footer that is not whole is none: its rows are read again
+    return null;
+  }
+}
+
+function readSidecarMarker(path: string): CheckpointMarker | null {
+  const bytes = readSmallFile(path, MARKER_BYTES_MAX);
+  if (bytes === null || bytes === "tooLarge") return null;
+  return parseMarker(bytes.toString("utf8"));
+}
+
+/** The marker speaks of this very place: a file that was copied here from elsewhere does not count. */
+function isMarkerOf(
+  marker: CheckpointMarker,
+  last: ParsedFileName,
+  schema: StreamSchema,
+  generation: number,
+): boolean {
+  return (
+    marker.stream.namespace === schema.namespace &&
+    marker.stream.name === schema.name &&
+    marker.fingerprint === schema.fingerprint &&
+    marker.generation === generation &&
+    marker.epoch === last.epoch &&
+    marker.stamp.partition === last.partition &&
+    marker.stamp.index === last.checkpoint
+  );
+}
+
+/** The marker's files as they lie there; null when one is missing, short, or not where its number says. */
+function findFiles(
+  marker: CheckpointMarker,
+  last: ParsedFileName,
+  folder: string,
+  relative: string,
+): SealedFile[] | null {
+  if (marker.files.length !== last.number + 1) return null;
+  const files: SealedFile[] = [];
+  let rows = 0;
+  for (const [number, file] of marker.files.entries()) {
+    if (file.name !== nameOf({ ...last, number })) return null;
+    const bytes = readFileSize(join(folder, file.name));
+    if (bytes === null) return null;
+    if (file.bytes !== null && file.bytes !== bytes) return null;
+    files.push({ path: `${relative}/${file.name}`, rows: file.rows, bytes });
+    rows += file.rows;
+  }
+  return rows === marker.stamp.rows ? files : null;
+}
+
+function nameOf(parsed: ParsedFileName): string {
+  return fileName(parsed, parsed.extension);
+}

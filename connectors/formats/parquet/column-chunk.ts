@@ -1,0 +1,305 @@
+/** One column of the row group at hand: pages go in compressed, and stay until the row group is complete. */
+import assert from "node:assert/strict";
+import { crc32 } from "node:zlib";
+import type { ColumnVector } from "../../../proto/columns.ts";
+import type { ColumnSchema } from "../../../proto/schema.ts";
+import type { CompressBlock } from "../compression.ts";
+import { mergeBounds, type Bounds } from "./bounds.ts";
+import { ByteSink } from "../byte-sink.ts";
+import { appendDefinitionLevels } from "./levels.ts";
+import { encodeColumnIndex, encodeOffsetIndex } from "./page-index.ts";
+import { createPageValues, physicalTypeOf, physicalType } from "./schema.ts";
+import { ThriftWriter } from "./thrift.ts";
+import type { PageValues, Scratch, ValueEncoding } from "./values.ts";
+
+/** Rows of a full row group: sixteen batches. */
+export const ROW_GROUP_ROWS = 262_144;
+
+/** Numbers of parquet.thrift's Encoding. */
+export const encodings = {
+  plain: 0,
+  rle: 3,
+  deltaBinaryPacked: 5,
+  deltaLengthByteArray: 6,
+  rleDictionary: 8,
+} as const;
+
+/** Numbers of parquet.thrift's PageType. */
+export const pageTypes = { data: 0, dictionary: 2 } as const;
+
+/** Row groups between two trials of the encodings: data change slowly, and a trial costs a page of each. */
+const GROUPS_PER_TRIAL = 8;
+/** A buffer that one large row group has blown up is given back above this. */
+const PAGES_BYTES_KEPT = 8 * 1024 * 1024;
+
+export interface PageRecord {
+  /** Within the chunk's data pages. */
+  readonly offset: number;
+  /** With its header, compressed. */
+  readonly bytes: number;
+  readonly firstRow: number;
+  readonly nullCount: number;
+  /** False: all null. */
+  readonly hasValues: boolean;
+  /** Null without values, and where none can be named. */
+  readonly bounds: Bounds | null;
+}
+
+/** What the footer says of a chunk; offsets count from the file's first byte. */
+export interface ChunkMetadata {
+  readonly rows: number;
+  readonly nullCount: number;
+  readonly bounds: Bounds | null;
+  /** Known when every page is encoded by the dictionary. */
+  readonly distinctCount: number | null;
+  readonly uncompressedBytes: number;
+  readonly compressedBytes: number;
+  readonly dictionaryOffset: number | null;
+  readonly dataOffset: number;
+  /** Data pages by encoding. */
+  readonly pageCounts: ReadonlyMap<number, number>;
+  /** The thrift structures of the page index; a column index only where every page has bounds. */
+  readonly columnIndex: Uint8Array | null;
+  readonly offsetIndex: Uint8Array;
+}
+
+export class ColumnChunk {
+  readonly #column: ColumnSchema;
+  readonly #values: PageValues;
+  readonly #compress: CompressBlock;
+  /** The page under construction, shared by all columns. */
+  readonly #page: ByteSink;
+  readonly #header = new ThriftWriter(64);
+  readonly #pages = new ByteSink(1024);
+  readonly #dictionaryPage = new ByteSink(0);
+  #records: PageRecord[] = [];
+  #pageCounts = new Map<number, number>();
+  #encoding: ValueEncoding | null = null;
+  /** What takes over when the dictionary is given up. */
+  #fallback: ValueEncoding = "plain";
+  #groupsSinceTrial = 0;
+  #dictionaryPages = 0;
+  #rows = 0;
+  #nullCount = 0;
+  #uncompressedBytes = 0;
+
+  constructor(
+    column: ColumnSchema,
+    compress: CompressBlock,
+    page: ByteSink,
+    scratch: Scratch,
+    plainEncodings: boolean,
+  ) {
+    this.#column = column;
+    this.#compress = compress;
+    this.#page = page;
+    this.#values = createPageValues(column.type, scratch, plainEncodings);
+  }
+
+  get bufferedBytes(): number {
+    return this.#pages.length + this.#values.dictionaryBytes;
+  }
+
+  /** Adds a page of `rowCount` (at least 1) rows. */
+  writePage(vector: ColumnVector, rowCount: number): void {
+    assert(
+      this.#column.nullable || vector.nullCount === 0,
+      `column ${this.#column.name} is declared not nullable and has nulls`,
+    );
+    const page = this.#page;
+    const count = this.#values.load(vector, rowCount);
+    assert.equal(
+      count,
+      rowCount - vector.nullCount,
+      `column ${this.#column.name}: the null count differs from the validity bitmap`,
+    );
+    if (count > 0 && this.#mustChoose()) this.#chooseEncoding(count);
+    page.length = 0;
+    if (this.#column.nullable) appendDefinitionLevels(page, vector, rowCount);
+    const encoding = count === 0 ? "plain" : this.#encodeValues(page);
+    const pageEncoding = this.#pageEncoding(encoding);
+    this.#pageCounts.set(
+      pageEncoding,
+      (this.#pageCounts.get(pageEncoding) ?? 0) + 1,
+    );
+    const offset = this.#pages.length;
+    const raw = page.written();
+    this.#appendPage(this.#pages, raw, (header) => {
+      header.beginStruct(5);
+      header.writeI32(1, rowCount);
+      header.writeI32(2, pageEncoding);
+      header.writeI32(3, encodings.rle);
+      header.writeI32(4, encodings.rle);
+      header.endStruct();
+    });
+    this.#records.push({
+      offset,
+      bytes: this.#pages.length - offset,
+      firstRow: this.#rows,
+      nullCount: vector.nullCount,
+      hasValues: count > 0,
+      bounds: count > 0 ? this.#values.computeBounds() : null,
+    });
+    this.#rows += rowCount;
+    this.#nullCount += vector.nullCount;
+  }
+
+  /** The chunk's bytes, valid until `reset`, and what the footer says of them. */
+  finish(fileOffset: number): {
+    pieces: Uint8Array[];
+    metadata: ChunkMetadata;
+  } {
+    const distinctCount =
+      this.#dictionaryPages === this.#records.length
+        ? this.#values.dictionaryEntries
+        : null;
+    if (this.#dictionaryPages > 0) this.#writeDictionaryPage();
+    const dictionary = this.#dictionaryPage.written();
+    const pages = this.#pages.written();
+    const dataOffset = fileOffset + dictionary.length;
+    const metadata: ChunkMetadata = {
+      rows: this.#rows,
+      nullCount: this.#nullCount,
+      bounds: this.#mergePageBounds(),
+      distinctCount,
+      uncompressedBytes: this.#uncompressedBytes,
+      compressedBytes: dictionary.length + pages.length,
+      dictionaryOffset: dictionary.length > 0 ? fileOffset : null,
+      dataOffset,
+      pageCounts: this.#pageCounts,
+      columnIndex: encodeColumnIndex(this.#records, this.#values.sortOrder),
+      offsetIndex: encodeOffsetIndex(this.#records, dataOffset),
+    };
+    return {
+      pieces: dictionary.length > 0 ? [dictionary, pages] : [pages],
+      metadata,
+    };
+  }
+
+  /** Begins the next row group. */
+  reset(): void {
+    this.#pages.shrink(PAGES_BYTES_KEPT);
+    this.#dictionaryPage.shrink(PAGES_BYTES_KEPT);
+    this.#values.resetDictionary();
+    this.#records = [];
+    this.#pageCounts = new Map();
+    this.#dictionaryPages = 0;
+    this.#rows = 0;
+    this.#nullCount = 0;
+    this.#uncompressedBytes = 0;
+    this.#groupsSinceTrial++;
+  }
+
+  #mustChoose(): boolean {
+    if (this.#encoding === null) return true;
+    // in the middle of a row group the dictionary may hold entries of earlier pages
+    return (
+      this.#groupsSinceTrial >= GROUPS_PER_TRIAL && this.#records.length === 0
+    );
+  }
+
+  /** Encodes and compresses the loaded page in each way that comes into question, and takes the smallest. */
+  #chooseEncoding(count: number): void {
+    this.#groupsSinceTrial = 0;
+    const { candidates } = this.#values;
+    this.#encoding = candidates[0]!;
+    if (candidates.length === 1) return;
+    const page = this.#page;
+    let smallest = Infinity;
+    let smallestFallback = Infinity;
+    for (const candidate of candidates) {
+      page.length = 0;
+      if (!this.#values.encode(candidate, page)) continue;
+      let bytes = this.#compress(page.written()).length;
+      if (candidate === "dictionary") {
+        // a page of mostly new values says nothing of how large the dictionary will become
+        if (this.#values.dictionaryEntries * 2 > count) bytes = Infinity;
+        bytes += this.#values.dictionaryBytes * (count / ROW_GROUP_ROWS);
+        this.#values.resetDictionary();
+      } else if (bytes < smallestFallback) {
+        smallestFallback = bytes;
+        this.#fallback = candidate;
+      }
+      if (bytes < smallest) {
+        smallest = bytes;
+        this.#encoding = candidate;
+      }
+    }
+  }
+
+  #encodeValues(page: ByteSink): ValueEncoding {
+    let encoding = this.#encoding!;
+    if (this.#values.encode(encoding, page)) {
+      if (encoding === "dictionary") this.#dictionaryPages++;
+      return encoding;
+    }
+    if (encoding === "dictionary") {
+      encoding = this.#fallback;
+      this.#encoding = encoding;
+      if (this.#values.encode(encoding, page)) return encoding;
+    }
+    assert(this.#values.encode("plain", page), "PLAIN holds every value");
+    return "plain";
+  }
+
+  #pageEncoding(encoding: ValueEncoding): number {
+    switch (encoding) {
+      case "plain":
+        return encodings.plain;
+      case "dictionary":
+        return encodings.rleDictionary;
+      case "delta":
+        return physicalTypeOf(this.#column.type) === physicalType.byteArray
+          ? encodings.deltaLengthByteArray
+          : encodings.deltaBinaryPacked;
+    }
+  }
+
+  #writeDictionaryPage(): void {
+    const page = this.#page;
+    page.length = 0;
+    this.#values.appendDictionary(page);
+    this.#appendPage(this.#dictionaryPage, page.written(), (header) => {
+      header.beginStruct(7);
+      header.writeI32(1, this.#values.dictionaryEntries);
+      header.writeI32(2, encodings.plain);
+      header.endStruct();
+    });
+  }
+
+  #appendPage(
+    sink: ByteSink,
+    raw: Uint8Array,
+    writeKind: (header: ThriftWriter) => void,
+  ): void {
+    assert(raw.length < 2 ** 31, "a page is smaller than 2 GiB");
+    const isDictionary = sink === this.#dictionaryPage;
+    const compressed = this.#compress(raw);
+    const header = this.#header;
+    header.reset();
+    header.beginStruct();
+    header.writeI32(1, isDictionary ? pageTypes.dictionary : pageTypes.data);
+    header.writeI32(2, raw.length);
+    header.writeI32(3, compressed.length);
+    header.writeI32(4, crc32(compressed) | 0);
+    writeKind(header);
+    header.endStruct();
+    sink.append(header.sink.written());
+    sink.append(compressed);
+    this.#uncompressedBytes += header.sink.length + raw.length;
+  }
+
+  /** Null when a page with values has none. */
+  #mergePageBounds(): Bounds | null {
+    let merged: Bounds | null = null;
+    for (const { hasValues, bounds } of this.#records) {
+      if (!hasValues) continue;
+      if (bounds === null) return null;
+      merged =
+        merged === null
+          ? bounds
+          : mergeBounds(this.#values.sortOrder, merged, bounds);
+    }
+    return merged;
+  }
+}

@@ -1,0 +1,118 @@
+/** Parquet files from column batches: one page per column and batch, row groups of sixteen full batches. */
+import assert from "node:assert/strict";
+import type { ColumnBatch } from "../../../proto/columns.ts";
+import type { StreamSchema } from "../../../proto/schema.ts";
+import { createCompressor } from "../compression.ts";
+import type { CompressionName, FileEncoder } from "../format.ts";
+import { ByteSink } from "../byte-sink.ts";
+import { ColumnChunk, ROW_GROUP_ROWS } from "./column-chunk.ts";
+import { encodeFooter, MAGIC, type RowGroupMetadata } from "./footer.ts";
+import { Scratch } from "./values.ts";
+
+/** Compressed bytes held at most for one row group, except for a single batch that is larger. */
+const ROW_GROUP_BYTES_MAX = 64 * 1024 * 1024;
+/** The page buffer is given back above this. */
+const PAGE_BYTES_KEPT = 16 * 1024 * 1024;
+
+export class ParquetEncoder implements FileEncoder {
+  readonly #schema: StreamSchema;
+  readonly #compression: CompressionName;
+  readonly #page = new ByteSink(64 * 1024);
+  readonly #chunks: readonly ColumnChunk[];
+  readonly #groups: RowGroupMetadata[] = [];
+  /** Bytes handed out. */
+  #fileOffset = 0;
+  #groupRows = 0;
+  #isFinished = false;
+  /** The chunks' buffers were handed out by the last call: they may be used again from now on. */
+  #mustReset = false;
+
+  constructor(
+    schema: StreamSchema,
+    compression: CompressionName,
+    plainEncodings: boolean,
+  ) {
+    this.#schema = schema;
+    this.#compression = compression;
+    const compress = createCompressor(compression);
+    const scratch = new Scratch();
+    this.#chunks = schema.columns.map(
+      (column) =>
+        new ColumnChunk(column, compress, this.#page, scratch, plainEncodings),
+    );
+  }
+
+  get bytesSoFar(): number {
+    return this.#fileOffset + this.#bufferedBytes();
+  }
+
+  encode(batch: ColumnBatch): readonly Uint8Array[] {
+    assert(!this.#isFinished, "the file is finished");
+    assert.equal(batch.columns.length, this.#chunks.length);
+    this.#resetChunks();
+    const pieces: Uint8Array[] = [];
+    if (this.#fileOffset === 0) this.#push(pieces, MAGIC);
+    if (batch.rowCount === 0) return pieces;
+    this.#chunks.forEach((chunk, i) =>
+      chunk.writePage(batch.columns[i]!, batch.rowCount),
+    );
+    this.#page.shrink(PAGE_BYTES_KEPT);
+    this.#groupRows += batch.rowCount;
+    if (
+      this.#groupRows >= ROW_GROUP_ROWS ||
+      this.#bufferedBytes() >= ROW_GROUP_BYTES_MAX
+    )
+      this.#finishRowGroup(pieces);
+    return pieces;
+  }
+
+  finish(metadata: Readonly<Record<string, string>>): readonly Uint8Array[] {
+    assert(!this.#isFinished, "the file is finished");
+    this.#isFinished = true;
+    this.#resetChunks();
+    const pieces: Uint8Array[] = [];
+    if (this.#fileOffset === 0) this.#push(pieces, MAGIC);
+    if (this.#groupRows > 0) this.#finishRowGroup(pieces);
+    this.#push(
+      pieces,
+      encodeFooter(
+        this.#schema,
+        this.#compression,
+        this.#groups,
+        metadata,
+        this.#fileOffset,
+      ),
+    );
+    return pieces;
+  }
+
+  #bufferedBytes(): number {
+    if (this.#mustReset) return 0;
+    let bytes = 0;
+    for (const chunk of this.#chunks) bytes += chunk.bufferedBytes;
+    return bytes;
+  }
+
+  #finishRowGroup(pieces: Uint8Array[]): void {
+    const offset = this.#fileOffset;
+    const chunks = this.#chunks.map((chunk) => {
+      const finished = chunk.finish(this.#fileOffset);
+      for (const piece of finished.pieces) this.#push(pieces, piece);
+      return finished.metadata;
+    });
+    this.#groups.push({ rows: this.#groupRows, offset, chunks });
+    this.#groupRows = 0;
+    this.#mustReset = true;
+  }
+
+  #resetChunks(): void {
+    if (!this.#mustReset) return;
+    for (const chunk of this.#chunks) chunk.reset();
+    this.#mustReset = false;
+  }
+
+  #push(pieces: Uint8Array[], piece: Uint8Array): void {
+    this.#fileOffset += piece.length;
+    pieces.push(piece);
+  }
+}

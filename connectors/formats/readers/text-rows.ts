@@ -1,0 +1,197 @@
+/** Rows of CSV and JSONL files, compressed or not. */
+import { createReadStream } from "node:fs";
+import { pipeline } from "node:stream/promises";
+import { createGunzip, createZstdDecompress } from "node:zlib";
+import { PassThrough, type Duplex } from "node:stream";
+import { ExtractError } from "../../../proto/error.ts";
+import { openFile, wrapError } from "./file.ts";
+
+/** A row that is longer is not ours: a row of 256 MiB, escaped, stays below. */
+const ROW_CHARS_MAX = 512 * 1024 * 1024 - 1024;
+
+const QUOTE = '"';
+
+/** The header names the columns; an empty field is null, `""` is empty text. */
+export async function* readCsvRows(
+  path: string,
+): AsyncGenerator<Record<string, unknown>> {
+  let names: readonly (string | null)[] | null = null;
+  let row = 0;
+  for await (const fields of splitCsv(path, readText(path))) {
+    if (names === null) {
+      names = fields;
+      continue;
+    }
+    row++;
+    if (fields.length !== names.length)
+      throw makeError(
+        path,
+        row,
+        `it has ${fields.length} fields, the header ${names.length}`,
+      );
+    yield Object.fromEntries(names.map((name, i) => [name ?? "", fields[i]!]));
+  }
+}
+
+export async function* readJsonlRows(
+  path: string,
+): AsyncGenerator<Record<string, unknown>> {
+  let row = 0;
+  for await (const line of splitLines(path, readText(path))) {
+    row++;
+    let value: unknown;
+    try {
+      value = JSON.parse(line, keepDigits);
+    } catch (cause) {
+      throw makeError(path, row, (cause as Error).message, cause);
+    }
+    if (typeof value !== "object" || value === null || Array.isArray(value))
+      throw makeError(path, row, "it is no object");
+    yield value as Record<string, unknown>;
+  }
+}
+
+/** Keeps a number that a double holds as it is written; else a bigint for an integer, and the digits for the rest. */
+function keepDigits(
+  _key: string,
+  value: unknown,
+  context?: { source?: string },
+): unknown {
+  const source = context?.source;
+  if (typeof value !== "number" || source === undefined) return value;
+  if (String(value) === source || Object.is(value, -0)) return value;
+  return /^-?\d+$/.test(source) ? BigInt(source) : source;
+}
+
+/** The file's text in pieces; characters are never cut. */
+async function* readText(path: string): AsyncGenerator<string> {
+  await (await openFile(path)).close();
+  const source = createReadStream(path);
+  const decoder = createDecoder(path);
+  const done = pipeline(source, decoder);
+  // the error is thrown by the loop as well; here it must not go unhandled
+  done.catch(() => {});
+  const text = new TextDecoder("utf-8", { ignoreBOM: true });
+  try {
+    for await (const chunk of decoder)
+      yield text.decode(chunk as Uint8Array, { stream: true });
+    yield text.decode();
+  } catch (error) {
+    throw wrapError(path, error);
+  } finally {
+    source.destroy();
+    decoder.destroy();
+  }
+}
+
+function createDecoder(path: string): Duplex {
+  if (path.endsWith(".gz")) return createGunzip();
+  if (path.endsWith(".zst")) return createZstdDecompress();
+  return new PassThrough();
+}
+
+async function* splitLines(
+  path: string,
+  texts: AsyncIterable<string>,
+): AsyncGenerator<string> {
+  let rest = "";
+  for await (const text of texts) {
+    const lines = text.split("\n");
+    lines[0] = rest + lines[0]!;
+    rest = lines.pop()!;
+    checkLength(path, rest.length);
+    yield* lines;
+  }
+  // a last line without its end is a file that was cut off, unless it is empty
+  if (rest !== "") yield rest;
+}
+
+/** Fields of each line; null for an empty field without quotes. */
+async function* splitCsv(
+  path: string,
+  texts: AsyncIterable<string>,
+): AsyncGenerator<(string | null)[]> {
+  let rest = "";
+  let isInQuotes = false;
+  /** Where the search for the line's end goes on. */
+  let scanned = 0;
+  for await (const text of texts) {
+    rest += text;
+    let lineStart = 0;
+    for (; scanned < rest.length; scanned++) {
+      const character = rest[scanned];
+      if (character === QUOTE) isInQuotes = !isInQuotes;
+      else if (character === "\n" && !isInQuotes) {
+        yield parseCsvLine(path, rest.slice(lineStart, scanned));
+        lineStart = scanned + 1;
+      }
+    }
+    rest = rest.slice(lineStart);
+    scanned -= lineStart;
+    checkLength(path, rest.length);
+  }
+  if (isInQuotes)
+    throw new ExtractError(
+      "DESTINATION_FAILED",
+      `${path} ends within a quoted field`,
+      { path },
+    );
+  if (rest !== "") yield parseCsvLine(path, rest);
+}
+
+function parseCsvLine(path: string, line: string): (string | null)[] {
+  const fields: (string | null)[] = [];
+  let at = 0;
+  for (;;) {
+    let end: number;
+    if (line[at] === QUOTE) {
+      end = findClosingQuote(line, at + 1);
+      fields.push(line.slice(at + 1, end).replaceAll('""', QUOTE));
+      end++;
+    } else {
+      const comma = line.indexOf(",", at);
+      end = comma === -1 ? line.length : comma;
+      fields.push(end === at ? null : line.slice(at, end));
+    }
+    if (end === line.length) return fields;
+    if (line[end] !== ",")
+      throw new ExtractError(
+        "DESTINATION_FAILED",
+        `${path} has a character behind a closing quote`,
+        { path },
+      );
+    at = end + 1;
+  }
+}
+
+/** The quote that is not doubled; a line holds an even number, so behind its last one there is none to find. */
+function findClosingQuote(line: string, start: number): number {
+  for (let at = start; ; at += 2) {
+    at = line.indexOf(QUOTE, at);
+    if (at === -1) return line.length - 1;
+    if (line[at + 1] !== QUOTE) return at;
+  }
+}
+
+function checkLength(path: string, length: number): void {
+  if (length > ROW_CHARS_MAX)
+    throw new ExtractError(
+      "DESTINATION_FAILED",
+      `${path} has a row of more than ${ROW_CHARS_MAX} characters`,
+      { path },
+    );
+}
+
+function makeError(
+  path: string,
+  row: number,
+  reason: string,
+  cause?: unknown,
+): ExtractError {
+  return new ExtractError(
+    "DESTINATION_FAILED",
+    `row ${row} of ${path} cannot be read: ${reason}`,
+    { path, row },
+    { cause },
+  );
+}

@@ -1,0 +1,149 @@
+/** What CSV and JSONL share: rows out of columns, in blocks, compressed block by block. */
+import assert from "node:assert/strict";
+import type { ColumnBatch } from "../../../proto/columns.ts";
+import { createCompressor, type CompressBlock } from "../compression.ts";
+import type { CompressionName, FileEncoder } from "../format.ts";
+import { ByteSink } from "../byte-sink.ts";
+import type { ValueWriter } from "./value-writer.ts";
+
+/** Text that goes into one zstd frame or gzip member; readers take them one behind the other. */
+const BLOCK_BYTES = 1024 * 1024;
+/** Rows whose room is made sure of at once. */
+const STEP_ROWS = 64;
+/** The text buffer is given back above this. */
+const BUFFER_BYTES_KEPT = 16 * 1024 * 1024;
+/** Guess of the compressed share until the first block is compressed. */
+const RATIO_FIRST = 0.3;
+
+/** The bytes between the values. */
+export interface RowShape {
+  /** In front of the first row of a file. */
+  readonly header: Uint8Array;
+  readonly rowStart: Uint8Array;
+  /** In front of each column's value, or of `nullText`. */
+  readonly prefixes: readonly Uint8Array[];
+  readonly nullText: Uint8Array;
+  readonly rowEnd: Uint8Array;
+}
+
+export class RowEncoder implements FileEncoder {
+  readonly #shape: RowShape;
+  readonly #writers: readonly ValueWriter[];
+  /** Null: not compressed; what a call made is handed out by that call. */
+  readonly #compress: CompressBlock | null;
+  readonly #sink = new ByteSink(64 * 1024);
+  /** Bytes of a row at most, apart from variable-width values. */
+  readonly #rowBytesMax: number;
+  #bytesOut = 0;
+  #ratio = RATIO_FIRST;
+  #isFinished = false;
+
+  constructor(
+    shape: RowShape,
+    writers: readonly ValueWriter[],
+    compression: Exclude<CompressionName, "snappy">,
+  ) {
+    this.#shape = shape;
+    this.#writers = writers;
+    this.#compress =
+      compression === "none" ? null : createCompressor(compression);
+    this.#rowBytesMax =
+      shape.rowStart.length +
+      shape.rowEnd.length +
+      writers.reduce(
+        (bytes, writer, i) =>
+          bytes +
+          shape.prefixes[i]!.length +
+          Math.max(writer.bytesMax, shape.nullText.length),
+        0,
+      );
+    this.#sink.append(shape.header);
+  }
+
+  get bytesSoFar(): number {
+    if (this.#compress === null) return this.#bytesOut;
+    return this.#bytesOut + Math.ceil(this.#sink.length * this.#ratio);
+  }
+
+  encode(batch: ColumnBatch): readonly Uint8Array[] {
+    assert(!this.#isFinished, "the file is finished");
+    assert.equal(batch.columns.length, this.#writers.length);
+    this.#beginCall();
+    const pieces: Uint8Array[] = [];
+    this.#writers.forEach((writer, i) =>
+      writer.bind(batch.columns[i]!, batch.rowCount),
+    );
+    for (let from = 0; from < batch.rowCount; from += STEP_ROWS) {
+      this.#writeRows(from, Math.min(from + STEP_ROWS, batch.rowCount));
+      if (this.#compress !== null && this.#sink.length >= BLOCK_BYTES)
+        this.#finishBlock(pieces);
+    }
+    for (const writer of this.#writers) writer.unbind();
+    if (this.#compress === null) this.#finishBlock(pieces);
+    return pieces;
+  }
+
+  finish(): readonly Uint8Array[] {
+    assert(!this.#isFinished, "the file is finished");
+    this.#isFinished = true;
+    this.#beginCall();
+    const pieces: Uint8Array[] = [];
+    // an empty compressed file still needs a frame to be one
+    if (this.#compress !== null || this.#sink.length > 0)
+      this.#finishBlock(pieces);
+    return pieces;
+  }
+
+  /** The last call's pieces are free now; without compression they lie in the buffer itself. */
+  #beginCall(): void {
+    if (this.#compress === null && this.#bytesOut > 0)
+      this.#sink.shrink(BUFFER_BYTES_KEPT);
+  }
+
+  #writeRows(from: number, end: number): void {
+    const { rowStart, prefixes, nullText, rowEnd } = this.#shape;
+    const writers = this.#writers;
+    let bytes = (end - from) * this.#rowBytesMax;
+    for (const writer of writers) bytes += writer.bound(from, end);
+    this.#sink.reserve(bytes);
+    const out = this.#sink.bytes;
+    let at = this.#sink.length;
+    for (let row = from; row < end; row++) {
+      at = copyShort(rowStart, out, at);
+      for (let column = 0; column < writers.length; column++) {
+        const writer = writers[column]!;
+        at = copyShort(prefixes[column]!, out, at);
+        const validity = writer.validity;
+        if (
+          validity !== null &&
+          (validity[row >>> 3]! & (1 << (row & 7))) === 0
+        )
+          at = copyShort(nullText, out, at);
+        else at = writer.write(row, out, at);
+      }
+      at = copyShort(rowEnd, out, at);
+    }
+    assert(at <= this.#sink.length + bytes, "the room for the rows was enough");
+    this.#sink.length = at;
+  }
+
+  #finishBlock(pieces: Uint8Array[]): void {
+    const text = this.#sink.written();
+    if (this.#compress === null) {
+      // `shrink` at the next call: the piece is this buffer
+      this.#bytesOut += text.length;
+      if (text.length > 0) pieces.push(text);
+      return;
+    }
+    const block = this.#compress(text);
+    this.#bytesOut += block.length;
+    if (text.length > 0) this.#ratio = block.length / text.length;
+    pieces.push(block);
+    this.#sink.shrink(BUFFER_BYTES_KEPT);
+  }
+}
+
+function copyShort(source: Uint8Array, out: Uint8Array, start: number): number {
+  for (let i = 0; i < source.length; i++) out[start + i] = source[i]!;
+  return start + source.length;
+}

@@ -1,0 +1,135 @@
+/** Which relations a list of patterns means. Pure. */
+import { ExtractError } from "../../../proto/error.ts";
+import { nearestNames } from "../../../proto/nearest.ts";
+import type { StreamSelection } from "../source.ts";
+import type { RelationRow } from "./catalog.ts";
+
+/** Whether `text` matches a pattern in which `*` stands for any characters, none included. Linear but for the stars. */
+export function matchesPattern(pattern: string, text: string): boolean {
+  let p = 0;
+  let t = 0;
+  let star = -1;
+  let starText = 0;
+  while (t < text.length) {
+    if (pattern[p] === "*") {
+      star = p;
+      starText = t;
+      p += 1;
+    } else if (p < pattern.length && pattern[p] === text[t]) {
+      p += 1;
+      t += 1;
+    } else if (star >= 0) {
+      starText += 1;
+      t = starText;
+      p = star + 1;
+    } else {
+      return false;
+    }
+  }
+  while (pattern[p] === "*") p += 1;
+  return p === pattern.length;
+}
+
+function qualify(relation: RelationRow): string {
+  return `${relation.schema}.${relation.name}`;
+}
+
+/** A pattern is held against `table` and against `schema.table`, so that names with dots in them need no quoting. */
+function isMeant(pattern: string, relation: RelationRow): boolean {
+  return (
+    matchesPattern(pattern, relation.name) ||
+    matchesPattern(pattern, qualify(relation))
+  );
+}
+
+/**
+ * A name without wildcard means what SQL would take it for: the first match in the search path. Outside of the path it
+ * means every table of that name.
+ */
+function pickNamed(
+  name: string,
+  relations: readonly RelationRow[],
+): RelationRow[] {
+  const qualified = relations.filter((relation) => qualify(relation) === name);
+  if (qualified.length > 0) return qualified;
+  const named = relations.filter((relation) => relation.name === name);
+  const inPath = named
+    .filter((relation) => relation.pathPosition !== null)
+    .sort((a, b) => (a.pathPosition ?? 0) - (b.pathPosition ?? 0));
+  const [first] = inPath;
+  return first === undefined ? named : [first];
+}
+
+export interface Selected {
+  readonly relations: readonly RelationRow[];
+  readonly warnings: readonly string[];
+}
+
+/**
+ * The roots that are meant. Children of partitioned and inherited tables belong to their parents and are meant only
+ * by their own name; what an extension owns is meant only by name or pattern.
+ * @throws ExtractError SOURCE_TABLE_NOT_FOUND with the nearest names, for a name that nothing has, or when nothing at
+ * all is left
+ */
+export function selectRelations(
+  relations: readonly RelationRow[],
+  selection: StreamSelection,
+): Selected {
+  const roots = relations.filter((relation) => relation.parents.length === 0);
+  const chosen = new Set<RelationRow>();
+  const warnings: string[] = [];
+  for (const pattern of selection.include) {
+    const isName = !pattern.includes("*");
+    const found = isName
+      ? pickNamed(pattern, relations)
+      : roots.filter((relation) => isMeant(pattern, relation));
+    if (found.length === 0 && isName) throw notFound(pattern, relations);
+    if (found.length === 0) warnings.push(`no table matches ${pattern}`);
+    for (const relation of found) chosen.add(relation);
+  }
+  if (selection.include.length === 0) {
+    for (const root of roots) if (!root.fromExtension) chosen.add(root);
+  }
+  for (const pattern of selection.exclude) {
+    if (!relations.some((relation) => isMeant(pattern, relation))) {
+      warnings.push(`no table matches the exclusion ${pattern}`);
+    }
+    for (const relation of chosen) {
+      if (isMeant(pattern, relation)) chosen.delete(relation);
+    }
+  }
+  if (chosen.size === 0 && selection.include.length > 0) {
+    throw new ExtractError(
+      "SOURCE_TABLE_NOT_FOUND",
+      `no table is left of ${selection.include.join(", ")}`,
+      { patterns: selection.include.join(", ") },
+    );
+  }
+  return {
+    // the catalog's order, whatever the order of the patterns
+    relations: relations.filter((relation) => chosen.has(relation)),
+    warnings,
+  };
+}
+
+function notFound(
+  name: string,
+  relations: readonly RelationRow[],
+): ExtractError {
+  const near = nearestNames(
+    name,
+    relations.map((relation) =>
+      name.includes(".") ? qualify(relation) : relation.name,
+    ),
+  );
+  return new ExtractError(
+    "SOURCE_TABLE_NOT_FOUND",
+    `table ${name} does not exist${suggest(near)}`,
+    { table: name, nearest: near.join(", ") },
+  );
+}
+
+/** `; did you mean a or b?`, or nothing. */
+export function suggest(names: readonly string[]): string {
+  return names.length === 0 ? "" : `; did you mean ${names.join(" or ")}?`;
+}

@@ -1,0 +1,155 @@
+import type { Discovery } from "../../../connectors/sources/source.ts";
+import { toWireError, type WireError } from "../../../proto/error.ts";
+import type { SyncSettings } from "../../config-request.ts";
+import {
+  checkDestination,
+  type DestinationFacts,
+} from "../check-destination.ts";
+import type { OutputOptions } from "../options.ts";
+import { quotePath } from "../paths.ts";
+import { printError, printJson, printOut } from "../print.ts";
+import { reportProblems } from "../problems.ts";
+import {
+  chooseSync,
+  readDestination,
+  readSourceUrl,
+  usage,
+} from "../request.ts";
+import { createPaint, hasColours } from "../terminal.ts";
+import { printBytes, printQuantity } from "../values.ts";
+
+interface CheckOptions extends OutputOptions {
+  readonly file?: string;
+}
+
+/** What is looked at; null is left out. */
+interface Subject {
+  readonly url: string | null;
+  readonly root: string | null;
+  readonly tables: readonly string[];
+  readonly exclude: readonly string[];
+}
+
+type Result<Facts> =
+  | { readonly ok: true; readonly facts: Facts }
+  | { readonly ok: false; readonly error: unknown };
+
+/** `millrace check`. Gives the exit code: that of the first fault. */
+export async function runCheck(
+  source: string | undefined,
+  destination: string | undefined,
+  options: CheckOptions,
+): Promise<number> {
+  const subject = await readSubject(source, destination, options);
+  const [atSource, atDestination] = await Promise.all([
+    subject.url === null ? null : attempt(inspectSource(subject.url, subject)),
+    subject.root === null
+      ? null
+      : attempt(Promise.resolve(subject.root).then(checkDestination)),
+  ]);
+  if (options.json === true) {
+    printJson({
+      source: atSource && toJson(atSource, describeDiscovery),
+      destination: atDestination && toJson(atDestination, (facts) => facts),
+    });
+  }
+  return Math.max(
+    ...report(atSource, options, "source", (discovery) =>
+      describeSource(discovery),
+    ),
+    ...report(atDestination, options, "destination", describeDestination),
+    atSource?.ok === true ? reportProblems(atSource.facts) : 0,
+  );
+}
+
+async function readSubject(
+  source: string | undefined,
+  destination: string | undefined,
+  options: CheckOptions,
+): Promise<Subject> {
+  if (options.file !== undefined) {
+    const settings = await chooseSync(options.file, source, destination);
+    return fromSettings(settings);
+  }
+  if (source === undefined) {
+    throw usage(
+      "there is nothing to check",
+      "`millrace check <source-url> [destination]`, or a folder alone.",
+    );
+  }
+  // a folder alone is a destination
+  const alone = destination === undefined && !source.includes("://");
+  const root = alone ? source : destination;
+  return {
+    url: alone ? null : readSourceUrl(source),
+    root: root === undefined ? null : readDestination(root),
+    tables: [],
+    exclude: [],
+  };
+}
+
+function fromSettings(settings: SyncSettings): Subject {
+  const { url, root, tables = [], exclude = [] } = settings;
+  return { url, root, tables, exclude };
+}
+
+async function inspectSource(
+  url: string,
+  subject: Subject,
+): Promise<Discovery> {
+  const { checkSource, discoverSource } =
+    await import("../../inspect-source.ts");
+  await checkSource(url);
+  const { tables, exclude } = subject;
+  return discoverSource(url, { include: tables, exclude, columns: null });
+}
+
+async function attempt<Facts>(work: Promise<Facts>): Promise<Result<Facts>> {
+  try {
+    return { ok: true, facts: await work };
+  } catch (error) {
+    return { ok: false, error };
+  }
+}
+
+function toJson<Facts>(
+  result: Result<Facts>,
+  describe: (facts: Facts) => object,
+): { readonly ok: boolean; readonly error?: WireError } {
+  return result.ok
+    ? { ok: true, ...describe(result.facts) }
+    : { ok: false, error: toWireError(result.error) };
+}
+
+/** Gives the exit codes of what went wrong. */
+function report<Facts>(
+  result: Result<Facts> | null,
+  options: CheckOptions,
+  name: string,
+  describe: (facts: Facts) => string,
+): number[] {
+  if (result === null) return [0];
+  if (!result.ok)
+    return [printError(result.error, options.logLevel === "debug")];
+  if (options.json !== true) {
+    const paint = createPaint(hasColours(process.stdout));
+    printOut(`${paint.green("ok")} ${name}: ${describe(result.facts)}`);
+  }
+  return [0];
+}
+
+function describeDiscovery({ serverVersion, streams, problems }: Discovery) {
+  return { serverVersion, tables: streams.length, problems };
+}
+
+/** `150018` is 15.18. */
+function describeSource({ serverVersion, streams }: Discovery): string {
+  const version = `${Math.floor(serverVersion / 10_000)}.${serverVersion % 10_000}`;
+  return `Postgres ${version}, ${printQuantity(streams.length, "table")} can be read`;
+}
+
+function describeDestination(facts: DestinationFacts): string {
+  const { root, exists, freeBytes } = facts;
+  const remark = exists ? "" : " (made by the first sync)";
+  return `${quotePath(root)}${remark}, ${printBytes(freeBytes)} free`;
+}

@@ -1,0 +1,149 @@
+/** Runs one sync to its end: shows what happens, listens for Ctrl-C, and gives the exit code. */
+import type {
+  RunEvent,
+  RunHandle,
+  RunSummary,
+  SyncRequest,
+} from "../request.ts";
+import type { OutputOptions } from "./options.ts";
+import {
+  describeError,
+  printJson,
+  printNote,
+  printOut,
+  printWarning,
+} from "./print.ts";
+import { createPaint, hasColours } from "./terminal.ts";
+
+/** One press of Ctrl-C can arrive twice: from the terminal and from a parent that passes it on. */
+const REPEAT_MS = 100;
+
+const EXIT_INTERRUPTED = 130;
+
+/** The bookkeeper's side of a run. */
+export type StartRun = (
+  request: SyncRequest,
+  observe: (event: RunEvent) => void,
+) => RunHandle;
+
+/** @throws ExtractError for a request that the bookkeeper refuses before it begins */
+export async function runToEnd(
+  request: SyncRequest,
+  options: OutputOptions,
+  loadStartRun: () => Promise<StartRun> = async () =>
+    (await import("../sync.ts")).startRun,
+): Promise<number> {
+  if (options.logLevel !== undefined) {
+    // The processes of the run read their level from here.
+    process.env["MILLRACE_LOG_LEVEL"] = options.logLevel;
+  }
+  const [startRun, { createProgress }] = await Promise.all([
+    loadStartRun(),
+    import("./progress.ts"),
+  ]);
+  const silent = options.json === true || options.quiet === true;
+  const progress = silent ? null : createProgress(process.stderr);
+  let summary: RunSummary;
+  // Before the run begins: from then on there are processes that a signal must not leave behind.
+  const stopping = listenForStop();
+  const handle = startRun(request, (event) => {
+    if (options.json === true) printJson(event);
+    else if (event.type === "warning" && progress === null) {
+      printWarning(event.message);
+    }
+    progress?.observe(event);
+  });
+  stopping.attach(handle);
+  try {
+    summary = await handle.done;
+  } finally {
+    stopping.release();
+    progress?.close();
+  }
+  await report(summary, request, options);
+  return summary.exitCode;
+}
+
+/**
+ * Ctrl-C stops the run at the next checkpoint, then at once, then leaves. Signals are delivered between turns of the
+ * loop: when one is heard, the handle is there.
+ */
+function listenForStop() {
+  let handle: RunHandle | null = null;
+  let presses = 0;
+  let lastMs = -Infinity;
+  const onSignal = () => {
+    if (performance.now() - lastMs < REPEAT_MS) return;
+    lastMs = performance.now();
+    presses++;
+    if (presses === 1) {
+      printNote("stopping at the next checkpoint; press again to stop at once");
+      handle?.stop();
+    } else if (presses === 2) {
+      printNote("stopping at once");
+      handle?.abort();
+    } else {
+      process.exit(EXIT_INTERRUPTED);
+    }
+  };
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const signal of signals) process.on(signal, onSignal);
+  return {
+    attach(running: RunHandle) {
+      handle = running;
+    },
+    release() {
+      for (const signal of signals) process.off(signal, onSignal);
+    },
+  };
+}
+
+async function report(
+  summary: RunSummary,
+  request: SyncRequest,
+  options: OutputOptions,
+): Promise<void> {
+  const paint = createPaint(hasColours(process.stderr));
+  if (options.json !== true && options.quiet !== true) {
+    const { renderSummary } = await import("./summary.ts");
+    const { shortenPath } = await import("./paths.ts");
+    const width = process.stdout.isTTY ? process.stdout.columns : null;
+    const lines = renderSummary(
+      summary,
+      createPaint(hasColours(process.stdout)),
+      width,
+      shortenPath,
+    );
+    printOut(lines.join("\n"));
+  }
+  for (const { namespace, name, error } of summary.streams) {
+    if (error === null) continue;
+    const details = { table: `${namespace}.${name}`, ...error.details };
+    printNote(describeError({ ...error, details }, paint));
+  }
+  if (summary.error !== null && !repeatsStream(summary)) {
+    printNote(describeError(summary.error, paint));
+    const stack = summary.error.details["stack"];
+    if (typeof stack === "string" && stack !== "") printNote(paint.dim(stack));
+  }
+  if (summary.state === "interrupted" || summary.exitCode === 3) {
+    const { quotePath } = await import("./paths.ts");
+    const ledger =
+      request.ledgerPath === null
+        ? ""
+        : ` --ledger ${quotePath(request.ledgerPath)}`;
+    printNote(
+      `go on with: millrace resume ${quotePath(request.destination.root)}${ledger}`,
+    );
+  }
+}
+
+/** The run's error may be that of its one failed stream. */
+function repeatsStream(summary: RunSummary): boolean {
+  return summary.streams.some(
+    ({ error }) =>
+      error !== null &&
+      error.code === summary.error?.code &&
+      error.message === summary.error.message,
+  );
+}

@@ -1,0 +1,193 @@
+/**
+ * From single settings, whichever front they come from, to the request of a sync: defaults are filled in here, and
+ * settings that contradict each other are found here.
+ */
+import type {
+  CompressionName,
+  FormatName,
+} from "../connectors/formats/format.ts";
+import type { UnrepresentablePolicy } from "../proto/schema.ts";
+import {
+  destinationDefaults,
+  requestDefaults,
+  type SyncMode,
+  type SyncRequest,
+} from "./request.ts";
+
+/** What a front has read; what is absent takes its default. */
+export interface SyncSettings {
+  readonly name?: string;
+  readonly url: string;
+  /** Absolute folder. */
+  readonly root: string;
+  readonly pathTemplate?: string;
+  readonly fileBytesMax?: number;
+  readonly format?: FormatName;
+  readonly compression?: CompressionName;
+  readonly plainEncodings?: boolean;
+  readonly mode?: SyncMode;
+  readonly tables?: readonly string[];
+  readonly exclude?: readonly string[];
+  readonly columns?: readonly string[];
+  readonly where?: string;
+  readonly cursor?: string;
+  readonly cursorLagSeconds?: number;
+  readonly channels?: number;
+  readonly readers?: number;
+  readonly attemptsMax?: number;
+  readonly checkpointEverySeconds?: number;
+  readonly partitionBy?: SyncRequest["partitionBy"];
+  readonly unrepresentable?: UnrepresentablePolicy;
+  readonly rowBytesMax?: number;
+  readonly restart?: boolean;
+  readonly ledgerPath?: string;
+  readonly tracePath?: string;
+  readonly snapshotGraceMs?: number;
+  readonly probeDeadlineMs?: number;
+}
+
+export type SettingName = keyof SyncSettings;
+
+/** How each front calls a setting; null where it has none. */
+export const settingNames: Readonly<
+  Record<
+    SettingName,
+    { readonly flag: string; readonly yaml: readonly string[] | null }
+  >
+> = {
+  name: { flag: "[name]", yaml: null },
+  url: { flag: "<source-url>", yaml: ["source", "url"] },
+  root: { flag: "<destination>", yaml: ["destination", "path"] },
+  pathTemplate: { flag: "--path", yaml: ["destination", "pathTemplate"] },
+  fileBytesMax: { flag: "--file-size", yaml: ["destination", "fileSize"] },
+  format: { flag: "--format", yaml: ["format"] },
+  compression: { flag: "--compression", yaml: ["compression"] },
+  plainEncodings: { flag: "--plain-encodings", yaml: ["plainEncodings"] },
+  mode: { flag: "--mode", yaml: ["mode"] },
+  tables: { flag: "--table", yaml: ["tables"] },
+  exclude: { flag: "--exclude", yaml: ["exclude"] },
+  columns: { flag: "--columns", yaml: ["columns"] },
+  where: { flag: "--where", yaml: ["where"] },
+  cursor: { flag: "--cursor", yaml: ["cursor"] },
+  cursorLagSeconds: { flag: "--cursor-lag", yaml: ["cursorLag"] },
+  channels: { flag: "--channels", yaml: ["channels"] },
+  readers: { flag: "--readers", yaml: ["readers"] },
+  attemptsMax: { flag: "--attempts", yaml: ["attempts"] },
+  checkpointEverySeconds: {
+    flag: "--checkpoint-every",
+    yaml: ["checkpointEvery"],
+  },
+  partitionBy: { flag: "--partition-by", yaml: ["partitionBy"] },
+  unrepresentable: { flag: "--unrepresentable", yaml: ["unrepresentable"] },
+  rowBytesMax: { flag: "--row-bytes-max", yaml: ["rowBytesMax"] },
+  restart: { flag: "--restart", yaml: null },
+  ledgerPath: { flag: "--ledger", yaml: ["ledger"] },
+  tracePath: { flag: "--trace", yaml: ["trace"] },
+  snapshotGraceMs: { flag: "--snapshot-grace", yaml: ["snapshotGrace"] },
+  probeDeadlineMs: { flag: "--probe-deadline", yaml: ["probeDeadline"] },
+};
+
+export interface Contradiction {
+  readonly setting: SettingName;
+  /** A clause that follows the setting's name. */
+  readonly reason: string;
+}
+
+/** Settings that are fine one by one and make no sense together; all of them, in a fixed order. */
+export function findContradictions(
+  settings: Partial<SyncSettings>,
+): Contradiction[] {
+  const found: Contradiction[] = [];
+  const incremental = settings.mode === "incremental-append";
+  if (incremental && settings.cursor === undefined) {
+    found.push({
+      setting: "cursor",
+      reason: "is missing: the mode incremental-append needs a cursor column",
+    });
+  }
+  if (!incremental) {
+    for (const setting of ["cursor", "cursorLagSeconds"] as const) {
+      if (settings[setting] !== undefined) {
+        found.push({
+          setting,
+          reason: "has a meaning only in the mode incremental-append",
+        });
+      }
+    }
+  }
+  const format = settings.format ?? requestDefaults.format.format;
+  if (settings.plainEncodings === true && format !== "parquet") {
+    found.push({
+      setting: "plainEncodings",
+      reason: `has a meaning only for parquet, and the format is ${format}`,
+    });
+  }
+  if (settings.compression === "snappy" && format !== "parquet") {
+    found.push({
+      setting: "compression",
+      reason: `snappy is for parquet; ${format} files take zstd, gzip or none`,
+    });
+  }
+  if (settings.columns !== undefined && !namesOneTable(settings.tables)) {
+    found.push({
+      setting: "columns",
+      reason: "needs exactly one table, named without a wildcard",
+    });
+  }
+  const { channels, readers } = settings;
+  if (channels !== undefined && readers !== undefined && readers > channels) {
+    found.push({
+      setting: "readers",
+      reason: `are more than the ${channels} channels they would need`,
+    });
+  }
+  return found;
+}
+
+function namesOneTable(tables: readonly string[] | undefined): boolean {
+  return tables?.length === 1 && !tables[0]?.includes("*");
+}
+
+/** The settings with all defaults. The caller has found no contradictions. */
+export function buildRequest(settings: SyncSettings): SyncRequest {
+  return {
+    name: settings.name ?? requestDefaults.name,
+    source: { kind: "postgres", url: settings.url },
+    destination: {
+      kind: "file",
+      root: settings.root,
+      pathTemplate: settings.pathTemplate ?? destinationDefaults.pathTemplate,
+      fileBytesMax: settings.fileBytesMax ?? destinationDefaults.fileBytesMax,
+    },
+    format: {
+      format: settings.format ?? requestDefaults.format.format,
+      compression: settings.compression ?? requestDefaults.format.compression,
+      plainEncodings:
+        settings.plainEncodings ?? requestDefaults.format.plainEncodings,
+    },
+    mode: settings.mode ?? requestDefaults.mode,
+    tables: settings.tables ?? requestDefaults.tables,
+    exclude: settings.exclude ?? requestDefaults.exclude,
+    columns: settings.columns ?? requestDefaults.columns,
+    where: settings.where ?? requestDefaults.where,
+    cursor: settings.cursor ?? requestDefaults.cursor,
+    cursorLagSeconds:
+      settings.cursorLagSeconds ?? requestDefaults.cursorLagSeconds,
+    channels: settings.channels ?? requestDefaults.channels,
+    readers: settings.readers ?? requestDefaults.readers,
+    attemptsMax: settings.attemptsMax ?? requestDefaults.attemptsMax,
+    checkpointEverySeconds:
+      settings.checkpointEverySeconds ?? requestDefaults.checkpointEverySeconds,
+    partitionBy: settings.partitionBy ?? requestDefaults.partitionBy,
+    unrepresentable:
+      settings.unrepresentable ?? requestDefaults.unrepresentable,
+    rowBytesMax: settings.rowBytesMax ?? requestDefaults.rowBytesMax,
+    restart: settings.restart ?? requestDefaults.restart,
+    ledgerPath: settings.ledgerPath ?? requestDefaults.ledgerPath,
+    tracePath: settings.tracePath ?? requestDefaults.tracePath,
+    snapshotGraceMs:
+      settings.snapshotGraceMs ?? requestDefaults.snapshotGraceMs,
+    probeDeadlineMs:
+      settings.probeDeadlineMs ?? requestDefaults.probeDeadlineMs,
+  };
+}

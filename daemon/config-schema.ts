@@ -1,0 +1,250 @@
+/**
+ * The shape of `millrace.yaml`. The descriptions are the manual: the JSON Schema for editors is made from them.
+ */
+import { z } from "zod";
+import { postgresSource } from "../connectors/sources/postgres/config.ts";
+import {
+  ATTEMPTS_MAX,
+  CHANNELS_MAX,
+  CHECKPOINT_MS_MIN,
+  COMPRESSIONS,
+  DURATION_MS_MAX,
+  FILE_BYTES_MAX,
+  FILE_BYTES_MIN,
+  FORMATS,
+  InvalidValue,
+  MODES,
+  PARTITION_BY,
+  PROBE_DEADLINE_MS_MIN,
+  ROW_BYTES_MAX,
+  ROW_BYTES_MIN,
+  UNREPRESENTABLE,
+  parseDestinationRoot,
+  parseDurationMs,
+  parseMode,
+  parsePathTemplate,
+  parseSizeBytes,
+  parseSourceKind,
+  parseWhole,
+} from "./config-values.ts";
+
+const SYNCS_MAX = 1000;
+const PATTERNS_MAX = 10_000;
+const TEXT_LENGTH_MAX = 65_536;
+
+const text = z.string().min(1).max(TEXT_LENGTH_MAX);
+
+/** Runs one of the parsers that the command line uses, and turns its refusal into an issue. */
+function parsed<I extends z.ZodType, T>(
+  input: I,
+  parse: (value: z.output<I>) => T,
+) {
+  return input.transform((value, context): T => {
+    try {
+      return parse(value);
+    } catch (error) {
+      if (!(error instanceof InvalidValue)) throw error;
+      context.addIssue({ code: "custom", message: error.message });
+      return z.NEVER;
+    }
+  });
+}
+
+const textOrNumber = z.union([text, z.number()]);
+const durationMs = (minMs: number, maxMs = DURATION_MS_MAX) =>
+  parsed(textOrNumber, (value) => parseDurationMs(value, minMs, maxMs));
+const seconds = (minMs: number) =>
+  parsed(textOrNumber, (value) => parseDurationMs(value, minMs) / 1000);
+const sizeBytes = (minBytes: number, maxBytes: number) =>
+  parsed(textOrNumber, (value) => parseSizeBytes(value, minBytes, maxBytes));
+
+const whole = (max: number) =>
+  parsed(textOrNumber, (value) => parseWhole(value, 1, max));
+
+const sourceSchema = z.strictObject({
+  kind: z.literal("postgres").describe("What the source is."),
+  url: parsed(text, (url) => {
+    parseSourceKind(url);
+    const result = postgresSource.shape.url.safeParse(url);
+    if (result.success) return url;
+    throw new InvalidValue(result.error.issues[0]?.message ?? "is no URL");
+  }).describe(
+    "postgres://user@host:5432/database. May be file:PATH, and may hold ${ENV} references.",
+  ),
+  password: z
+    .string()
+    .max(TEXT_LENGTH_MAX)
+    .optional()
+    .describe(
+      "Password for the URL, as it is, without percent-encoding: ${ENV} or file:PATH. Default: the URL's own, else PGPASSWORD.",
+    ),
+});
+
+const destinationSchema = z.strictObject({
+  kind: z.literal("file").describe("What the destination is."),
+  path: parsed(text, (path) => {
+    parseDestinationRoot(path, "/");
+    return path;
+  }).describe("Folder or file:// URL; a relative one lies beside this file."),
+  pathTemplate: parsed(text, parsePathTemplate)
+    .optional()
+    .describe(
+      "Folder of one stream below the path, from {namespace} and {stream}. Default: {namespace}/{stream}.",
+    ),
+  fileSize: sizeBytes(FILE_BYTES_MIN, FILE_BYTES_MAX)
+    .optional()
+    .describe("Size at which a new file is begun. Default: 512MiB."),
+});
+
+const patterns = z.array(text).max(PATTERNS_MAX);
+
+const syncSchema = z.strictObject({
+  source: sourceSchema,
+  destination: destinationSchema,
+  tables: patterns
+    .optional()
+    .describe(
+      "Patterns of tables to copy: table, schema.table, * as wildcard. Default: all.",
+    ),
+  exclude: patterns.optional().describe("Patterns of tables to leave out."),
+  mode: parsed(z.enum(Object.keys(MODES)), parseMode)
+    .optional()
+    .describe("How rows arrive. Default: full-refresh-overwrite."),
+  cursor: text
+    .optional()
+    .describe("Column whose growth marks new rows, for incremental-append."),
+  cursorLag: seconds(0)
+    .optional()
+    .describe(
+      "How far behind the newest cursor rows may still appear, e.g. 60s. Default: chosen from the column's type and the oldest open transaction.",
+    ),
+  columns: z
+    .array(text)
+    .min(1)
+    .max(PATTERNS_MAX)
+    .optional()
+    .describe("Columns to copy, for a sync of exactly one table."),
+  where: text
+    .optional()
+    .describe("SQL predicate that the server applies to each table."),
+  format: z
+    .enum(FORMATS)
+    .optional()
+    .describe("Format of the files. Default: parquet."),
+  compression: z
+    .enum(COMPRESSIONS)
+    .optional()
+    .describe("Default: zstd for parquet, none for csv and jsonl."),
+  plainEncodings: z
+    .boolean()
+    .optional()
+    .describe(
+      "Parquet: only PLAIN and dictionary encodings, for readers that know no others.",
+    ),
+  channels: whole(CHANNELS_MAX)
+    .optional()
+    .describe(
+      "At most so many connections and sockets. Default: two per core.",
+    ),
+  readers: whole(CHANNELS_MAX)
+    .optional()
+    .describe(
+      "Readers at work, fixed. Default: one, and more while that raises the rate.",
+    ),
+  attempts: whole(ATTEMPTS_MAX)
+    .optional()
+    .describe(
+      "Attempts of one run while its faults are worth retrying, the first included. Default: 3.",
+    ),
+  checkpointEvery: seconds(CHECKPOINT_MS_MIN)
+    .optional()
+    .describe("Work that a crash may cost, as a duration. Default: 5m."),
+  partitionBy: z
+    .enum(PARTITION_BY)
+    .optional()
+    .describe("How tables are cut. Default: auto."),
+  unrepresentable: z
+    .enum(UNREPRESENTABLE)
+    .optional()
+    .describe(
+      "What becomes of values such as infinity in a timestamp. Default: error.",
+    ),
+  rowBytesMax: sizeBytes(ROW_BYTES_MIN, ROW_BYTES_MAX)
+    .optional()
+    .describe("A single row above this is an error. Default: 256MiB."),
+  snapshotGrace: durationMs(0)
+    .optional()
+    .describe(
+      "How long a snapshot outlives its run, for a resume. Default: 60s.",
+    ),
+  probeDeadline: durationMs(PROBE_DEADLINE_MS_MIN)
+    .optional()
+    .describe("Silence after which a process counts as hung. Default: 10s."),
+  ledger: text
+    .optional()
+    .describe(
+      "Path of the ledger. Default: .millrace/ledger.sqlite below the destination.",
+    ),
+  trace: text
+    .optional()
+    .describe(
+      "File for the inspection events of all processes, as JSON lines.",
+    ),
+});
+
+export const configSchema = z.strictObject({
+  $schema: z.string().optional().describe("For editors; not read."),
+  syncs: z
+    .record(
+      z
+        .string()
+        .regex(
+          /^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/,
+          "a sync's name has letters, digits, `_`, `-` and `.`, 100 at most",
+        ),
+      syncSchema,
+    )
+    .refine(
+      (syncs) => {
+        const count = Object.keys(syncs).length;
+        return count >= 1 && count <= SYNCS_MAX;
+      },
+      { error: `must name between 1 and ${SYNCS_MAX} syncs` },
+    )
+    .describe("The syncs by name."),
+});
+
+export type SyncConfig = z.output<typeof syncSchema>;
+
+/** The keys an object may have at a path of the configuration; empty where nothing is known. */
+export function listKeysAt(path: readonly (string | number)[]): string[] {
+  let schema: z.ZodType | undefined = configSchema;
+  for (const step of path) {
+    schema = descend(unwrap(schema), String(step));
+    if (schema === undefined) return [];
+  }
+  const inner = unwrap(schema);
+  return inner instanceof z.ZodObject ? Object.keys(inner.shape) : [];
+}
+
+function unwrap(schema: z.ZodType): z.ZodType {
+  return schema instanceof z.ZodOptional
+    ? unwrap(schema.unwrap() as z.ZodType)
+    : schema;
+}
+
+function descend(schema: z.ZodType, step: string): z.ZodType | undefined {
+  if (schema instanceof z.ZodObject) {
+    return (schema.shape as Record<string, z.ZodType>)[step];
+  }
+  if (schema instanceof z.ZodRecord) return schema.valueType as z.ZodType;
+  return undefined;
+}
+
+/** JSON Schema (draft 2020-12) of what may be written, for editors. */
+export function buildJsonSchema(): Record<string, unknown> {
+  return {
+    title: "millrace.yaml",
+    ...z.toJSONSchema(configSchema, { io: "input", target: "draft-2020-12" }),
+  };
+}

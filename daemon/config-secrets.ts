@@ -1,0 +1,121 @@
+/**
+ * References in the configuration: `${NAME}` in any text is the environment's value (`$${` is a plain `${`), and a
+ * secret that reads `file:PATH` is the content of that file. What they stand for never enters a message.
+ */
+import { readFileSync, statSync } from "node:fs";
+import { resolve } from "node:path";
+
+export type ConfigPath = readonly (string | number)[];
+
+export interface ConfigFault {
+  readonly path: ConfigPath;
+  readonly reason: string;
+}
+
+const SECRET_FILE_BYTES_MAX = 65_536;
+const reference = /\$(\$?)\{([^}]*)\}/g;
+
+/**
+ * A copy of a YAML tree with all environment references replaced. What cannot be replaced becomes a fault, and stays
+ * as it is written.
+ */
+export function expandEnvironment(
+  node: unknown,
+  env: Readonly<Record<string, string | undefined>>,
+  path: ConfigPath,
+  faults: ConfigFault[],
+): unknown {
+  if (typeof node === "string") return expandText(node, env, path, faults);
+  if (Array.isArray(node)) {
+    return node.map((item, i) =>
+      expandEnvironment(item, env, [...path, i], faults),
+    );
+  }
+  if (node !== null && typeof node === "object") {
+    return Object.fromEntries(
+      Object.entries(node).map(([key, value]) => [
+        key,
+        expandEnvironment(value, env, [...path, key], faults),
+      ]),
+    );
+  }
+  return node;
+}
+
+function expandText(
+  text: string,
+  env: Readonly<Record<string, string | undefined>>,
+  path: ConfigPath,
+  faults: ConfigFault[],
+): string {
+  return text.replace(reference, (whole, escaped: string, name: string) => {
+    if (escaped !== "") return whole.slice(1);
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
+      faults.push({ path, reason: `${whole} is no environment reference` });
+      return whole;
+    }
+    const value = env[name];
+    if (value === undefined) {
+      faults.push({
+        path,
+        reason: `the environment variable ${name} is not set`,
+      });
+      return whole;
+    }
+    return value;
+  });
+}
+
+/** Replaces, in a tree that is expanded, the secrets of all syncs that are kept in files. */
+export function readSecrets(
+  tree: unknown,
+  base: string,
+  faults: ConfigFault[],
+): void {
+  for (const [name, sync] of Object.entries(
+    asObject(asObject(tree)["syncs"]),
+  )) {
+    const source = asObject(asObject(sync)["source"]);
+    for (const key of ["url", "password"]) {
+      const text = source[key];
+      if (typeof text !== "string" || !text.startsWith("file:")) continue;
+      const path = ["syncs", name, "source", key];
+      source[key] = readSecret(text, base, path, faults);
+    }
+  }
+}
+
+/** The value as an object; an empty one for anything else. */
+export function asObject(value: unknown): Record<string, unknown> {
+  return value !== null && typeof value === "object" && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : {};
+}
+
+/** The content of `file:PATH` without its last line end; relative paths are below `base`. */
+function readSecret(
+  text: string,
+  base: string,
+  path: ConfigPath,
+  faults: ConfigFault[],
+): string {
+  const file = resolve(base, text.slice("file:".length).replace(/^\/\//, ""));
+  try {
+    const { size } = statSync(file);
+    if (size > SECRET_FILE_BYTES_MAX) {
+      faults.push({
+        path,
+        reason: `the file ${file} is too large for a secret (${size} bytes)`,
+      });
+      return text;
+    }
+    return readFileSync(file, "utf8").replace(/\r?\n$/, "");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    faults.push({
+      path,
+      reason: `the file ${file} cannot be read (${code ?? "unknown fault"})`,
+    });
+    return text;
+  }
+}

@@ -1,0 +1,68 @@
+/** What makes two calls the same sync, and what of a request is written down. */
+import { createHash } from "node:crypto";
+import { parseSourceUrl } from "../connectors/sources/postgres/url.ts";
+import type { SyncRequest } from "./request.ts";
+
+function hash(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 16);
+}
+
+/** The same database into the same folder: streams of it share their generations, whatever tables a call names. */
+export function identifySync(request: SyncRequest): string {
+  const { host, port, database } = parseSourceUrl(request.source.url);
+  return hash(
+    JSON.stringify([
+      request.name,
+      host,
+      port,
+      database,
+      request.destination.root,
+    ]),
+  );
+}
+
+/** A password is never written down: `resume` takes it from the environment, or from a URL that it is given. */
+function removePassword(url: string): string {
+  const parsed = new URL(url);
+  parsed.password = "";
+  parsed.searchParams.delete("password");
+  return parsed.href;
+}
+
+/** The request without its password, as the ledger keeps it and `resume` reads it again. */
+export function recordRequest(request: SyncRequest): string {
+  return JSON.stringify({
+    ...request,
+    source: { ...request.source, url: removePassword(request.source.url) },
+    restart: false,
+  });
+}
+
+/** What must be equal for an unfinished run to be gone on with; how fast it went may differ. */
+export function fingerprintRequest(requestJson: string): string {
+  const request = JSON.parse(requestJson) as SyncRequest;
+  const {
+    format,
+    mode,
+    tables,
+    exclude,
+    columns,
+    where,
+    cursor,
+    unrepresentable,
+    destination,
+  } = request;
+  return hash(
+    JSON.stringify([
+      format,
+      mode,
+      tables,
+      exclude,
+      columns,
+      where,
+      cursor,
+      unrepresentable,
+      destination,
+    ]),
+  );
+}

@@ -1,0 +1,156 @@
+/**
+ * The bookkeeper's hold on its keeper: started once for all attempts, adopted when an earlier bookkeeper left one alive,
+ * let go of when the run is over, and left to its grace when it is not.
+ */
+import { join } from "node:path";
+import type { Ledger } from "../checkpoint/store/ledger.ts";
+import type {
+  KeeperFact,
+  KeeperOrder,
+  SnapshotWire,
+} from "../proto/control.ts";
+import { toWireError } from "../proto/error.ts";
+import {
+  adoptKeeper,
+  startChild,
+  type Child,
+  type ChildListener,
+} from "./processes.ts";
+
+export interface KeeperHoldOptions {
+  readonly ledger: Ledger;
+  readonly folder: string;
+  readonly graceMs: number;
+}
+
+export class KeeperHold {
+  readonly #options: KeeperHoldOptions;
+  #child: Child | null = null;
+  #snapshot: SnapshotWire | null = null;
+  #socketPath = "";
+  #attempt: { readonly runId: string; readonly epoch: number } | null = null;
+  #listen: (fact: KeeperFact) => void = () => {};
+  #isForgotten = false;
+
+  constructor(options: KeeperHoldOptions) {
+    this.#options = options;
+  }
+
+  beginAttempt(attempt: {
+    readonly runId: string;
+    readonly epoch: number;
+  }): void {
+    this.#attempt = attempt;
+  }
+
+  /** Opens a snapshot, or tells of the one that is still held. */
+  open(url: string, listen: (fact: KeeperFact) => void): void {
+    this.#listen = listen;
+    this.#open(url).catch((error: unknown) => {
+      this.#listen({ type: "process.failed", error: toWireError(error) });
+    });
+  }
+
+  async #open(url: string): Promise<void> {
+    if (this.#child && this.#snapshot) {
+      const snapshot = this.#snapshot;
+      setImmediate(() => this.#listen({ type: "snapshot.opened", snapshot }));
+      return;
+    }
+    const [last] = this.#recorded().slice(-1);
+    if (last && !this.#isForgotten) {
+      this.#socketPath = last.keeperSocket;
+      this.#child = await adoptKeeper(
+        last.keeperSocket,
+        last.keeperPid,
+        this.#listener(),
+      );
+      if (this.#child) return;
+    }
+    this.#start(url);
+  }
+
+  #start(url: string): void {
+    const { folder, graceMs } = this.#options;
+    this.#snapshot = null;
+    this.#socketPath = join(folder, "keeper.sock");
+    this.#child = startChild("keeper", this.#listener());
+    this.send({ type: "keeper.hold", graceMs, socketPath: this.#socketPath });
+    this.send({ type: "snapshot.open", url });
+  }
+
+  #listener(): ChildListener {
+    return {
+      onFact: (fact) => {
+        const known = fact as KeeperFact;
+        if (known.type === "snapshot.opened") this.#snapshot = known.snapshot;
+        this.#listen(known);
+      },
+      onProtocolMessage: () => {},
+      onExit: (description) => {
+        if (!this.#child) return;
+        this.forget();
+        this.#listen({
+          type: "snapshot.lost",
+          error: {
+            code: "SOURCE_SNAPSHOT_LOST",
+            message: `the keeper ended: ${description}`,
+            details: {},
+          },
+        });
+      },
+    };
+  }
+
+  #recorded(): ReturnType<Ledger["snapshotsOf"]> {
+    const attempt = this.#attempt;
+    return attempt ? this.#options.ledger.snapshotsOf(attempt.runId) : [];
+  }
+
+  /** Whether this snapshot is the one that the run's last attempt read under. */
+  isKept(snapshot: SnapshotWire): boolean {
+    const last = this.#recorded().at(-1);
+    return (
+      last !== undefined &&
+      last.id === snapshot.id &&
+      last.visible === snapshot.visible
+    );
+  }
+
+  /** Writes a new snapshot into the ledger, once what was read under the one before has been decided on. */
+  record(): void {
+    const attempt = this.#attempt;
+    const snapshot = this.#snapshot;
+    const child = this.#child;
+    if (!attempt || !snapshot || !child || this.isKept(snapshot)) return;
+    this.#options.ledger.recordSnapshot(attempt.runId, attempt.epoch, {
+      ...snapshot,
+      keeperPid: child.pid,
+      keeperStart: child.startTime,
+      keeperSocket: this.#socketPath,
+    });
+  }
+
+  send(order: KeeperOrder): void {
+    this.#child?.send(order);
+  }
+
+  /** The snapshot is gone: the next attempt begins with a new one. */
+  forget(): void {
+    const child = this.#child;
+    this.#child = null;
+    this.#snapshot = null;
+    this.#isForgotten = true;
+    child?.send({ type: "keeper.release" } as { type: string });
+    child?.detach();
+  }
+
+  /** The run is over (`release`), or may be resumed within the grace. */
+  letGo(how: "release" | "leave"): void {
+    const child = this.#child;
+    this.#child = null;
+    if (how === "release")
+      child?.send({ type: "keeper.release" } as { type: string });
+    child?.detach();
+  }
+}

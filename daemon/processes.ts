@@ -1,0 +1,146 @@
+/** The bookkeeper's children: started, ordered over file descriptor 3, listened to, pinged, ended. */
+import {
+  spawn,
+  type ChildProcess,
+  type StdioOptions,
+} from "node:child_process";
+import { connect } from "node:net";
+import type { Duplex, Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import type { Role } from "../actors/run/run.machine.ts";
+import { processStartTime } from "../checkpoint/store/process-identity.ts";
+import { createLineReader, writeLine } from "../transport/control-lines.ts";
+
+/** A child that is told to end gets this long before it is killed. */
+const KILL_AFTER_MS = 3_000;
+const CONTROL_FD = 3;
+/** One line of a child's stdout: a state is far smaller. */
+const PROTOCOL_LINE_BYTES_MAX = 16 * 1024 * 1024;
+
+export interface ChildListener {
+  onFact(fact: { readonly type: string }): void;
+  /** One message of the child's stdout. */
+  onProtocolMessage(message: unknown): void;
+  onExit(description: string): void;
+}
+
+export interface Child {
+  readonly role: Role;
+  readonly pid: number;
+  readonly startTime: string | null;
+  send(order: { readonly type: string }): void;
+  /** SIGTERM, and SIGKILL when that does not help. Resolves when the process is gone. */
+  end(): Promise<void>;
+  /** Lets the child live on without us: nothing of it keeps this process alive. */
+  detach(): void;
+}
+
+const extension = import.meta.url.slice(-3);
+
+function scriptOf(role: Role): string {
+  return fileURLToPath(
+    new URL(`../actors/${role}/main${extension}`, import.meta.url),
+  );
+}
+
+export function startChild(role: Role, listener: ChildListener): Child {
+  const stdio: StdioOptions =
+    role === "keeper"
+      ? // it outlives us: an inherited pipe would keep whoever reads our output waiting
+        ["ignore", "ignore", "ignore", "pipe"]
+      : ["ignore", "pipe", "inherit", "pipe"];
+  const child = spawn(process.execPath, [...process.execArgv, scriptOf(role)], {
+    stdio,
+    // the keeper outlives us by its grace, whatever the terminal does to our group
+    detached: role === "keeper",
+  });
+  const control = child.stdio[CONTROL_FD] as Duplex;
+  control.on("error", () => {
+    // the exit that follows says more
+  });
+  createLineReader(control, {
+    onMessage: (fact) => listener.onFact(fact as { type: string }),
+    onEnd: () => {},
+  });
+  if (child.stdout) {
+    createLineReader(child.stdout as Readable, {
+      lineBytesMax: PROTOCOL_LINE_BYTES_MAX,
+      onMessage: (message) => listener.onProtocolMessage(message),
+      onEnd: () => {},
+    });
+  }
+  let isGone = false;
+  const gone = new Promise<void>((resolve) => {
+    const leave = (description: string): void => {
+      if (isGone) return;
+      isGone = true;
+      listener.onExit(description);
+      resolve();
+    };
+    child.on("error", (error) => leave(error.message));
+    // `close` comes when the last byte of its pipes has been read, so no fact is lost behind an exit
+    child.on("close", (code, signal) =>
+      leave(signal ? `signal ${signal}` : `exit code ${code}`),
+    );
+  });
+  const pid = child.pid ?? -1;
+  return {
+    role,
+    pid,
+    startTime: pid > 0 ? processStartTime(pid) : null,
+    send: (order) => {
+      if (!isGone && !control.destroyed) writeLine(control, order);
+    },
+    end: async () => {
+      if (!isGone) await terminate(child, gone);
+    },
+    detach: () => {
+      child.unref();
+      control.end();
+    },
+  };
+}
+
+async function terminate(
+  child: ChildProcess,
+  gone: Promise<void>,
+): Promise<void> {
+  child.kill("SIGTERM");
+  const timer = setTimeout(() => child.kill("SIGKILL"), KILL_AFTER_MS);
+  await gone;
+  clearTimeout(timer);
+}
+
+/** Takes over a keeper whose bookkeeper has died, by the socket in its folder; null when it is gone. */
+export function adoptKeeper(
+  socketPath: string,
+  pid: number,
+  listener: ChildListener,
+): Promise<Child | null> {
+  return new Promise((resolve) => {
+    const socket = connect(socketPath);
+    socket.once("error", () => resolve(null));
+    socket.once("connect", () => {
+      createLineReader(socket, {
+        onMessage: (fact) => listener.onFact(fact as { type: string }),
+        onEnd: () => {},
+      });
+      socket.on("error", () => {});
+      socket.on("close", () => listener.onExit("its socket closed"));
+      resolve({
+        role: "keeper",
+        pid,
+        startTime: processStartTime(pid),
+        send: (order) => {
+          if (!socket.destroyed) writeLine(socket, order);
+        },
+        end: async () => {
+          socket.destroy();
+        },
+        detach: () => {
+          socket.destroy();
+        },
+      });
+    });
+  });
+}

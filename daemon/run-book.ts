@@ -1,0 +1,481 @@
+/**
+ * The bookkeeper's book of one attempt: what the ledger knows of the run's streams, and what each is to do. Everything
+ * that must survive is written to the ledger before anyone acts on it.
+ */
+import type {
+  StreamRunInput,
+  StreamWork,
+} from "../actors/run/stream-run.machine.ts";
+import { planResume } from "../checkpoint/resume.ts";
+import { EMPTY_SEED } from "../checkpoint/state.ts";
+import type { Ledger } from "../checkpoint/store/ledger.ts";
+import type { StreamRecord } from "../checkpoint/store/records.ts";
+import type { DurableReport, SealedFile } from "../proto/checkpoint.ts";
+import type {
+  CommitStep,
+  CursorOrder,
+  CursorWindow,
+  DestinationOrder,
+  DestinationStream,
+  DiscoveredWire,
+  GenerationIntent,
+  SourceOrder,
+} from "../proto/control.ts";
+import { ExtractError, type WireError } from "../proto/error.ts";
+import type { Plan, Rung } from "../proto/partition.ts";
+import type { StreamSchema } from "../proto/schema.ts";
+import type { StreamRef, SyncMode } from "./request.ts";
+
+export interface BookSettings {
+  readonly ledger: Ledger;
+  readonly syncId: string;
+  readonly runId: string;
+  readonly epoch: number;
+  readonly mode: SyncMode;
+  readonly where: string | null;
+  readonly cursor: {
+    readonly column: string;
+    readonly lagSeconds: number | null;
+  } | null;
+  /** The run has earlier attempts. */
+  readonly isResumed: boolean;
+}
+
+/** One stream as the attempt sees it. */
+export interface BookStream {
+  readonly ref: StreamRef;
+  readonly schema: StreamSchema;
+  readonly generation: number;
+  planVersion: number;
+  plan: Plan | null;
+  window: CursorWindow | null;
+  files: readonly SealedFile[];
+  rowsKept: number;
+  removable: readonly number[];
+  state: "open" | "committing" | "committed" | "failed";
+  error: WireError | null;
+}
+
+export interface ResumeCount {
+  readonly rowsKept: number;
+  readonly rowsToReadAgain: number;
+}
+
+export class RunBook {
+  readonly #settings: BookSettings;
+  readonly #streams = new Map<number, BookStream>();
+  readonly #work = new Map<number, StreamWork>();
+  readonly #problems: { ref: StreamRef; error: WireError }[] = [];
+
+  constructor(settings: BookSettings) {
+    this.#settings = settings;
+  }
+
+  get streams(): readonly BookStream[] {
+    return [...this.#streams.values()];
+  }
+
+  /** Tables that were chosen and cannot be read at all. */
+  get problems(): readonly {
+    readonly ref: StreamRef;
+    readonly error: WireError;
+  }[] {
+    return this.#problems;
+  }
+
+  stream(number: number): BookStream {
+    const stream = this.#streams.get(number);
+    if (!stream) throw new Error(`stream ${number} is not in the book`);
+    return stream;
+  }
+
+  /** The numbers that streams had in earlier attempts; a resume reads no other stream. Null for a new run. */
+  get numbers(): Extract<SourceOrder, { type: "source.discover" }>["numbers"] {
+    const { ledger, runId, isResumed } = this.#settings;
+    const known = isResumed ? ledger.streamsOf(runId) : [];
+    if (known.length === 0) return null;
+    return known.map(({ namespace, name, number }) => ({
+      namespace,
+      name,
+      number,
+    }));
+  }
+
+  noteProblem(ref: Omit<StreamRef, "number">, error: WireError): void {
+    this.#problems.push({ ref: { ...ref, number: 0 }, error });
+  }
+
+  /**
+   * Enters the discovered streams into the ledger, or finds them there again.
+   * @throws ExtractError STATE_INCOMPATIBLE where a stream's columns are not those that its files have
+   */
+  register(
+    discovered: readonly DiscoveredWire[],
+  ): Extract<DestinationOrder, { type: "destination.recover" }> {
+    const { ledger, runId, syncId } = this.#settings;
+    const recorded = new Map(
+      ledger.streamsOf(runId).map((one) => [one.number, one]),
+    );
+    ledger.transaction(() => {
+      for (const { schema } of discovered) {
+        const known = recorded.get(schema.number);
+        const stream = known
+          ? this.#findAgain(schema, known)
+          : this.#begin(schema);
+        this.#streams.set(schema.number, stream);
+        if (known) continue;
+        this.#putStream(stream, null);
+      }
+    });
+    for (const { number, namespace, name } of recorded.values()) {
+      if (this.#streams.has(number)) continue;
+      this.noteProblem(
+        { namespace, name },
+        {
+          code: "SOURCE_SCHEMA_CHANGED",
+          message: `${namespace}.${name} is no longer there or can no longer be read`,
+          details: {},
+        },
+      );
+    }
+    return {
+      type: "destination.recover",
+      streams: this.streams.map((stream) => ({
+        ...this.destinationStream(stream.ref.number),
+        knownGenerations: ledger
+          .generationsOf(syncId, stream.ref.namespace, stream.ref.name)
+          .map(({ generation }) => generation),
+        resumed:
+          recorded.has(stream.ref.number) && stream.state !== "committed",
+      })),
+    };
+  }
+
+  #putStream(
+    { schema, generation }: BookStream,
+    cursorWindowJson: string | null,
+  ): void {
+    const { ledger, runId, epoch, mode } = this.#settings;
+    const { number, namespace, name, fingerprint } = schema;
+    ledger.putStream(runId, epoch, {
+      number,
+      namespace,
+      name,
+      schemaJson: JSON.stringify(schema),
+      fingerprint,
+      generation,
+      mode,
+      cursorWindowJson,
+    });
+  }
+
+  #begin(schema: StreamSchema): BookStream {
+    const { ledger, syncId } = this.#settings;
+    return createStream(
+      schema,
+      ledger.nextGeneration(syncId, schema.namespace, schema.name),
+    );
+  }
+
+  #findAgain(schema: StreamSchema, known: StreamRecord): BookStream {
+    if (
+      known.fingerprint !== schema.fingerprint &&
+      known.state !== "committed"
+    ) {
+      throw new ExtractError(
+        "STATE_INCOMPATIBLE",
+        `${known.namespace}.${known.name} has other columns than when this run began`,
+        { stream: `${known.namespace}.${known.name}` },
+      );
+    }
+    const stream = createStream(schema, known.generation);
+    stream.planVersion = known.planVersion;
+    stream.error = known.error;
+    if (
+      known.state === "committed" ||
+      known.state === "committing" ||
+      known.state === "failed"
+    ) {
+      stream.state = known.state;
+    }
+    return stream;
+  }
+
+  destinationStream(number: number): DestinationStream {
+    const { schema, generation, planVersion } = this.stream(number);
+    return { schema, generation, planVersion };
+  }
+
+  /**
+   * Merges what the destination has found and decides what is read again.
+   * @throws ExtractError DESTINATION_FAILED where the destination has lost files that the ledger knows
+   */
+  recover(
+    reports: readonly DurableReport[],
+    problems: readonly { readonly stream: number; readonly error: WireError }[],
+    isSnapshotKept: boolean,
+  ): {
+    readonly clean: Extract<DestinationOrder, { type: "destination.clean" }>;
+    readonly count: ResumeCount;
+  } {
+    const { ledger, runId, epoch } = this.#settings;
+    for (const { stream, error } of problems) this.fail(stream, error);
+    const { missing } = ledger.mergeRecovered(runId, epoch, reports);
+    const [lost] = missing.filter(
+      (one) => this.#streams.get(one.stream)?.state === "open",
+    );
+    if (lost) {
+      throw new ExtractError(
+        "DESTINATION_FAILED",
+        `files that were durable are gone: ${lost.files.map((file) => file.path).join(", ")}; begin anew with --restart`,
+        { stream: lost.stream, partition: lost.partition },
+      );
+    }
+    const open = this.streams.filter((stream) => stream.state === "open");
+    const isOpen = new Set(open.map((stream) => stream.ref.number));
+    const plan = planResume(
+      ledger.partitionsOf(runId).filter((one) => isOpen.has(one.stream)),
+      ledger.durableOf(runId).filter((one) => isOpen.has(one.stream)),
+      { snapshotKept: isSnapshotKept },
+    );
+    ledger.applyResume(runId, epoch, plan);
+    for (const stream of open) this.#resume(stream, plan);
+    return {
+      clean: {
+        type: "destination.clean",
+        intents: this.#intents(),
+        keep: this.#filesThatCount(),
+      },
+      count: {
+        rowsKept: plan.keptRows,
+        rowsToReadAgain: plan.rowsToReadAgainEstimate,
+      },
+    };
+  }
+
+  #resume(stream: BookStream, plan: ReturnType<typeof planResume>): void {
+    const { ledger, runId } = this.#settings;
+    const { number } = stream.ref;
+    stream.plan = ledger.planOf(runId, number);
+    if (!stream.plan) return;
+    const record = ledger.streamsOf(runId).find((one) => one.number === number);
+    stream.window = record?.cursorWindowJson
+      ? (JSON.parse(record.cursorWindowJson) as CursorWindow)
+      : null;
+    stream.rowsKept = plan.kept
+      .filter((one) => one.stream === number)
+      .reduce((sum, { rows }) => sum + rows, 0);
+    this.#work.set(number, {
+      partitions: stream.plan.partitions,
+      orders: plan.orders.filter((one) => one.stream === number),
+      seed: plan.seeds.get(number) ?? EMPTY_SEED,
+      window: stream.window,
+    });
+  }
+
+  /** What may be removed: only names that an intent of this ledger covers, of generations that are not committed. */
+  #intents(): GenerationIntent[] {
+    const { ledger, syncId, runId, epoch } = this.#settings;
+    const byGeneration = new Map<
+      string,
+      GenerationIntent & { epochs: number[] }
+    >();
+    for (const {
+      namespace,
+      name,
+      generation,
+      epoch: wrote,
+      runId: owner,
+    } of ledger.intentsOf({ syncId })) {
+      const state = ledger
+        .generationsOf(syncId, namespace, name)
+        .find((one) => one.generation === generation)?.state;
+      const isOurs = state === "open" && owner === runId;
+      if (!isOurs && state !== "abandoned" && state !== "superseded") continue;
+      const key = `${namespace}/${name}/${generation}`;
+      const known = byGeneration.get(key);
+      if (known) known.epochs.push(wrote);
+      else {
+        byGeneration.set(key, {
+          namespace,
+          name,
+          generation,
+          epochs: [wrote],
+          currentEpoch: isOurs ? epoch : null,
+        });
+      }
+    }
+    return [...byGeneration.values()];
+  }
+
+  #filesThatCount(): string[] {
+    const { ledger, runId } = this.#settings;
+    return ledger
+      .durableOf(runId)
+      .flatMap(({ files }) => files.map(({ path }) => path));
+  }
+
+  /** The streams of this attempt and where each begins. */
+  begin(): StreamRunInput[] {
+    return this.streams
+      .filter(({ state }) => state === "open" || state === "committing")
+      .map(({ ref, state }) => ({
+        stream: ref.number,
+        work: this.#work.get(ref.number) ?? null,
+        isCommitting: state === "committing",
+      }));
+  }
+
+  planOrder(number: number): Extract<SourceOrder, { type: "source.plan" }> {
+    const { where, cursor, ledger, syncId } = this.#settings;
+    const { namespace, name } = this.stream(number).ref;
+    const order: CursorOrder | null = cursor && {
+      ...cursor,
+      state: ledger.cursorState(syncId, namespace, name),
+    };
+    return { type: "source.plan", stream: number, where, cursor: order };
+  }
+
+  recordPlan(
+    number: number,
+    planned: Plan,
+    window: CursorWindow | null,
+  ): StreamWork {
+    const { ledger, runId, epoch } = this.#settings;
+    const stream = this.stream(number);
+    ledger.transaction(() => {
+      if (window) this.#putStream(stream, JSON.stringify(window));
+      const { plan, planVersion } = ledger.putPlan(runId, epoch, planned);
+      ledger.setStreamState(runId, epoch, number, "reading");
+      stream.plan = plan;
+      stream.planVersion = planVersion;
+      stream.window = window;
+    });
+    const partitions = stream.plan?.partitions ?? [];
+    return {
+      partitions,
+      orders: partitions.map(({ ordinal }) => ({
+        stream: number,
+        partition: ordinal,
+        resumeAfter: null,
+      })),
+      seed: EMPTY_SEED,
+      window,
+    };
+  }
+
+  readOrders(
+    number: number,
+    work: StreamWork,
+  ): {
+    readonly begin: Extract<DestinationOrder, { type: "stream.begin" }>;
+    readonly read: Extract<SourceOrder, { type: "source.read" }>;
+  } {
+    return {
+      begin: {
+        type: "stream.begin",
+        stream: this.destinationStream(number),
+        seed: work.seed,
+      },
+      read: {
+        type: "source.read",
+        stream: number,
+        where: this.#settings.where,
+        ...work,
+      },
+    };
+  }
+
+  commitStep(number: number): CommitStep {
+    const { ledger, runId, mode } = this.#settings;
+    const stream = this.stream(number);
+    const durable = ledger
+      .durableOf(runId, number)
+      .flatMap(({ files }) => files);
+    return {
+      stream: this.destinationStream(number),
+      mode,
+      files: stream.files.length > 0 ? stream.files : durable,
+      committedAt: new Date().toISOString(),
+    };
+  }
+
+  supersedeOrder(
+    number: number,
+  ): Extract<DestinationOrder, { type: "stream.supersede" }> {
+    const { removable, ref } = this.stream(number);
+    return {
+      type: "stream.supersede",
+      stream: this.destinationStream(number),
+      intents: this.#intents().filter(
+        (one) =>
+          one.namespace === ref.namespace &&
+          one.name === ref.name &&
+          removable.includes(one.generation),
+      ),
+    };
+  }
+
+  recordCommitting(number: number, files: readonly SealedFile[]): void {
+    const { ledger, runId, epoch } = this.#settings;
+    const stream = this.stream(number);
+    stream.files = files;
+    ledger.setStreamState(runId, epoch, number, "committing");
+    stream.state = "committing";
+  }
+
+  recordCommitted(number: number): void {
+    const { ledger, runId, epoch } = this.#settings;
+    const stream = this.stream(number);
+    const cursorState = stream.window?.nextState ?? null;
+    stream.removable = ledger.commitStream(runId, epoch, number, {
+      cursorState,
+    }).removable;
+    stream.state = "committed";
+  }
+
+  recordRemoved(number: number): void {
+    const { ledger, runId, epoch } = this.#settings;
+    const { removable } = this.stream(number);
+    if (removable.length > 0)
+      ledger.recordRemoved(runId, epoch, number, removable);
+  }
+
+  fail(number: number, error: WireError): void {
+    const { ledger, runId, epoch } = this.#settings;
+    const stream = this.stream(number);
+    if (stream.state === "failed") return;
+    ledger.setStreamState(runId, epoch, number, "failed", error);
+    stream.state = "failed";
+    stream.error = error;
+  }
+
+  /** Rows that are durable of a stream, from the ledger. */
+  countRows(number: number): number {
+    const { ledger, runId } = this.#settings;
+    return ledger
+      .durableOf(runId, number)
+      .reduce((sum, { rows }) => sum + rows, 0);
+  }
+
+  rungOf(number: number): Rung | null {
+    return this.stream(number).plan?.rung ?? null;
+  }
+}
+
+function createStream(schema: StreamSchema, generation: number): BookStream {
+  const { number, namespace, name } = schema;
+  return {
+    ref: { number, namespace, name },
+    schema,
+    generation,
+    planVersion: 0,
+    plan: null,
+    window: null,
+    files: [],
+    rowsKept: 0,
+    removable: [],
+    state: "open",
+    error: null,
+  };
+}

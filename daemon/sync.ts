@@ -1,0 +1,431 @@
+/** A sync from request to summary: the bookkeeper living for one run. */
+import { createWriteStream, mkdirSync, type WriteStream } from "node:fs";
+import { availableParallelism } from "node:os";
+import { dirname, join } from "node:path";
+import { createActor, fromPromise } from "xstate";
+import {
+  bookkeeperMachine,
+  type AttemptOutput,
+} from "../actors/daemon/bookkeeper.machine.ts";
+import { Ledger } from "../checkpoint/store/ledger.ts";
+import { acquireRunLock, type RunLock } from "../checkpoint/store/locks.ts";
+import {
+  endProcesses,
+  processStartTime,
+} from "../checkpoint/store/process-identity.ts";
+import type { RunRecord } from "../checkpoint/store/records.ts";
+import type { FileDestinationConfig } from "../connectors/destinations/file/config.ts";
+import {
+  parseSourceUrl,
+  redactUrl,
+} from "../connectors/sources/postgres/url.ts";
+import type { InspectionRecord } from "../proto/control.ts";
+import { ExtractError, toWireError } from "../proto/error.ts";
+import { Attempt } from "./attempt.ts";
+import { fingerprintRequest, identifySync, recordRequest } from "./identity.ts";
+import { KeeperHold } from "./keeper-hold.ts";
+import type {
+  RunEvent,
+  RunHandle,
+  RunSummary,
+  SyncRequest,
+} from "./request.ts";
+import { RunBook } from "./run-book.ts";
+import {
+  createRunFolder,
+  removeRunFolder,
+  type RunFolder,
+} from "./run-folder.ts";
+import { RunTally } from "./tally.ts";
+
+const HANDSHAKE_MS = 15_000;
+const PROBES_PER_DEADLINE = 5;
+const CHECKPOINT_DEADLINE_MS = 600_000;
+/** The batch target and its header beside one row of the largest size. */
+const FRAME_BYTES_SLACK = 8 * 1024 * 1024;
+
+class SyncRun {
+  readonly #request: SyncRequest;
+  readonly #observe: (event: RunEvent) => void;
+  readonly #startedAt = performance.now();
+  readonly #trace: WriteStream | null;
+  #lock: RunLock | null = null;
+  #ledger: Ledger | null = null;
+  #folder: RunFolder | null = null;
+  #keeper: KeeperHold | null = null;
+  #run: { runId: string; epoch: number; isResumed: boolean } | null = null;
+  #attempt: Attempt | null = null;
+  #tally: RunTally | null = null;
+
+  constructor(request: SyncRequest, observe: (event: RunEvent) => void) {
+    this.#request = request;
+    this.#observe = observe;
+    this.#trace =
+      request.tracePath === null
+        ? null
+        : createWriteStream(request.tracePath, { flags: "w" });
+  }
+
+  get #ledgerPath(): string {
+    const { ledgerPath, destination } = this.#request;
+    return ledgerPath ?? join(destination.root, ".millrace", "ledger.sqlite");
+  }
+
+  /** Takes the lock, opens the ledger, sees that nobody of an earlier attempt is at work, and begins. */
+  async open(): Promise<void> {
+    const { source, destination, mode, name } = this.#request;
+    parseSourceUrl(source.url);
+    try {
+      mkdirSync(dirname(this.#ledgerPath), { recursive: true });
+    } catch (cause) {
+      throw new ExtractError(
+        "DESTINATION_UNWRITABLE",
+        `cannot make ${dirname(this.#ledgerPath)}: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { path: dirname(this.#ledgerPath) },
+        { cause },
+      );
+    }
+    const ledger = Ledger.open(this.#ledgerPath, { create: true });
+    this.#ledger = ledger;
+    this.#lock = acquireRunLock(this.#ledgerPath);
+    const syncId = identifySync(this.#request);
+    ledger.upsertSync({
+      id: syncId,
+      name,
+      source: redactUrl(source.url),
+      destination: destination.root,
+    });
+    this.#folder = createRunFolder();
+    if (!this.#folder.isInMemory) {
+      this.#warn(
+        `no folder in memory was found, sockets are in ${this.#folder.path}: this costs speed`,
+      );
+    }
+    this.#keeper = new KeeperHold({
+      ledger,
+      folder: this.#folder.path,
+      graceMs: this.#request.snapshotGraceMs,
+    });
+    const unfinished = ledger.findUnfinishedRun(syncId);
+    const resumed = unfinished && (await this.#takeOver(ledger, unfinished));
+    const owner = {
+      pid: process.pid,
+      pidStartTime: processStartTime(process.pid),
+      runDir: this.#folder.path,
+    };
+    if (resumed) {
+      this.#run = {
+        runId: resumed.runId,
+        epoch: ledger.beginAttempt(resumed.runId, owner),
+        isResumed: true,
+      };
+    } else {
+      const begun = ledger.beginRun({
+        syncId,
+        mode,
+        requestJson: recordRequest(this.#request),
+        ...owner,
+      });
+      this.#run = { ...begun, isResumed: false };
+    }
+  }
+
+  /** The unfinished run when it is to be gone on with; null when a new one begins. */
+  async #takeOver(
+    ledger: Ledger,
+    unfinished: RunRecord,
+  ): Promise<RunRecord | null> {
+    const left = ledger
+      .processesOf(unfinished.runId)
+      .filter(({ role }) => role !== "keeper");
+    await endProcesses(left);
+    removeRunFolderUnlessKept(
+      unfinished.runDir,
+      ledger.snapshotsOf(unfinished.runId).at(-1)?.keeperSocket ?? null,
+    );
+    const isCommitting = ledger
+      .streamsOf(unfinished.runId)
+      .some(({ state }) => state === "committing");
+    if (isCommitting) {
+      if (this.#request.restart) {
+        this.#warn(
+          `run ${unfinished.runId} was in the middle of a commit and is finished first; run again to begin anew`,
+        );
+      }
+      return unfinished;
+    }
+    if (this.#request.restart) return null;
+    const isSame =
+      fingerprintRequest(unfinished.requestJson) ===
+      fingerprintRequest(recordRequest(this.#request));
+    if (!isSame) {
+      this.#warn(
+        `run ${unfinished.runId} was asked for something else and is not gone on with`,
+      );
+      return null;
+    }
+    return unfinished;
+  }
+
+  async attempt(number: number): Promise<AttemptOutput> {
+    const ledger = given(this.#ledger);
+    const keeper = given(this.#keeper);
+    const run = given(this.#run);
+    const folder = given(this.#folder);
+    if (number > 1) {
+      run.epoch = ledger.beginAttempt(run.runId, {
+        pid: process.pid,
+        pidStartTime: processStartTime(process.pid),
+        runDir: folder.path,
+      });
+      run.isResumed = true;
+    }
+    const { runId, epoch, isResumed } = run;
+    keeper.beginAttempt({ runId, epoch });
+    const {
+      mode,
+      where,
+      cursor,
+      cursorLagSeconds,
+      tables,
+      exclude,
+      columns,
+      destination,
+    } = this.#request;
+    const book = new RunBook({
+      ledger,
+      syncId: identifySync(this.#request),
+      runId,
+      epoch,
+      mode,
+      where,
+      cursor:
+        cursor === null
+          ? null
+          : { column: cursor, lagSeconds: cursorLagSeconds },
+      isResumed,
+    });
+    const tally = new RunTally(book, this.#request, this.#observe);
+    this.#tally = tally;
+    const attempt = new Attempt(
+      {
+        ledger,
+        book,
+        keeper,
+        source: this.#sourceSettings(folder.path, { runId, epoch }),
+        destination: {
+          ...this.#destinationSettings({ runId, epoch }),
+          config: {
+            root: destination.root,
+            pathTemplate: destination.pathTemplate,
+            fileBytesMax: destination.fileBytesMax,
+            format: this.#request.format,
+          } satisfies FileDestinationConfig,
+        },
+        selection: { include: tables, exclude, columns },
+        probeDeadlineMs: this.#request.probeDeadlineMs,
+      },
+      {
+        onResumed: ({ rowsKept, rowsToReadAgain }, snapshotKept) => {
+          this.#observe({
+            type: "run.started",
+            runId,
+            epoch,
+            resumed: isResumed
+              ? { rowsKept, rowsToReadAgain, snapshotKept }
+              : null,
+          });
+        },
+        onPlanned: (stream) => tally.tellPlanned(stream),
+        onProgress: (progress) => tally.addProgress(progress),
+        onDurable: (stream, rows) => tally.addDurable(stream, rows),
+        onStreamRead: (fact) => tally.noteRead(fact),
+        onWarning: (message) => this.#warn(message),
+        onStreamEnded: (stream) => tally.tellEnded(stream),
+        onInspected: (record) => this.#record(record),
+      },
+    );
+    this.#attempt = attempt;
+    const result = await attempt.run();
+    this.#attempt = null;
+    return result;
+  }
+
+  #sourceSettings(
+    socketDir: string,
+    attempt: { runId: string; epoch: number },
+  ) {
+    const request = this.#request;
+    return {
+      attempt,
+      url: request.source.url,
+      socketDir,
+      channelsMax: request.channels ?? 2 * availableParallelism(),
+      readers: request.readers,
+      checkpointEveryMs: request.checkpointEverySeconds * 1000,
+      rowBytesMax: request.rowBytesMax,
+      policy: request.unrepresentable,
+      partitionBy: request.partitionBy,
+      times: this.#times(),
+      inspect: this.#trace !== null,
+    };
+  }
+
+  #destinationSettings(attempt: { runId: string; epoch: number }) {
+    const request = this.#request;
+    return {
+      attempt,
+      syncId: identifySync(request),
+      frameBytesMax: request.rowBytesMax + FRAME_BYTES_SLACK,
+      times: { ...this.#times(), connectDeadlineMs: HANDSHAKE_MS },
+      checkpointDeadlineMs: CHECKPOINT_DEADLINE_MS,
+      inspect: this.#trace !== null,
+    };
+  }
+
+  #times() {
+    const { probeDeadlineMs } = this.#request;
+    return {
+      handshakeMs: HANDSHAKE_MS,
+      probeMs: probeDeadlineMs / PROBES_PER_DEADLINE,
+      probeDeadlineMs,
+    };
+  }
+
+  stop(): void {
+    this.#attempt?.stop();
+  }
+
+  abort(): void {
+    this.#attempt?.abort();
+  }
+
+  announceRetry(message: string, attempt: number): void {
+    this.#warn(`${message}; attempt ${attempt} begins`);
+  }
+
+  async close(last: AttemptOutput): Promise<RunSummary> {
+    const isOver =
+      last.outcome === "succeeded" || last.outcome === "partlyFailed";
+    const run = this.#run;
+    let error = last.error;
+    if (run && this.#ledger) {
+      try {
+        this.#ledger.finishRun(run.runId, run.epoch, ledgerState(last), error);
+      } catch (cause) {
+        error ??= toWireError(cause);
+      }
+    }
+    const summary: RunSummary = {
+      runId: run?.runId ?? "",
+      epoch: run?.epoch ?? 0,
+      ...(this.#tally ?? emptyTally).summarize(last.outcome, error),
+      elapsedMs: performance.now() - this.#startedAt,
+      snapshots:
+        run && this.#ledger ? this.#ledger.snapshotsOf(run.runId).length : 0,
+    };
+    this.#keeper?.letGo(isOver ? "release" : "leave");
+    const keeperSocket =
+      run && this.#ledger
+        ? (this.#ledger.snapshotsOf(run.runId).at(-1)?.keeperSocket ?? null)
+        : null;
+    if (this.#folder)
+      removeRunFolderUnlessKept(
+        this.#folder.path,
+        isOver ? null : keeperSocket,
+      );
+    this.#ledger?.close();
+    this.#lock?.release();
+    await new Promise<void>((resolve) =>
+      this.#trace ? this.#trace.end(resolve) : resolve(),
+    );
+    return summary;
+  }
+
+  #warn(message: string): void {
+    this.#observe({ type: "warning", message });
+  }
+
+  #record(record: InspectionRecord): void {
+    this.#trace?.write(`${JSON.stringify(record)}\n`);
+  }
+}
+
+const emptyTally = {
+  summarize: (
+    outcome: AttemptOutput["outcome"],
+    error: AttemptOutput["error"],
+  ) => RunTally.summarizeNothing(outcome, error),
+};
+
+function given<T>(value: T | null): T {
+  if (value === null) throw new Error("the run is not open");
+  return value;
+}
+
+function ledgerState(
+  last: AttemptOutput,
+): "succeeded" | "partlyFailed" | "failed" | "interrupted" {
+  return last.outcome === "aborted" ? "interrupted" : last.outcome;
+}
+
+/** A keeper that is left to its grace is found by its socket: its folder stays, and goes with the next attempt. */
+function removeRunFolderUnlessKept(
+  folder: string,
+  keeperSocket: string | null,
+): void {
+  if (keeperSocket !== null && dirname(keeperSocket) === folder) return;
+  removeRunFolder(folder);
+}
+
+/**
+ * Runs a sync, or goes on with its unfinished run. Faults of the world are in the summary; `done` rejects only for our
+ * own.
+ */
+export function startRun(
+  request: SyncRequest,
+  observe: (event: RunEvent) => void,
+): RunHandle {
+  const run = new SyncRun(request, observe);
+  const { promise, resolve, reject } = Promise.withResolvers<RunSummary>();
+  let summary: RunSummary | null = null;
+  const bookkeeper = createActor(
+    bookkeeperMachine.provide({
+      actors: {
+        openRun: fromPromise(() => run.open()),
+        attemptRun: fromPromise(({ input }) => run.attempt(input.attempt)),
+        closeRun: fromPromise(async ({ input }) => {
+          summary = await run.close(input.last);
+        }),
+      },
+      actions: {
+        stopAttempt: () => run.stop(),
+        abortAttempt: () => run.abort(),
+        announceRetry: (_, { error, attempt }) =>
+          run.announceRetry(error?.message ?? "the attempt failed", attempt),
+      },
+    }),
+    { input: { attemptsMax: request.attemptsMax } },
+  );
+  bookkeeper.subscribe({
+    next: (state) => {
+      if (state.status !== "done") return;
+      if (summary) {
+        observe({ type: "run.finished", summary });
+        resolve(summary);
+      } else
+        reject(
+          new Error(
+            state.context.last?.error?.message ?? "the run could not be closed",
+          ),
+        );
+    },
+    error: reject,
+  });
+  bookkeeper.start();
+  return {
+    done: promise,
+    stop: () => bookkeeper.send({ type: "run.stop" }),
+    abort: () => bookkeeper.send({ type: "run.abort" }),
+  };
+}

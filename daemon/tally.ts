@@ -1,0 +1,196 @@
+/** Counts a run for people: events while it works, and the summary at its end. */
+import { join } from "node:path";
+import type { RunOutcome } from "../actors/run/run.machine.ts";
+import { streamFolder } from "../connectors/destinations/file/names.ts";
+import type { SourceFact } from "../proto/control.ts";
+import { errorCodes, type WireError } from "../proto/error.ts";
+import type {
+  RunEvent,
+  RunSummary,
+  StreamSummary,
+  SyncRequest,
+} from "./request.ts";
+import type { BookStream, RunBook } from "./run-book.ts";
+
+const INTERRUPTED_EXIT_CODE = 130;
+const PARTLY_FAILED_EXIT_CODE = 4;
+
+interface StreamCount {
+  rowsRead: number;
+  bytesRead: number;
+  rowsDurable: number;
+  partitionsDone: number;
+  valuesNulled: Readonly<Record<string, number>>;
+}
+
+type Totals = Pick<RunSummary, "state" | "exitCode" | "streams" | "error">;
+
+export class RunTally {
+  readonly #book: RunBook;
+  readonly #request: SyncRequest;
+  readonly #observe: (event: RunEvent) => void;
+  readonly #counts = new Map<number, StreamCount>();
+
+  constructor(
+    book: RunBook,
+    request: SyncRequest,
+    observe: (event: RunEvent) => void,
+  ) {
+    this.#book = book;
+    this.#request = request;
+    this.#observe = observe;
+  }
+
+  #count(stream: number): StreamCount {
+    let count = this.#counts.get(stream);
+    if (!count) {
+      count = {
+        rowsRead: 0,
+        bytesRead: 0,
+        rowsDurable: 0,
+        partitionsDone: 0,
+        valuesNulled: {},
+      };
+      this.#counts.set(stream, count);
+    }
+    return count;
+  }
+
+  tellPlanned(number: number): void {
+    const { ref, plan, rowsKept } = this.#book.stream(number);
+    if (!plan) return;
+    this.#count(number).rowsDurable = rowsKept;
+    this.#observe({
+      type: "stream.planned",
+      stream: ref,
+      rung: plan.rung,
+      reason: plan.reason,
+      partitions: plan.partitions.length,
+      rowsEstimated: plan.estimatedRows,
+      bytesEstimated: plan.estimatedBytes,
+    });
+  }
+
+  addProgress(progress: Extract<SourceFact, { type: "progress" }>): void {
+    for (const { stream, rows, bytes, partitionsDone } of progress.streams) {
+      const count = this.#count(stream);
+      count.rowsRead = rows;
+      count.bytesRead = bytes;
+      count.partitionsDone = partitionsDone;
+      this.#tellProgress(stream);
+    }
+  }
+
+  addDurable(stream: number, rows: number): void {
+    this.#count(stream).rowsDurable += rows;
+    this.#tellProgress(stream);
+  }
+
+  noteRead({
+    stream,
+    valuesNulled,
+  }: Extract<SourceFact, { type: "stream.read" }>): void {
+    this.#count(stream).valuesNulled = valuesNulled;
+  }
+
+  #tellProgress(number: number): void {
+    const { ref, plan, rowsKept } = this.#book.stream(number);
+    const { rowsRead, bytesRead, rowsDurable, partitionsDone } =
+      this.#count(number);
+    this.#observe({
+      type: "stream.progress",
+      stream: ref,
+      rowsRead: rowsRead + rowsKept,
+      bytesRead,
+      rowsDurable,
+      partitionsDone,
+      partitions: plan?.partitions.length ?? 0,
+    });
+  }
+
+  tellEnded(number: number): void {
+    this.#observe({
+      type: "stream.finished",
+      summary: this.#summarizeStream(this.#book.stream(number)),
+    });
+  }
+
+  #summarizeStream(stream: BookStream): StreamSummary {
+    const count = this.#count(stream.ref.number);
+    const { pathTemplate, root } = this.#request.destination;
+    return {
+      ...stream.ref,
+      state:
+        stream.state === "committed"
+          ? "committed"
+          : stream.state === "failed"
+            ? "failed"
+            : "unfinished",
+      rows: this.#book.countRows(stream.ref.number),
+      rowsKept: stream.rowsKept,
+      bytesRead: count.bytesRead,
+      fileBytes: stream.files.reduce((sum, { bytes }) => sum + bytes, 0),
+      files: stream.files.length,
+      partitions: stream.plan?.partitions.length ?? 0,
+      rung: stream.plan?.rung ?? null,
+      folder: join(root, streamFolder(pathTemplate, stream.ref)),
+      error: stream.error,
+      valuesNulled: count.valuesNulled,
+      rowsWithoutCursor: stream.window?.rowsWithoutCursor ?? 0,
+    };
+  }
+
+  summarize(outcome: RunOutcome, error: WireError | null): Totals {
+    const problems = this.#book.problems.map(
+      ({ ref, error: problem }): StreamSummary => ({
+        ...ref,
+        state: "failed",
+        rows: 0,
+        rowsKept: 0,
+        bytesRead: 0,
+        fileBytes: 0,
+        files: 0,
+        partitions: 0,
+        rung: null,
+        folder: "",
+        error: problem,
+        valuesNulled: {},
+        rowsWithoutCursor: 0,
+      }),
+    );
+    const streams = [
+      ...this.#book.streams.map((stream) => this.#summarizeStream(stream)),
+      ...problems,
+    ];
+    return { ...RunTally.summarizeNothing(outcome, error), streams };
+  }
+
+  static summarizeNothing(
+    outcome: RunOutcome,
+    error: WireError | null,
+  ): Totals {
+    const state = outcome === "aborted" ? "interrupted" : outcome;
+    return {
+      state,
+      exitCode: chooseExitCode(state, error),
+      streams: [],
+      error,
+    };
+  }
+}
+
+function chooseExitCode(
+  state: RunSummary["state"],
+  error: WireError | null,
+): number {
+  switch (state) {
+    case "succeeded":
+      return 0;
+    case "partlyFailed":
+      return PARTLY_FAILED_EXIT_CODE;
+    case "interrupted":
+      return INTERRUPTED_EXIT_CODE;
+    case "failed":
+      return error ? errorCodes[error.code].exitCode : 1;
+  }
+}

@@ -1,0 +1,345 @@
+/**
+ * Orders and facts between the bookkeeper and its children: one JSON object a line on file descriptor 3, both ways.
+ * Orders are imperative (`source.discover`), answers and news are facts (`source.discovered`). Rows never travel here.
+ */
+import type { ReadOrder, DurableReport, SealedFile } from "./checkpoint.ts";
+import type { WireError } from "./error.ts";
+import type { Partition, Plan } from "./partition.ts";
+import type { StreamSchema, UnrepresentablePolicy } from "./schema.ts";
+
+export interface AttemptRef {
+  readonly runId: string;
+  readonly epoch: number;
+}
+
+/** Where a stream stood when this attempt began: what both sides seed their cumulative states with. */
+export interface StreamSeed {
+  readonly done: readonly number[];
+  readonly open: readonly {
+    readonly partition: number;
+    readonly position: import("./partition.ts").Position | null;
+  }[];
+}
+
+export interface ChannelTimes {
+  readonly handshakeMs: number;
+  readonly probeMs: number;
+  readonly probeDeadlineMs: number;
+}
+
+export interface SourceSettings {
+  readonly attempt: AttemptRef;
+  readonly url: string;
+  readonly socketDir: string;
+  readonly channelsMax: number;
+  /** Null: the governor decides. */
+  readonly readers: number | null;
+  readonly checkpointEveryMs: number;
+  readonly rowBytesMax: number;
+  readonly policy: UnrepresentablePolicy;
+  readonly partitionBy: "auto" | "ctid" | "key";
+  readonly times: ChannelTimes;
+  readonly inspect: boolean;
+}
+
+export interface CursorOrder {
+  readonly column: string;
+  /** What the last committed window left, as the source wrote it; null on the first run. */
+  readonly state: string | null;
+  readonly lagSeconds: number | null;
+}
+
+export interface CursorWindow {
+  readonly column: string;
+  readonly type: string;
+  /** Exclusive. */
+  readonly from: string | null;
+  /** Inclusive; null when no row has a cursor. */
+  readonly to: string | null;
+  readonly lagSeconds: number;
+  /** Only the source reads it: where the next window begins, and the rows that will come again then. */
+  readonly nextState: string | null;
+  /** SQL that drops the rows which the last window has moved already; null for none. */
+  readonly dropRepeats: string | null;
+  readonly rowsWithoutCursor: number;
+  readonly warnings: readonly string[];
+}
+
+export type SourceOrder =
+  | { readonly type: "source.open"; readonly settings: SourceSettings }
+  | {
+      readonly type: "source.discover";
+      readonly snapshot: SnapshotWire | null;
+      readonly include: readonly string[];
+      readonly exclude: readonly string[];
+      readonly columns: readonly string[] | null;
+      /** The streams of a resumed run and their numbers: no other is read. Null for a new run. */
+      readonly numbers:
+        | readonly {
+            readonly namespace: string;
+            readonly name: string;
+            readonly number: number;
+          }[]
+        | null;
+    }
+  | {
+      readonly type: "source.plan";
+      readonly stream: number;
+      readonly where: string | null;
+      readonly cursor: CursorOrder | null;
+    }
+  | {
+      readonly type: "source.read";
+      readonly stream: number;
+      readonly partitions: readonly Partition[];
+      readonly orders: readonly ReadOrder[];
+      readonly seed: StreamSeed;
+      readonly where: string | null;
+      readonly window: CursorWindow | null;
+    }
+  | {
+      readonly type: "ledger.committed";
+      readonly stream: number;
+      readonly index: number;
+    }
+  | { readonly type: "source.drain" }
+  | { readonly type: "source.finish" }
+  | { readonly type: "ping"; readonly id: number };
+
+export interface SnapshotWire {
+  readonly id: string;
+  readonly visible: string;
+}
+
+export type SourceFact =
+  | { readonly type: "source.connected"; readonly serverVersion: number }
+  | {
+      readonly type: "source.discovered";
+      /** DiscoveredStream[] of the connector: the bookkeeper reads the schemas and leaves, and stores it as it is. */
+      readonly streams: readonly DiscoveredWire[];
+      readonly problems: readonly {
+        readonly namespace: string;
+        readonly name: string;
+        readonly error: WireError;
+      }[];
+    }
+  | {
+      readonly type: "stream.planned";
+      readonly stream: number;
+      readonly plan: Plan;
+      readonly window: CursorWindow | null;
+    }
+  | {
+      readonly type: "stream.failed";
+      readonly stream: number;
+      readonly error: WireError;
+    }
+  | {
+      /** Every ordered partition has had its last checkpoint queued; `index` is the highest allotted. */
+      readonly type: "stream.read";
+      readonly stream: number;
+      readonly index: number;
+      readonly valuesNulled: Readonly<Record<string, number>>;
+    }
+  | {
+      readonly type: "channel.listening";
+      readonly channel: number;
+      readonly path: string;
+    }
+  | { readonly type: "channel.connected"; readonly channel: number }
+  | {
+      readonly type: "partition.retried";
+      readonly stream: number;
+      readonly partition: number;
+      readonly attempt: number;
+      readonly error: WireError;
+    }
+  | {
+      readonly type: "progress";
+      readonly streams: readonly {
+        readonly stream: number;
+        readonly rows: number;
+        readonly bytes: number;
+        readonly partitionsDone: number;
+      }[];
+    }
+  | { readonly type: "source.drained" }
+  | { readonly type: "source.finished" }
+  | CommonFact;
+
+/** The part of a discovered stream that processes other than the source look at. */
+export interface DiscoveredWire {
+  readonly schema: StreamSchema;
+  readonly relationKind: string;
+  readonly leaves: readonly {
+    readonly oid: number;
+    readonly schema: string;
+    readonly name: string;
+    readonly fileNode: number;
+  }[];
+}
+
+export interface DestinationStream {
+  readonly schema: StreamSchema;
+  readonly generation: number;
+  readonly planVersion: number;
+}
+
+export interface DestinationSettings {
+  readonly attempt: AttemptRef;
+  readonly syncId: string;
+  /** The destination connector's own configuration. */
+  readonly config: unknown;
+  readonly frameBytesMax: number;
+  readonly times: ChannelTimes & { readonly connectDeadlineMs: number };
+  readonly checkpointDeadlineMs: number;
+  readonly inspect: boolean;
+}
+
+/** A generation that this ledger began, and the epochs that wrote into it. */
+export interface GenerationIntent {
+  readonly namespace: string;
+  readonly name: string;
+  readonly generation: number;
+  readonly epochs: readonly number[];
+  /** The epoch at work in it; null when the generation is over. */
+  readonly currentEpoch: number | null;
+}
+
+/** What each step of a stream's commit needs: the steps are `stream.verify`, `stream.publish`, `stream.supersede`. */
+export interface CommitStep {
+  readonly stream: DestinationStream;
+  readonly mode: string;
+  readonly files: readonly SealedFile[];
+  /** ISO 8601, UTC. */
+  readonly committedAt: string;
+}
+
+export type DestinationOrder =
+  | {
+      readonly type: "destination.open";
+      readonly settings: DestinationSettings;
+    }
+  | {
+      /** Looks for foreign data and for checkpoints that are durable in this generation; answered once for all streams. */
+      readonly type: "destination.recover";
+      readonly streams: readonly (DestinationStream & {
+        readonly knownGenerations: readonly number[];
+        readonly resumed: boolean;
+      })[];
+    }
+  | {
+      /** Removes what earlier attempts and abandoned generations left behind: only names that an intent covers. */
+      readonly type: "destination.clean";
+      readonly intents: readonly GenerationIntent[];
+      /** Paths that stay. */
+      readonly keep: readonly string[];
+    }
+  | {
+      readonly type: "stream.begin";
+      readonly stream: DestinationStream;
+      readonly seed: StreamSeed;
+    }
+  | { readonly type: "stream.abandon"; readonly stream: number }
+  | {
+      readonly type: "channel.connect";
+      readonly channel: number;
+      readonly path: string;
+    }
+  | {
+      readonly type: "checkpoint.void";
+      readonly stream: number;
+      readonly index: number;
+    }
+  | ({ readonly type: "stream.verify" } & CommitStep)
+  | ({ readonly type: "stream.publish" } & CommitStep)
+  | {
+      readonly type: "stream.supersede";
+      readonly stream: DestinationStream;
+      readonly intents: readonly GenerationIntent[];
+    }
+  | { readonly type: "destination.finish" }
+  | { readonly type: "ping"; readonly id: number };
+
+export type DestinationFact =
+  | { readonly type: "destination.opened" }
+  | {
+      readonly type: "destination.recovered";
+      readonly reports: readonly DurableReport[];
+      readonly problems: readonly {
+        readonly stream: number;
+        readonly error: WireError;
+      }[];
+      /** Things in the streams' folders that are not ours: `**` patterns would read them with the table. */
+      readonly strangers: readonly string[];
+    }
+  | { readonly type: "destination.cleaned"; readonly removed: number }
+  | { readonly type: "channel.joined"; readonly channel: number }
+  | { readonly type: "checkpoint.durable"; readonly report: DurableReport }
+  | {
+      readonly type: "stream.verified";
+      readonly stream: number;
+      /** The files of the generation; one empty file where the stream had no rows. */
+      readonly files: readonly SealedFile[];
+    }
+  | { readonly type: "stream.published"; readonly stream: number }
+  | { readonly type: "stream.superseded"; readonly stream: number }
+  | {
+      readonly type: "stream.failed";
+      readonly stream: number;
+      readonly error: WireError;
+    }
+  | { readonly type: "destination.finished" }
+  | CommonFact;
+
+export type KeeperOrder =
+  | { readonly type: "snapshot.open"; readonly url: string }
+  | {
+      readonly type: "snapshot.lock";
+      readonly relations: readonly {
+        readonly schema: string;
+        readonly name: string;
+        readonly oid: number;
+        readonly fileNode: number;
+      }[];
+    }
+  | {
+      readonly type: "keeper.hold";
+      readonly graceMs: number;
+      readonly socketPath: string;
+    }
+  | { readonly type: "keeper.release" }
+  | { readonly type: "ping"; readonly id: number };
+
+export type KeeperFact =
+  | { readonly type: "snapshot.opened"; readonly snapshot: SnapshotWire }
+  | {
+      readonly type: "snapshot.locked";
+      readonly problems: readonly {
+        readonly oid: number;
+        readonly error: WireError;
+      }[];
+    }
+  | { readonly type: "snapshot.lost"; readonly error: WireError }
+  | CommonFact;
+
+/** What any child may say. */
+export type CommonFact =
+  | { readonly type: "process.failed"; readonly error: WireError }
+  | { readonly type: "warning"; readonly message: string }
+  | { readonly type: "inspected"; readonly event: InspectionRecord }
+  | { readonly type: "pong"; readonly id: number };
+
+/** One inspection event of one machine, as `--trace` writes it. */
+export interface InspectionRecord {
+  /** Milliseconds since the Unix epoch. */
+  readonly at: number;
+  readonly process: string;
+  /** 0 for the main thread. */
+  readonly thread: number;
+  readonly kind: string;
+  readonly actor: string;
+  readonly machine: string;
+  readonly state?: string;
+  readonly event?: string;
+}

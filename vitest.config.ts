@@ -1,0 +1,49 @@
+import { configDefaults, defineConfig } from "vitest/config";
+
+/** What a test needs is in its suffix, and each suffix is a project. */
+const pgSuffix = "test/**/*.pg.test.ts";
+const e2eFolder = "test/e2e/**/*.test.ts";
+
+export default defineConfig({
+  test: {
+    reporters: process.env["VITEST_RESULTS"]
+      ? ["default", "json"]
+      : ["default"],
+    ...(process.env["VITEST_RESULTS"]
+      ? { outputFile: { json: process.env["VITEST_RESULTS"] } }
+      : {}),
+    projects: [
+      {
+        test: {
+          name: "unit",
+          include: ["test/**/*.test.ts"],
+          exclude: [...configDefaults.exclude, pgSuffix, e2eFolder],
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          name: "pg",
+          include: [pgSuffix],
+          exclude: [...configDefaults.exclude, e2eFolder],
+          globalSetup: "test/services/postgres.setup.ts",
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: "e2e",
+          include: [e2eFolder],
+          globalSetup: "test/services/postgres.setup.ts",
+          // each file starts several processes of its own
+          maxWorkers: 1,
+          testTimeout: 180_000,
+          hookTimeout: 300_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+    ],
+  },
+});
