@@ -130,8 +130,9 @@ export class Attempt {
       this.#actor.start();
     });
     this.#pings.stop();
-    if (result.outcome !== "succeeded" && result.outcome !== "partlyFailed")
-      await this.#endChildren();
+    const isOver =
+      result.outcome === "succeeded" || result.outcome === "partlyFailed";
+    await this.#endChildren(isOver);
     try {
       this.#states.flush();
     } catch (error) {
@@ -169,8 +170,13 @@ export class Attempt {
     }
   }
 
-  async #endChildren(): Promise<void> {
-    await Promise.all([...this.#children.values()].map((child) => child.end()));
+  /** Processes that have done their work leave by themselves; the others are told to. */
+  async #endChildren(isOver: boolean): Promise<void> {
+    await Promise.all(
+      [...this.#children.values()].map((child) =>
+        isOver ? child.leave() : child.end(),
+      ),
+    );
   }
 
   #startProcesses(): void {
@@ -236,6 +242,7 @@ export class Attempt {
         return;
       case "source.discovered":
         this.#discovered = fact.streams;
+        for (const warning of fact.warnings) this.#events.onWarning(warning);
         for (const { namespace, name, error } of fact.problems) {
           this.#input.book.noteProblem({ namespace, name }, error);
         }

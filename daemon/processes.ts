@@ -31,6 +31,8 @@ export interface Child {
   send(order: { readonly type: string }): void;
   /** SIGTERM, and SIGKILL when that does not help. Resolves when the process is gone. */
   end(): Promise<void>;
+  /** Waits until it has gone by itself; ends it when that takes too long. */
+  leave(): Promise<void>;
   /** Lets the child live on without us: nothing of it keeps this process alive. */
   detach(): void;
 }
@@ -94,6 +96,15 @@ export function startChild(role: Role, listener: ChildListener): Child {
     end: async () => {
       if (!isGone) await terminate(child, gone);
     },
+    leave: async () => {
+      if (isGone) return;
+      const timer = setTimeout(
+        () => void terminate(child, gone),
+        KILL_AFTER_MS,
+      );
+      await gone;
+      clearTimeout(timer);
+    },
     detach: () => {
       child.unref();
       control.end();
@@ -137,8 +148,11 @@ export function adoptKeeper(
         end: async () => {
           socket.destroy();
         },
-        detach: () => {
+        leave: async () => {
           socket.destroy();
+        },
+        detach: () => {
+          socket.end();
         },
       });
     });

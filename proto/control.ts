@@ -117,6 +117,8 @@ export type SourceFact =
       readonly type: "source.discovered";
       /** DiscoveredStream[] of the connector: the bookkeeper reads the schemas and leaves, and stores it as it is. */
       readonly streams: readonly DiscoveredWire[];
+      /** For people. */
+      readonly warnings: readonly string[];
       readonly problems: readonly {
         readonly namespace: string;
         readonly name: string;

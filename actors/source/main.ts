@@ -58,7 +58,8 @@ let inspect: ReturnType<typeof createInspector> | null = null;
 function begin(wanted: SourceSettings): void {
   settings = wanted;
   checkpoints = new SourceCheckpoints(wanted.attempt.epoch);
-  if (wanted.readers === null) governor = new ReaderGovernor(wanted.channelsMax);
+  if (wanted.readers === null)
+    governor = new ReaderGovernor(wanted.channelsMax);
   if (wanted.inspect)
     inspect = createInspector("source", 0, (event) =>
       pipe.send({ type: "inspected", event }),
@@ -248,6 +249,7 @@ const machine = sourceProcessMachine.provide({
       return {
         type: "source.discovered" as const,
         streams: chosen,
+        warnings: found.warnings,
         problems: found.problems.map(({ namespace, name, code, message }) => ({
           namespace,
           name,

@@ -186,7 +186,8 @@ export const sourceProcessMachine = setup({
     },
     openChannel: enqueueActions(({ context, enqueue }) => {
       const settings = context.settings;
-      if (!settings) return;
+      // a process that is only asked about its source has no channel
+      if (!settings || settings.channelsMax === 0) return;
       const channel = context.channelsOpened + 1;
       enqueue.assign({ channelsOpened: channel });
       enqueue.spawnChild("channel", {

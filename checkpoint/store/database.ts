@@ -14,7 +14,7 @@ import {
 import { corruptLedger, toLedgerError } from "./sqlite-error.ts";
 
 /** How long a statement waits for another process's transaction, in milliseconds; ours take a few. */
-export const LEDGER_BUSY_MS = 10_000;
+const LEDGER_BUSY_MS = 10_000;
 
 /** A ledger of at most so many bytes is checked whole whenever it is opened: 1.5 ms a megabyte, 0.3 for a usual one. */
 const QUICK_CHECK_BYTES_MAX = 2 * 1024 * 1024;

@@ -10,7 +10,7 @@ const POLL_MS = 25;
 const KILLED_WAIT_MS = 5_000;
 
 /** How long recorded processes are waited for before those that are still there are ended, in milliseconds. */
-export const PROCESS_GRACE_MS = 5_000;
+const PROCESS_GRACE_MS = 5_000;
 
 export interface ProcessIdentity {
   readonly pid: number;

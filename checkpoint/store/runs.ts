@@ -17,7 +17,7 @@ import type {
 const RUN_ID_TRIES_MAX = 16;
 
 /** Runs that one listing gives. */
-export const RUNS_LISTED_MAX = 1_000;
+const RUNS_LISTED_MAX = 1_000;
 
 const RUN_COLUMNS =
   "r.id, r.sync, r.mode, r.state, r.epoch, r.request, r.started_at, r.finished_at, r.error, a.pid, a.pid_start, a.run_dir" +

@@ -6,7 +6,7 @@ import type { EventRecord, SnapshotRecord } from "./records.ts";
 
 /** The newest events of a run that are kept; every EVENTS_PRUNED_EVERY-th insertion removes those beyond. */
 export const EVENTS_PER_RUN_MAX = 10_000;
-const EVENTS_PRUNED_EVERY = 256;
+export const EVENTS_PRUNED_EVERY = 256;
 
 /** Characters of one event's details. */
 export const EVENT_DETAILS_MAX = 65_536;

@@ -1,6 +1,7 @@
-/** The block codecs of all formats, on `node:zlib`; snappy is our own. */
+/** The codecs of all formats, on `node:zlib`; snappy is our own. */
 import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import type { CompressionName } from "./format.ts";
+import { ZstdStream } from "./zstd-stream.ts";
 import { compressSnappy, snappyBytesMax } from "./snappy.ts";
 
 /** Compresses one block. What is returned is a view, valid until the next call; for `none` it is the block itself. */
@@ -20,14 +21,44 @@ export function createCompressor(name: CompressionName): CompressBlock {
     case "zstd":
       return compressZstd;
     case "gzip":
-      return (block) =>
-        gzipSync(block, {
-          level: GZIP_LEVEL,
-          chunkSize: Math.max(1024, block.length + (block.length >>> 8) + 64),
-        });
+      return compressGzip;
     case "snappy":
       return createSnappyCompressor();
   }
+}
+
+/** Compresses a text file. Blocks are borrowed; the pieces returned are the caller's. */
+export interface StreamCompressor {
+  write(block: Uint8Array): Uint8Array[];
+  finish(): Uint8Array[];
+}
+
+export function createStreamCompressor(
+  name: "gzip" | "zstd",
+): StreamCompressor {
+  return name === "zstd" ? new ZstdStream(ZSTD_LEVEL) : new GzipMembers();
+}
+
+/** One gzip member for each block, which every reader takes one behind the other (RFC 1952, section 2.2). */
+class GzipMembers implements StreamCompressor {
+  #isEmpty = true;
+
+  write(block: Uint8Array): Uint8Array[] {
+    this.#isEmpty = false;
+    return [compressGzip(block)];
+  }
+
+  /** An empty file still needs a member to be one. */
+  finish(): Uint8Array[] {
+    return this.#isEmpty ? [compressGzip(new Uint8Array(0))] : [];
+  }
+}
+
+function compressGzip(block: Uint8Array): Uint8Array {
+  return gzipSync(block, {
+    level: GZIP_LEVEL,
+    chunkSize: Math.max(1024, block.length + (block.length >>> 8) + 64),
+  });
 }
 
 function compressZstd(block: Uint8Array): Uint8Array {

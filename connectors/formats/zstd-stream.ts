@@ -13,6 +13,7 @@ import { constants, createZstdCompress, type ZstdCompress } from "node:zlib";
 const OUT_BYTES = 256 * 1024;
 
 interface NativeHandle {
+  onerror: (message: string, errno: number, code: string) => void;
   writeSync(
     flush: number,
     input: Uint8Array,
@@ -29,13 +30,13 @@ export class ZstdStream {
   readonly #handle: NativeHandle;
   /** After each `writeSync`: room left in the output, bytes left of the input. */
   readonly #state: Uint32Array;
+  #failure: string | null = null;
 
   constructor(level: number) {
     this.#stream = createZstdCompress({
       params: { [constants.ZSTD_c_compressionLevel]: level },
     });
-    const { _handle: handle, _writeState: state } = this
-      .#stream as unknown as {
+    const { _handle: handle, _writeState: state } = this.#stream as unknown as {
       _handle?: NativeHandle;
       _writeState?: Uint32Array;
     };
@@ -43,6 +44,9 @@ export class ZstdStream {
       typeof handle?.writeSync === "function" && state?.length === 2,
       "this version of Node has another zstd handle",
     );
+    handle.onerror = (message, _errno, code) => {
+      this.#failure = `${code}: ${message}`;
+    };
     this.#handle = handle;
     this.#state = state;
   }
@@ -60,15 +64,22 @@ export class ZstdStream {
   }
 
   #process(block: Uint8Array, flush: number): Uint8Array[] {
-    let failure: Error | null = null;
-    this.#stream.once("error", (error) => (failure = error));
     const pieces: Uint8Array[] = [];
     let inputLeft = block.length;
     for (;;) {
       const output = new Uint8Array(OUT_BYTES);
       const from = block.length - inputLeft;
-      this.#handle.writeSync(flush, block, from, inputLeft, output, 0, OUT_BYTES);
-      if (failure !== null) throw failure;
+      this.#handle.writeSync(
+        flush,
+        block,
+        from,
+        inputLeft,
+        output,
+        0,
+        OUT_BYTES,
+      );
+      // out of memory is the one way to fail
+      assert.equal(this.#failure, null);
       const outputLeft = this.#state[0]!;
       inputLeft = this.#state[1]!;
       if (outputLeft < OUT_BYTES)
@@ -77,7 +88,6 @@ export class ZstdStream {
       if (outputLeft > 0) break;
     }
     assert.equal(inputLeft, 0, "the block was taken in whole");
-    this.#stream.removeAllListeners("error");
     return pieces;
   }
 }

@@ -89,6 +89,9 @@ function describeTotal(summary: RunSummary, paint: Paint): string {
     failed: paint.red("failed"),
     interrupted: paint.yellow("interrupted"),
   }[summary.state];
+  if (summary.streams.length === 0) {
+    return `${state}: no tables, ${printDuration(summary.elapsedMs)}`;
+  }
   const facts = [
     committed === summary.streams.length
       ? `${printQuantity(rows, "row")} in ${printQuantity(committed, "table")}`
@@ -109,7 +112,7 @@ function describeRemarks(summary: RunSummary): string[] {
   const lines: string[] = [];
   const kept = summary.streams.reduce((sum, { rowsKept }) => sum + rowsKept, 0);
   const rows = summary.streams.reduce((sum, stream) => sum + stream.rows, 0);
-  if (kept > 0 || summary.epoch > 1) {
+  if (kept > 0 || (summary.epoch > 1 && summary.streams.length > 0)) {
     lines.push(
       `resumed: ${printQuantity(kept, "row")} kept, ${printQuantity(rows - kept, "row")} read in this attempt`,
     );

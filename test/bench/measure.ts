@@ -97,6 +97,7 @@ export async function measureCommand({
       .at(-1)!
       .split(" ")
       .map(Number);
+console.log(readFileSync(join(folder, "time"), "utf8"));
     const clientCpuSeconds = user + system;
     const serverCpuSeconds = readReapedCpuSeconds(serverPid) - serverBefore;
     const others =

@@ -1,8 +1,13 @@
 /** Rows of CSV and JSONL files, compressed or not. */
 import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
-import { createGunzip, createZstdDecompress } from "node:zlib";
-import { PassThrough, type Duplex } from "node:stream";
+import { PassThrough } from "node:stream";
+import {
+  createGunzip,
+  createZstdDecompress,
+  type Gunzip,
+  type ZstdDecompress,
+} from "node:zlib";
 import { ExtractError } from "../../../proto/error.ts";
 import { openFile, wrapError } from "./file.ts";
 
@@ -65,17 +70,17 @@ function keepDigits(
 
 /** The file's text in pieces; characters are never cut. */
 async function* readText(path: string): AsyncGenerator<string> {
-  await (await openFile(path)).close();
+  const size = await statFile(path);
   const source = createReadStream(path);
   const decoder = createDecoder(path);
-  const done = pipeline(source, decoder);
-  // the error is thrown by the loop as well; here it must not go unhandled
-  done.catch(() => {});
+  // what goes wrong is thrown by the loop as well; here it must not go unhandled
+  pipeline(source, decoder).catch(() => {});
   const text = new TextDecoder("utf-8", { ignoreBOM: true });
   try {
     for await (const chunk of decoder)
       yield text.decode(chunk as Uint8Array, { stream: true });
     yield text.decode();
+    checkFrames(path, decoder, size);
   } catch (error) {
     throw wrapError(path, error);
   } finally {
@@ -84,10 +89,32 @@ async function* readText(path: string): AsyncGenerator<string> {
   }
 }
 
-function createDecoder(path: string): Duplex {
+async function statFile(path: string): Promise<number> {
+  const handle = await openFile(path);
+  try {
+    return (await handle.stat()).size;
+  } finally {
+    await handle.close();
+  }
+}
+
+type Decoder = Gunzip | ZstdDecompress | PassThrough;
+
+function createDecoder(path: string): Decoder {
   if (path.endsWith(".gz")) return createGunzip();
   if (path.endsWith(".zst")) return createZstdDecompress();
   return new PassThrough();
+}
+
+/** Node's zstd ends behind the first frame without a word; our files are one frame, others' may be more. */
+function checkFrames(path: string, decoder: Decoder, size: number): void {
+  if (path.endsWith(".zst") && "bytesWritten" in decoder)
+    if (decoder.bytesWritten < size)
+      throw new ExtractError(
+        "DESTINATION_FAILED",
+        `${path} goes on behind its first zstd frame, which is all that can be read here`,
+        { path, size, frameBytes: decoder.bytesWritten },
+      );
 }
 
 async function* splitLines(
@@ -102,7 +129,6 @@ async function* splitLines(
     checkLength(path, rest.length);
     yield* lines;
   }
-  // a last line without its end is a file that was cut off, unless it is empty
   if (rest !== "") yield rest;
 }
 

@@ -15,10 +15,12 @@ export function writeFloat64(
 ): number {
   // Up to 15 significant digits name a double uniquely, so hundredths that read back equal are the shortest text.
   const magnitude = Math.abs(value);
+  // JSON readers take `-0` for an integer, which has no sign of zero
+  if (Object.is(value, -0)) return writeAscii(out, at, "-0.0");
   const hundredths = Math.round(magnitude * 100);
   if (magnitude < 1e13 && hundredths / 100 === magnitude) {
     let place = at;
-    if (value < 0 || Object.is(value, -0)) out[place++] = MINUS;
+    if (value < 0) out[place++] = MINUS;
     return writeHundredths(out, place, hundredths);
   }
   return writeAscii(out, at, String(value));

@@ -1,18 +1,21 @@
 /** What CSV and JSONL share: rows out of columns, in blocks, compressed block by block. */
 import assert from "node:assert/strict";
 import type { ColumnBatch } from "../../../proto/columns.ts";
-import { createCompressor, type CompressBlock } from "../compression.ts";
+import {
+  createStreamCompressor,
+  type StreamCompressor,
+} from "../compression.ts";
 import type { CompressionName, FileEncoder } from "../format.ts";
 import { ByteSink } from "../byte-sink.ts";
 import type { ValueWriter } from "./value-writer.ts";
 
-/** Text that goes into one zstd frame or gzip member; readers take them one behind the other. */
+/** Text that is compressed at once. */
 const BLOCK_BYTES = 1024 * 1024;
 /** Rows whose room is made sure of at once. */
 const STEP_ROWS = 64;
 /** The text buffer is given back above this. */
 const BUFFER_BYTES_KEPT = 16 * 1024 * 1024;
-/** Guess of the compressed share until the first block is compressed. */
+/** Guess of the compressed share until something came out of the compressor. */
 const RATIO_FIRST = 0.3;
 
 /** The bytes between the values. */
@@ -30,12 +33,13 @@ export class RowEncoder implements FileEncoder {
   readonly #shape: RowShape;
   readonly #writers: readonly ValueWriter[];
   /** Null: not compressed; what a call made is handed out by that call. */
-  readonly #compress: CompressBlock | null;
+  readonly #compressor: StreamCompressor | null;
   readonly #sink = new ByteSink(64 * 1024);
   /** Bytes of a row at most, apart from variable-width values. */
   readonly #rowBytesMax: number;
   #bytesOut = 0;
-  #ratio = RATIO_FIRST;
+  /** Text that the compressor has taken in. */
+  #textBytes = 0;
   #isFinished = false;
 
   constructor(
@@ -45,8 +49,8 @@ export class RowEncoder implements FileEncoder {
   ) {
     this.#shape = shape;
     this.#writers = writers;
-    this.#compress =
-      compression === "none" ? null : createCompressor(compression);
+    this.#compressor =
+      compression === "none" ? null : createStreamCompressor(compression);
     this.#rowBytesMax =
       shape.rowStart.length +
       shape.rowEnd.length +
@@ -61,8 +65,10 @@ export class RowEncoder implements FileEncoder {
   }
 
   get bytesSoFar(): number {
-    if (this.#compress === null) return this.#bytesOut;
-    return this.#bytesOut + Math.ceil(this.#sink.length * this.#ratio);
+    if (this.#compressor === null) return this.#bytesOut;
+    const ratio =
+      this.#bytesOut > 0 ? this.#bytesOut / this.#textBytes : RATIO_FIRST;
+    return this.#bytesOut + Math.ceil(this.#sink.length * ratio);
   }
 
   encode(batch: ColumnBatch): readonly Uint8Array[] {
@@ -75,11 +81,11 @@ export class RowEncoder implements FileEncoder {
     );
     for (let from = 0; from < batch.rowCount; from += STEP_ROWS) {
       this.#writeRows(from, Math.min(from + STEP_ROWS, batch.rowCount));
-      if (this.#compress !== null && this.#sink.length >= BLOCK_BYTES)
+      if (this.#compressor !== null && this.#sink.length >= BLOCK_BYTES)
         this.#finishBlock(pieces);
     }
     for (const writer of this.#writers) writer.unbind();
-    if (this.#compress === null) this.#finishBlock(pieces);
+    if (this.#compressor === null) this.#finishBlock(pieces);
     return pieces;
   }
 
@@ -88,15 +94,15 @@ export class RowEncoder implements FileEncoder {
     this.#isFinished = true;
     this.#beginCall();
     const pieces: Uint8Array[] = [];
-    // an empty compressed file still needs a frame to be one
-    if (this.#compress !== null || this.#sink.length > 0)
-      this.#finishBlock(pieces);
+    if (this.#sink.length > 0) this.#finishBlock(pieces);
+    for (const piece of this.#compressor?.finish() ?? [])
+      this.#push(pieces, piece);
     return pieces;
   }
 
   /** The last call's pieces are free now; without compression they lie in the buffer itself. */
   #beginCall(): void {
-    if (this.#compress === null && this.#bytesOut > 0)
+    if (this.#compressor === null && this.#bytesOut > 0)
       this.#sink.shrink(BUFFER_BYTES_KEPT);
   }
 
@@ -129,17 +135,19 @@ export class RowEncoder implements FileEncoder {
 
   #finishBlock(pieces: Uint8Array[]): void {
     const text = this.#sink.written();
-    if (this.#compress === null) {
-      // `shrink` at the next call: the piece is this buffer
-      this.#bytesOut += text.length;
-      if (text.length > 0) pieces.push(text);
+    if (this.#compressor === null) {
+      // the piece is the buffer itself, which is emptied by the next call
+      if (text.length > 0) this.#push(pieces, text);
       return;
     }
-    const block = this.#compress(text);
-    this.#bytesOut += block.length;
-    if (text.length > 0) this.#ratio = block.length / text.length;
-    pieces.push(block);
+    this.#textBytes += text.length;
+    for (const piece of this.#compressor.write(text)) this.#push(pieces, piece);
     this.#sink.shrink(BUFFER_BYTES_KEPT);
+  }
+
+  #push(pieces: Uint8Array[], piece: Uint8Array): void {
+    this.#bytesOut += piece.length;
+    pieces.push(piece);
   }
 }
 

@@ -142,10 +142,11 @@ function describeDiscovery({ serverVersion, streams, problems }: Discovery) {
   return { serverVersion, tables: streams.length, problems };
 }
 
-/** `150018` is 15.18. */
+/** `150018` is 15.18; 0 where the source has not told. */
 function describeSource({ serverVersion, streams }: Discovery): string {
   const version = `${Math.floor(serverVersion / 10_000)}.${serverVersion % 10_000}`;
-  return `Postgres ${version}, ${printQuantity(streams.length, "table")} can be read`;
+  const server = serverVersion === 0 ? "connected" : `Postgres ${version}`;
+  return `${server}, ${printQuantity(streams.length, "table")} can be read`;
 }
 
 function describeDestination(facts: DestinationFacts): string {

@@ -2,6 +2,11 @@ import { describe, expect } from "vitest";
 import { stateJson } from "../../../checkpoint/state.ts";
 import { planResume } from "../../../checkpoint/resume.ts";
 import type { Ledger } from "../../../checkpoint/store/ledger.ts";
+import {
+  EVENT_DETAILS_MAX,
+  EVENTS_PER_RUN_MAX,
+  EVENTS_PRUNED_EVERY,
+} from "../../../checkpoint/store/timeline.ts";
 import type { Partition } from "../../../proto/partition.ts";
 import { keySplit, makePartition, makeReport } from "../stamps.ts";
 import {
@@ -711,13 +716,13 @@ test("the timeline keeps order, and is bounded in length", ({ folder }) => {
     { kind: "stream.planned", detailsJson: "{}" },
   ]);
   ledger.transaction(() => {
-    for (let count = 0; count < 12_000; count++)
+    for (let count = 0; count < EVENTS_PER_RUN_MAX + 2_000; count++)
       ledger.recordEvent(runId, String(count), "{}");
   });
   const events = ledger.eventsOf(runId);
-  expect(events.length).toBeLessThan(10_000 + 256);
-  expect(events.at(-1)?.kind).toBe("11999");
-  expect(() => ledger.recordEvent(runId, "x", "x".repeat(70_000))).toThrow(
-    "too long",
-  );
+  expect(events.length).toBeLessThan(EVENTS_PER_RUN_MAX + EVENTS_PRUNED_EVERY);
+  expect(events.at(-1)?.kind).toBe(String(EVENTS_PER_RUN_MAX + 1_999));
+  expect(() =>
+    ledger.recordEvent(runId, "x", "x".repeat(EVENT_DETAILS_MAX + 1)),
+  ).toThrow("too long");
 });

@@ -79,7 +79,7 @@ test("NULL is empty, empty text is quoted, quotes are doubled", () => {
     '"a,""b","",c\n' +
       ',"",NaN\n' +
       '"say ""hi""","a,b",-Infinity\n' +
-      '"two\nlines","cr\r",-0\n' +
+      '"two\nlines","cr\r",-0.0\n' +
       " space ,道路,1e+21\n",
   );
 });

@@ -33,7 +33,7 @@ test.for([
   { kind: "int64", value: 2n ** 63n - 1n, json: "9223372036854775807" },
   { kind: "uint64", value: 2n ** 64n - 1n, json: "18446744073709551615" },
   { kind: "float32", value: Math.fround(0.1), json: "0.1" },
-  { kind: "float64", value: -0, json: "-0" },
+  { kind: "float64", value: -0, json: "-0.0" },
   { kind: "float64", value: NaN, json: '"NaN"' },
   { kind: "float64", value: Infinity, json: '"Infinity"' },
   { kind: "float32", value: -Infinity, json: '"-Infinity"' },

@@ -1,6 +1,7 @@
 /** `millrace cat` and the footers that recovery trusts: exact values, and clear words for files that are broken. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { zstdCompressSync } from "node:zlib";
 import { describe, expect } from "vitest";
 import {
   readParquetMetadata,
@@ -201,6 +202,17 @@ describe("the footer", () => {
         expect(error).toMatchObject({ code: "DESTINATION_FAILED" });
       }
     }
+  });
+});
+
+test("a second zstd frame is refused, not left out", async ({ files }) => {
+  const path = join(files.folder, "two.jsonl.zst");
+  const frames = ['{"a":1}\n', '{"a":2}\n'].map((text) =>
+    zstdCompressSync(Buffer.from(text)),
+  );
+  writeFileSync(path, Buffer.concat(frames));
+  await expect(collect(readRows(path))).rejects.toMatchObject({
+    code: "DESTINATION_FAILED",
   });
 });
 

@@ -100,3 +100,11 @@ test.for([90, 110, 140])("the table fits %d columns", (width) => {
     expect(measureWidth(line)).toBeLessThanOrEqual(width);
   }
 });
+
+test("a run that came to no table says only that", () => {
+  const facts = { state: "failed", exitCode: 3, epoch: 3 } as const;
+  expect(renderSummary(runSummary([], facts), plain, null)).toEqual([
+    "",
+    "failed: no tables, 2.0 s",
+  ]);
+});

@@ -300,7 +300,7 @@ const cases: readonly TypeCase[] = [
     type: "inet",
     kind: "text",
     values: ["10.0.0.1/8", "::1"],
-    expected: "v::text",
+    expected: "CASE WHEN v IS NOT NULL THEN format('%s', v) END",
   },
   { type: "cidr", kind: "text", values: ["10.0.0.0/8"], expected: "v::text" },
   {
