@@ -4,6 +4,7 @@ import {
   type ChildProcess,
   type StdioOptions,
 } from "node:child_process";
+import { getCompileCacheDir } from "node:module";
 import { connect } from "node:net";
 import type { Duplex, Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
@@ -53,6 +54,12 @@ export function startChild(role: Role, listener: ChildListener): Child {
       : ["ignore", "pipe", "inherit", "pipe"];
   const child = spawn(process.execPath, [...process.execArgv, scriptOf(role)], {
     stdio,
+    // compiled code is kept for children as it is for this process
+    env: {
+      ...process.env,
+      NODE_COMPILE_CACHE:
+        process.env["NODE_COMPILE_CACHE"] ?? getCompileCacheDir(),
+    },
     // the keeper outlives us by its grace, whatever the terminal does to our group
     detached: role === "keeper",
   });

@@ -1,5 +1,12 @@
 /** The folder of one attempt's sockets: mode 0700, in memory where the machine has a place for that. */
-import { accessSync, constants, mkdtempSync, rmSync, statSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -32,6 +39,13 @@ export function createRunFolder(
   // mkdtemp makes the folder with mode 0700, under a name that nobody had
   const path = mkdtempSync(join(inMemory ?? tmpdir(), "millrace-"));
   return { path, isInMemory: inMemory !== undefined };
+}
+
+/** One attempt's own: a socket that an earlier attempt has left is in nobody's way. */
+export function createSocketFolder(folder: string, epoch: number): string {
+  const path = join(folder, `e${epoch}`);
+  mkdirSync(path, { mode: 0o700 });
+  return path;
 }
 
 export function removeRunFolder(path: string): void {

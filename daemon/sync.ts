@@ -33,6 +33,7 @@ import type {
 import { RunBook } from "./run-book.ts";
 import {
   createRunFolder,
+  createSocketFolder,
   removeRunFolder,
   type RunFolder,
 } from "./run-folder.ts";
@@ -212,7 +213,10 @@ class SyncRun {
         ledger,
         book,
         keeper,
-        source: this.#sourceSettings(folder.path, { runId, epoch }),
+        source: this.#sourceSettings(createSocketFolder(folder.path, epoch), {
+          runId,
+          epoch,
+        }),
         destination: {
           ...this.#destinationSettings({ runId, epoch }),
           config: {
@@ -275,7 +279,8 @@ class SyncRun {
     const request = this.#request;
     return {
       attempt,
-      syncId: identifySync(request),
+      // generations count from 1 in every ledger: only with the ledger's own name is a manifest known to be ours
+      syncId: `${given(this.#ledger).id}-${identifySync(request)}`,
       frameBytesMax: request.rowBytesMax + FRAME_BYTES_SLACK,
       times: { ...this.#times(), connectDeadlineMs: HANDSHAKE_MS },
       checkpointDeadlineMs: CHECKPOINT_DEADLINE_MS,

@@ -5,17 +5,17 @@
 import assert from "node:assert/strict";
 
 /** A rate is taken over this time at least. */
-export const WINDOW_MS = 500;
+const WINDOW_MS = 500;
 /** After a change the first bytes come late (connection, first page): not counted. */
-export const SETTLE_MS = 250;
+const SETTLE_MS = 250;
 /** A reader that brought nothing, or strain, is not tried again for this long. */
 export const HOLD_MS = 15_000;
 /** What one more reader must bring; less where even a perfect one brings less than twice that. */
-export const GAIN_MIN = 0.1;
+const GAIN_MIN = 0.1;
 /** Idle CPU of this machine below which another reader only takes from the others. */
-export const CPU_IDLE_MIN = 0.15;
+const CPU_IDLE_MIN = 0.15;
 /** Share of the time that readers wait for the destination, above which more reading is of no use. */
-export const BACKPRESSURE_MAX = 0.5;
+const BACKPRESSURE_MAX = 0.5;
 
 export interface GovernorSample {
   /** Monotonic clock. */

@@ -30,9 +30,9 @@ import {
 /** Leaves of one stream whose row size is sampled; the others take their average. */
 export const ROW_SAMPLES_MAX = 8;
 /** Pages of a row size sample: 2 MiB of reads, some ten thousand rows. */
-export const ROW_SAMPLE_PAGES = 256;
+const ROW_SAMPLE_PAGES = 256;
 /** Pages of a key sample: quantiles come out to about 1 / sqrt(pages), 3 %. */
-export const KEY_SAMPLE_PAGES = 1_024;
+const KEY_SAMPLE_PAGES = 1_024;
 /** And more for many bounds, so that no two of them fall on one page. */
 const KEY_SAMPLE_PAGES_PER_BOUND = 8;
 /** Keys that a sample brings over the wire, whatever the table. */
@@ -221,7 +221,7 @@ function isOneInteger(key: KeyInput): boolean {
 }
 
 /** The ranges between `bounds`, which are strictly ascending as the server compares them; the outer two are open. */
-export function splitKeys(
+function splitKeys(
   key: KeyInput,
   bounds: readonly KeyTuple[],
 ): Extract<Split, { kind: "key" }>[] {

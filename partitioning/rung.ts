@@ -3,7 +3,7 @@ import type { Partition, Rung, Split } from "../proto/partition.ts";
 import type { LeafInput, PlanInput } from "./plan-input.ts";
 
 /** Tid Range Scan came with Postgres 14; before it, a ctid range reads the whole heap. */
-export const PAGE_RANGES_SERVER_VERSION = 140_000;
+const PAGE_RANGES_SERVER_VERSION = 140_000;
 
 export interface Choice {
   readonly rung: Rung;

@@ -40,7 +40,7 @@ export interface SizeEstimate {
 }
 
 /** Answers come from a server: what is not a finite number at or above zero counts as zero. */
-export function atLeastZero(value: number): number {
+function atLeastZero(value: number): number {
   return Number.isFinite(value) && value > 0 ? value : 0;
 }
 

@@ -16,6 +16,7 @@ import type {
   SourceSettings,
 } from "../../proto/control.ts";
 import { ExtractError, toWireError } from "../../proto/error.ts";
+import type { LogicalKind } from "../../proto/schema.ts";
 import {
   failOnUncaught,
   openControlPipe,
@@ -166,6 +167,25 @@ function renumber(
   });
 }
 
+const kindsWithPolicy: ReadonlySet<LogicalKind> = new Set([
+  "date",
+  "timestamp",
+  "timestamptz",
+  "decimal64",
+  "decimal128",
+]);
+
+/** Where what cannot be represented becomes NULL, the columns that may hold such values have to say so. */
+function allowNulls(stream: DiscoveredStream): DiscoveredStream {
+  if (settings?.policy !== "null") return stream;
+  const columns = stream.schema.columns.map((column) =>
+    kindsWithPolicy.has(column.type.kind)
+      ? { ...column, nullable: true }
+      : column,
+  );
+  return { ...stream, schema: { ...stream.schema, columns } };
+}
+
 async function planStream(input: {
   stream: number;
   where: string | null;
@@ -241,14 +261,14 @@ const machine = sourceProcessMachine.provide({
       const chosen = input.numbers
         ? renumber(found.streams, input.numbers)
         : found.streams;
-      for (const stream of chosen) {
+      for (const stream of chosen.map(allowNulls)) {
         streams.set(stream.schema.number, stream);
         for (const worker of workers.values())
           worker.postMessage({ type: "stream.known", stream });
       }
       return {
         type: "source.discovered" as const,
-        streams: chosen,
+        streams: [...streams.values()],
         warnings: found.warnings,
         problems: found.problems.map(({ namespace, name, code, message }) => ({
           namespace,

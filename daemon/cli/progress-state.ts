@@ -123,10 +123,7 @@ export function sumStreams(state: ProgressState): Totals {
   for (const stream of state.streams.values()) {
     totals.rows += stream.rowsRead;
     totals.bytes += stream.bytesRead;
-    // A finished stream is as large as it turned out to be; an estimate is never below what was read.
-    totals.bytesEstimated += stream.finished
-      ? stream.bytesRead
-      : Math.max(stream.bytesEstimated, stream.bytesRead);
+    totals.bytesEstimated += estimateBytes(stream);
     totals.streams++;
     totals.streamsDone += stream.finished ? 1 : 0;
     totals.partitions += stream.partitions;
@@ -165,9 +162,23 @@ export function estimateRemainingMs(
   return (bytesEstimated - bytes) / rate.bytes;
 }
 
+/** Partitions that must be done before they say more of a stream's size than the plan, which trusts old statistics. */
+const PARTITIONS_TRUSTED_MIN = 4;
+
+/** Bytes of the whole stream; never below what was read, and exact once it is finished. */
+function estimateBytes(stream: StreamProgress): number {
+  const { bytesRead, bytesEstimated, partitions, partitionsDone } = stream;
+  if (stream.finished) return bytesRead;
+  if (partitionsDone < PARTITIONS_TRUSTED_MIN) {
+    return Math.max(bytesEstimated, bytesRead);
+  }
+  // those at work count as half done
+  const share = Math.min(1, (partitionsDone + 0.5) / partitions);
+  return bytesRead / share;
+}
+
 /** The share of a stream that is read, by bytes, from 0 to 1; 1 only when it is finished. */
 export function measureShare(stream: StreamProgress): number {
   if (stream.finished) return 1;
-  const estimated = Math.max(stream.bytesEstimated, 1);
-  return Math.min(0.99, stream.bytesRead / estimated);
+  return Math.min(0.99, stream.bytesRead / Math.max(estimateBytes(stream), 1));
 }

@@ -41,6 +41,21 @@ test.skipIf(process.platform !== "linux")(
   },
 );
 
+test.skipIf(process.platform !== "linux")(
+  "a command cannot hide the CPU of a child by leaving before it",
+  { timeout: 30_000 },
+  async () => {
+    const script = `
+      while (process.cpuUsage().user < 200_000);
+      require("node:fs").writeFileSync("burnt", "");
+      setTimeout(() => process.exit(), 3_000);`;
+    const run = `"${process.execPath}" -e '${script}' & until [ -e burnt ]; do sleep 0.1; done; sleep 1`;
+    const result = await measure("bash", "-c", run);
+    expect(result.exitCode).toBe(0);
+    expect(result.clientCpuSeconds).toBeGreaterThanOrEqual(0.2);
+  },
+);
+
 test("a failure keeps its exit code and what was said", async () => {
   const result = await measure("bash", "-c", "echo gone wrong >&2; exit 7");
   expect(result.exitCode).toBe(7);

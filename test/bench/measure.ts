@@ -12,7 +12,7 @@ import { join } from "node:path";
 import {
   readMachineCpuSeconds,
   readReapedCpuSeconds,
-  sampleMemory,
+  sampleTree,
   type ProcessPeak,
 } from "./process-tree.ts";
 
@@ -27,7 +27,10 @@ export interface Measurement {
   readonly exitCode: number;
   /** From start to exit. */
   readonly wallSeconds: number;
-  /** User and system time of the command and all below it that it has waited for. */
+  /**
+   * User and system time of the command and all below it that was waited for. A command that leaves before its
+   * children have would hide theirs; then it is what was last seen of them.
+   */
   readonly clientCpuSeconds: number;
   readonly serverCpuSeconds: number;
   /** Share of all cores. */
@@ -77,12 +80,12 @@ export async function measureCommand({
     });
     const end = () => child.kill("SIGTERM");
     process.once("exit", end);
-    const stopSampling = sampleMemory(child.pid ?? 0);
+    const stopSampling = sampleTree(child.pid ?? 0);
     const exitCode = await new Promise<number>((done, fail) => {
       child.once("error", fail);
       child.once("exit", (code) => done(code ?? 1));
     });
-    const memory = stopSampling();
+    const tree = stopSampling();
     process.removeListener("exit", end);
     const machine = readMachineCpuSeconds() - machineBefore;
     const own = process.cpuUsage(ownBefore);
@@ -97,8 +100,7 @@ export async function measureCommand({
       .at(-1)!
       .split(" ")
       .map(Number);
-console.log(readFileSync(join(folder, "time"), "utf8"));
-    const clientCpuSeconds = user + system;
+    const clientCpuSeconds = Math.max(user + system, tree.cpuSeconds);
     const serverCpuSeconds = readReapedCpuSeconds(serverPid) - serverBefore;
     const others =
       machine -
@@ -116,8 +118,8 @@ console.log(readFileSync(join(folder, "time"), "utf8"));
       serverCpuSeconds,
       othersShare,
       dirty: othersShare > OTHERS_SHARE_MAX,
-      peakMb: memory.peakSumMb,
-      processes: memory.processes,
+      peakMb: tree.peakSumMb,
+      processes: tree.processes,
       outputBytes: outputFolder === null ? 0 : sumFileBytes(outputFolder),
       output: readFileSync(join(folder, "output"), "utf8").slice(
         -OUTPUT_CHARS_MAX,

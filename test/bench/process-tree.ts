@@ -29,6 +29,12 @@ export function readReapedCpuSeconds(pid: number): number {
   return (Number(fields[13]) + Number(fields[14])) / TICKS_PER_SECOND;
 }
 
+/** CPU seconds that this process itself has used so far. */
+function readOwnCpuSeconds(pid: number): number {
+  const fields = readStat(pid);
+  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / TICKS_PER_SECOND;
+}
+
 /** CPU seconds that all processes of the machine have used together. */
 export function readMachineCpuSeconds(): number {
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = readProc(
@@ -65,16 +71,21 @@ export interface ProcessPeak {
   readonly residentMb: number;
 }
 
-export interface MemoryReport {
+export interface TreeReport {
+  /** CPU seconds of all processes below the root when they were last seen: what it was at least. */
+  readonly cpuSeconds: number;
   /** Highest sum over all processes below the root at one moment; pages shared by two are counted twice. */
   readonly peakSumMb: number;
   readonly processes: readonly ProcessPeak[];
 }
 
-/** Looks at the memory of all processes below `rootPid`, itself left out, until the returned function is called. */
-export function sampleMemory(rootPid: number): () => MemoryReport {
+/** Looks at all processes below `rootPid`, itself left out, until the returned function is called. */
+export function sampleTree(rootPid: number): () => TreeReport {
   let peakSumKib = 0;
-  const peaks = new Map<number, { command: string; peakKib: number }>();
+  const seen = new Map<
+    number,
+    { command: string; peakKib: number; cpuSeconds: number }
+  >();
   const sample = () => {
     let sumKib = 0;
     const queue = listChildren(rootPid);
@@ -84,14 +95,13 @@ export function sampleMemory(rootPid: number): () => MemoryReport {
       const residentKib = Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0);
       const highKib = Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? 0);
       sumKib += residentKib;
-      const known = peaks.get(pid);
-      if (known !== undefined) known.peakKib = Math.max(known.peakKib, highKib);
-      if (known === undefined || known.command === "") {
-        const command = readProc(`/proc/${pid}/cmdline`)
-          .replaceAll("\0", " ")
-          .slice(0, 200);
-        peaks.set(pid, { command, peakKib: highKib });
-      }
+      const known = seen.get(pid) ?? { command: "", peakKib: 0, cpuSeconds: 0 };
+      seen.set(pid, known);
+      known.peakKib = Math.max(known.peakKib, highKib);
+      known.cpuSeconds = Math.max(known.cpuSeconds, readOwnCpuSeconds(pid));
+      // between fork and exec a process still bears its parent's name
+      const command = readProc(`/proc/${pid}/cmdline`).replaceAll("\0", " ");
+      if (command !== "") known.command = command.slice(0, 200);
     }
     peakSumKib = Math.max(peakSumKib, sumKib);
   };
@@ -100,7 +110,11 @@ export function sampleMemory(rootPid: number): () => MemoryReport {
     clearInterval(timer);
     return {
       peakSumMb: peakSumKib / KIB_PER_MB,
-      processes: [...peaks.values()].map(({ command, peakKib }) => ({
+      cpuSeconds: [...seen.values()].reduce(
+        (sum, { cpuSeconds }) => sum + cpuSeconds,
+        0,
+      ),
+      processes: [...seen.values()].map(({ command, peakKib }) => ({
         command,
         residentMb: peakKib / KIB_PER_MB,
       })),

@@ -23,7 +23,7 @@ export class OpenFile {
   #bytes = 0;
   #bytesHandedToDisk = 0;
   #writeback: Promise<void> | null = null;
-  #writebackError: unknown = null;
+  #writebackError: Error | null = null;
   #durable: Promise<void> | null = null;
 
   /** Makes the file; its folder must be there. */
@@ -115,7 +115,7 @@ export class OpenFile {
       () => {
         this.#writeback = null;
       },
-      (error: unknown) => {
+      (error: Error) => {
         // the kernel tells of a lost page once; the next sync would succeed
         this.#writebackError ??= error;
         this.#writeback = null;

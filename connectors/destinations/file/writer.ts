@@ -69,8 +69,8 @@ export class PartitionWriter {
   #bytes = 0;
   /** Seals go one behind the other: a checkpoint never counts before an earlier one of its partition. */
   #lastSeal: Promise<unknown> = Promise.resolve();
-  #failure: unknown = null;
-  #sealFailure: unknown = null;
+  #failure: Error | null = null;
+  #sealFailure: Error | null = null;
   #folderMade = false;
   #foldersSynced = false;
   #abandoned = false;
@@ -112,7 +112,7 @@ export class PartitionWriter {
     try {
       this.#openFile().append(batch);
     } catch (error) {
-      this.#failure = error;
+      this.#failure = error as Error;
       throw error;
     }
     this.#rows += batch.rowCount;
@@ -131,11 +131,11 @@ export class PartitionWriter {
       this.#throwIfUnusable();
       checkpoint = this.#finishFiles(stamp);
     } catch (error) {
-      this.#failure ??= error;
+      this.#failure ??= error as Error;
       throw error;
     }
     const sealed = this.#lastSeal.then(() => this.#publish(checkpoint));
-    this.#lastSeal = sealed.catch((error: unknown) => {
+    this.#lastSeal = sealed.catch((error: Error) => {
       this.#sealFailure ??= error;
       this.#failure ??= error;
     });

@@ -29,6 +29,8 @@ export const pageTypes = { data: 0, dictionary: 2 } as const;
 
 /** Row groups between two trials of the encodings: data change slowly, and a trial costs a page of each. */
 const GROUPS_PER_TRIAL = 8;
+/** What a byte before compression counts beside one after: it takes time to compress, and to read back. */
+const RAW_BYTE_COST = 1 / 64;
 /** A buffer that one large row group has blown up is given back above this. */
 const PAGES_BYTES_KEPT = 8 * 1024 * 1024;
 
@@ -198,7 +200,7 @@ export class ColumnChunk {
     );
   }
 
-  /** Encodes and compresses the loaded page in each way that comes into question, and takes the smallest. */
+  /** Encodes and compresses the loaded page in each way that comes into question, and takes the cheapest. */
   #chooseEncoding(count: number): void {
     this.#groupsSinceTrial = 0;
     const { candidates } = this.#values;
@@ -210,7 +212,8 @@ export class ColumnChunk {
     for (const candidate of candidates) {
       page.length = 0;
       if (!this.#values.encode(candidate, page)) continue;
-      let bytes = this.#compress(page.written()).length;
+      const raw = page.written();
+      let bytes = this.#compress(raw).length + raw.length * RAW_BYTE_COST;
       if (candidate === "dictionary") {
         // a page of mostly new values says nothing of how large the dictionary will become
         if (this.#values.dictionaryEntries * 2 > count) bytes = Infinity;

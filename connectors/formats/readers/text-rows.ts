@@ -64,8 +64,9 @@ function keepDigits(
 ): unknown {
   const source = context?.source;
   if (typeof value !== "number" || source === undefined) return value;
-  if (String(value) === source || Object.is(value, -0)) return value;
-  return /^-?\d+$/.test(source) ? BigInt(source) : source;
+  if (/^-?\d+$/.test(source))
+    return Number.isSafeInteger(value) ? value : BigInt(source);
+  return String(value) === source || Object.is(value, -0) ? value : source;
 }
 
 /** The file's text in pieces; characters are never cut. */

@@ -23,5 +23,3 @@ export const postgresSource = z.strictObject({
   kind: z.literal("postgres"),
   url: sourceUrl,
 });
-
-export type PostgresSource = z.infer<typeof postgresSource>;

@@ -8,7 +8,7 @@
 import assert from "node:assert/strict";
 import { ExtractError } from "../../../proto/error.ts";
 import type { DiscoveredStream } from "../source.ts";
-import { columnNotFound } from "./discover.ts";
+import { columnNotFound } from "./selection.ts";
 import { domainBaseCte, quoteRelation, type Queryable } from "./sql.ts";
 import { oids, quoteIdentifier } from "./types.ts";
 

@@ -3,8 +3,9 @@
  */
 import { strict as assert } from "node:assert";
 import type { KeyTuple, Position, Split } from "../../../proto/partition.ts";
-import type { ReadTask, RowFilter } from "../source.ts";
+import type { ReadTask } from "../source.ts";
 import type { FieldPlan } from "./decode/plan.ts";
+import { filterConditions, fromRelation } from "./sql.ts";
 import { oids, quoteIdentifier, resolveColumn } from "./types.ts";
 import type { BoundQuery } from "./wire/messages.ts";
 
@@ -83,9 +84,11 @@ export function buildReadQuery(
   } else if (split.kind === "key") {
     predicates.push(...keyPredicates(split, task.resumeAfter, params));
   }
-  predicates.push(...filterPredicates(task.filter, params));
-  const table = `${quoteIdentifier(relation.schema)}.${quoteIdentifier(relation.name)}`;
-  let sql = `SELECT ${fields.map((field) => field.expression).join(", ")} FROM ${only ? "ONLY " : ""}${table}`;
+  const filter = filterConditions(task.filter, params.length + 1);
+  predicates.push(...filter.sql);
+  params.push(...filter.params.map(String));
+  const list = fields.map((field) => field.expression).join(", ");
+  let sql = `SELECT ${list} FROM ${fromRelation(relation, only)}`;
   if (predicates.length > 0) sql += ` WHERE ${predicates.join(" AND ")}`;
   if (split.kind === "key") {
     // a bare name would mean the column of the result, which may be a text
@@ -125,24 +128,5 @@ function keyPredicates(
   if (after !== null) predicates.push(compare(">", after));
   else if (split.start !== null) predicates.push(compare(">=", split.start));
   if (split.end !== null) predicates.push(compare("<", split.end));
-  return predicates;
-}
-
-/** `(from, to]` of the cursor, and the user's own words in parentheses, closed on a line of their own. */
-function filterPredicates(filter: RowFilter, params: string[]): string[] {
-  const predicates: string[] = [];
-  const { cursor, where } = filter;
-  if (cursor !== null) {
-    assert(cursor.to !== null, "an empty cursor window has nothing to read");
-    const column = quoteIdentifier(cursor.column);
-    if (cursor.from !== null) {
-      params.push(cursor.from);
-      predicates.push(`${column} > $${params.length}::${cursor.type}`);
-    }
-    params.push(cursor.to);
-    predicates.push(`${column} <= $${params.length}::${cursor.type}`);
-  }
-  // the line break ends a comment (--) that the words may close with
-  if (where !== null) predicates.push(`(${where}\n)`);
   return predicates;
 }

@@ -2,7 +2,7 @@
  * Reads one partition: a SELECT of the extended protocol whose rows go from the socket's buffer straight into column
  * buffers, and from there as batches into a sink.
  *
- * Backpressure: at most `SETS_MAX` batches are in the making or with the sink; when all are, the socket is not read.
+ * Backpressure: when the sink holds all batches that may exist (`SETS_MAX`), the socket is not read.
  */
 import { strict as assert } from "node:assert";
 import { isUtf8 } from "node:buffer";
@@ -15,10 +15,11 @@ import type {
   ReadTask,
 } from "../source.ts";
 import type { PostgresConnection } from "./connection.ts";
-import { batchCapacity, BatchSet } from "./decode/batch-set.ts";
+import type { BatchSet } from "./decode/batch-set.ts";
 import { createDecoder, type DecoderChoice } from "./decode/choose.ts";
 import type { RowDecoder } from "./decode/decoder.ts";
 import type { DecodePlan } from "./decode/plan.ts";
+import { BatchSupply } from "./decode/supply.ts";
 import { fromServerError, toSourceError } from "./errors.ts";
 import { PagePacer } from "./page-pacer.ts";
 import { createPositionReader, type PositionReader } from "./position.ts";
@@ -39,11 +40,8 @@ import {
 import type { ReadWindow } from "./wire/window.ts";
 import type { WireConsumer } from "./wire/wire.ts";
 
-/** Batches of one partition that exist at a time: one in the making, two with the sink. */
-const SETS_MAX = 3;
-/** Rows of the first batch of a table of unknown size; the next ones grow. */
-const FIRST_ROWS = 1_024;
-const CAPACITY_GROWTH = 4;
+/** The server builds a row in one allocation, which has this limit (MaxAllocSize in its memutils.h). */
+const ROW_BYTES_SERVER_MAX = 0x3fff_ffff;
 /** How long a cancelled statement may take to end before its connection is closed, in ms. */
 const DRAIN_MS_MAX = 10_000;
 
@@ -85,11 +83,7 @@ class TableRead implements PartitionRead, WireConsumer {
   readonly #resolve: (result: ReadResult) => void;
   readonly #reject: (error: Error) => void;
 
-  /** The batch in the making, those that wait for rows, and how many exist in all. */
-  #current: BatchSet | null = null;
-  readonly #free: BatchSet[] = [];
-  #setCount = 0;
-  #capacity: number;
+  readonly #supply: BatchSupply;
   /** Sink calls that have not settled. */
   #pending = 0;
   #checkpointPending = false;
@@ -130,11 +124,7 @@ class TableRead implements PartitionRead, WireConsumer {
     this.#decoder = createDecoder(plan, options.decoder);
     this.#readPosition = createPositionReader(task, this.#fields);
     this.#pacer = createPacer(task, options);
-    const { estimatedRows } = task.partition;
-    this.#capacity = batchCapacity(
-      this.#fields,
-      Math.max(FIRST_ROWS, Math.ceil(estimatedRows * 1.25)),
-    );
+    this.#supply = new BatchSupply(this.#fields, task.partition.estimatedRows);
     const settle = Promise.withResolvers<ReadResult>();
     this.done = settle.promise;
     this.#resolve = settle.resolve;
@@ -143,12 +133,6 @@ class TableRead implements PartitionRead, WireConsumer {
 
   start(): void {
     this.#connection.beginRead();
-    const { cursor } = this.#task.filter;
-    if (cursor !== null && cursor.to === null) {
-      // no row has a cursor: the window is empty
-      this.#finishRows("end");
-      return;
-    }
     this.#connection.wire.take(this);
     this.#sendQuery();
   }
@@ -244,6 +228,9 @@ class TableRead implements PartitionRead, WireConsumer {
   /** Decodes the rows that are there; `length` is that of the first. */
   #takeRows(window: ReadWindow, length: number): "more" | "stalled" | null {
     const { buffer, view, start, end } = window;
+    if (length > ROW_BYTES_SERVER_MAX) {
+      throw violation(`a row of ${length} bytes`);
+    }
     if (length > this.#task.rowBytesMax) {
       throw new ExtractError(
         "SOURCE_ROW_TOO_LARGE",
@@ -255,7 +242,7 @@ class TableRead implements PartitionRead, WireConsumer {
       window.expect(length + 1);
       return "more";
     }
-    const set = this.#openSet();
+    const set = this.#supply.open();
     if (set === null) return "stalled";
     const before = set.rowCount;
     const offset = this.#decoder.decode(set, buffer, view, start, end);
@@ -357,40 +344,15 @@ class TableRead implements PartitionRead, WireConsumer {
 
   // --- batches and checkpoints ---
 
-  /** The set to decode into; null when the sink holds all there may be. */
-  #openSet(): BatchSet | null {
-    if (this.#current !== null) return this.#current;
-    let set = this.#free.pop() ?? null;
-    if (set !== null && set.capacity < this.#capacity) {
-      set = null;
-      this.#setCount--;
-    }
-    if (set === null) {
-      if (this.#setCount === SETS_MAX) return null;
-      set = new BatchSet(this.#fields, this.#capacity);
-      this.#setCount++;
-    }
-    this.#current = set;
-    return set;
-  }
-
   /** Hands the current batch on, if it has rows. */
   #emit(): void {
-    const set = this.#current;
-    if (set === null || set.rowCount === 0) return;
-    this.#current = null;
-    if (set.rowCount === set.capacity) {
-      this.#capacity = batchCapacity(
-        this.#fields,
-        set.capacity * CAPACITY_GROWTH,
-      );
-    }
+    const set = this.#supply.take();
+    if (set === null) return;
     this.#rowsSinceCheckpoint += set.rowCount;
     const batch = set.toBatch(this.#task.stream.columns.length);
     if (this.#connection.textIsUnchecked) this.#checkText(set);
     this.#call(this.#sink.batch(batch), () => {
-      set.reset();
-      this.#free.push(set);
+      this.#supply.giveBack(set);
       this.#connection.wire.wake();
     });
   }
@@ -423,10 +385,8 @@ class TableRead implements PartitionRead, WireConsumer {
 
   /** Seals behind the last row of the current batch, where the partition allows it, and honours a stop there. */
   #sealInside(): void {
-    const set = this.#current;
-    if (this.#readPosition === null || set === null || set.rowCount === 0) {
-      return;
-    }
+    const set = this.#supply.filled;
+    if (this.#readPosition === null || set === null) return;
     if (this.#outcome !== null || this.#failure !== null) return;
     if (this.#checkpointPending && !this.#stopRequested) return;
     const position = this.#readPosition(set, set.rowCount - 1);
@@ -493,7 +453,6 @@ class TableRead implements PartitionRead, WireConsumer {
   #endStatement(): void {
     if (!this.#active || this.#draining) return;
     this.#draining = true;
-    this.#current = null;
     this.#drainTimer = setTimeout(
       () => this.#connection.destroy(),
       DRAIN_MS_MAX,

@@ -130,6 +130,24 @@ function notFound(
 }
 
 /** `; did you mean a or b?`, or nothing. */
-export function suggest(names: readonly string[]): string {
+function suggest(names: readonly string[]): string {
   return names.length === 0 ? "" : `; did you mean ${names.join(" or ")}?`;
+}
+
+/** SOURCE_COLUMN_NOT_FOUND with the nearest of `candidates`. */
+export function columnNotFound(
+  table: Pick<RelationRow, "schema" | "name">,
+  name: string,
+  candidates: readonly string[],
+): ExtractError {
+  const near = nearestNames(name, candidates);
+  return new ExtractError(
+    "SOURCE_COLUMN_NOT_FOUND",
+    `${table.schema}.${table.name} has no column ${name}${suggest(near)}`,
+    {
+      table: `${table.schema}.${table.name}`,
+      column: name,
+      nearest: near.join(", "),
+    },
+  );
 }

@@ -1,74 +1,234 @@
 /**
- * Decoding alone: DataRow bytes of a table like TPC-H's lineitem, made here, in pieces as a socket gives them, through
- * the generated decoder, its interpreted twin, and the parser and row objects of `pg`. Prints ns per field.
+ * Decoding alone, without a server: rows of a table like TPC-H's lineitem, made here, arrive in pieces as a socket
+ * gives them, and go through the generated decoder, its interpreted twin, and `pg` with its row objects.
+ * Prints CPU ns per field, the median of the rounds. The ratios hold on any machine, the figures do not.
+ *
+ *     node test/bench/stages/decode.ts [--ms 500] [--rounds 3]
  */
+import { EventEmitter } from "node:events";
 import { createRequire } from "node:module";
 import { parseArgs } from "node:util";
-import { columnSchema, resolveColumn } from "../../../connectors/sources/postgres/types.ts";
+import pg from "pg";
+import { BATCH_ROWS_MAX } from "../../../proto/columns.ts";
+import type { LogicalKind } from "../../../proto/schema.ts";
 import {
   batchCapacity,
   BatchSet,
 } from "../../../connectors/sources/postgres/decode/batch-set.ts";
-import { compileDecoder, generateDecoder } from "../../../connectors/sources/postgres/decode/generated.ts";
-import { createInterpretedDecoder } from "../../../connectors/sources/postgres/decode/interpreted.ts";
+import { createDecoder } from "../../../connectors/sources/postgres/decode/choose.ts";
 import type { RowDecoder } from "../../../connectors/sources/postgres/decode/decoder.ts";
 import type {
   DecodePlan,
   FieldPlan,
 } from "../../../connectors/sources/postgres/decode/plan.ts";
-import { BATCH_ROWS_MAX } from "../../../proto/columns.ts";
+import type { WireKind } from "../../../connectors/sources/postgres/types.ts";
 
-const f = (name: string, kind: FieldPlan["kind"], logical: FieldPlan["logical"], precision = 0, scale = 0): FieldPlan =>
-  ({ name, kind, logical, nullable: false, precision, scale });
-const fields: FieldPlan[] = [
-  f("l_orderkey", "bits64", "int64"), f("l_partkey", "bits32", "int32"), f("l_suppkey", "bits32", "int32"), f("l_linenumber", "bits32", "int32"),
-  f("l_quantity", "decimal64", "decimal64", 12, 2), f("l_extendedprice", "decimal64", "decimal64", 12, 2), f("l_discount", "decimal64", "decimal64", 12, 2), f("l_tax", "decimal64", "decimal64", 12, 2),
-  f("l_returnflag", "bytes", "text"), f("l_linestatus", "bytes", "text"),
-  f("l_shipdate", "date", "date"), f("l_commitdate", "date", "date"), f("l_receiptdate", "date", "date"),
-  f("l_shipinstruct", "bytes", "text"), f("l_shipmode", "bytes", "text"), f("l_comment", "bytes", "text"),
+const ROWS = 20_000;
+/** As many bytes as a coalesced read brings. */
+const PIECE_BYTES = 200_000;
+
+/** A column: its name, how it is decoded, its type oid, and its value in row `i`. */
+type Column = readonly [
+  name: string,
+  kind: WireKind,
+  logical: LogicalKind,
+  oid: number,
+  value: (i: number) => string | number,
 ];
-let seed = 7;
-const rnd = (n: number) => { seed = (Math.imul(seed, 1103515245) + 12345) >>> 0; return Math.floor((seed / 4294967296) * n); };
-function makeRows(count: number): Buffer {
+
+const words =
+  "the quick slow packages furiously even deposits about carefully final ideas sleep";
+const instructions = [
+  "DELIVER IN PERSON",
+  "NONE",
+  "TAKE BACK RETURN",
+  "COLLECT COD",
+];
+const modes = ["AIR", "MAIL", "SHIP", "RAIL", "TRUCK", "FOB", "REG AIR"];
+
+const columns: readonly Column[] = [
+  ["orderkey", "bits64", "int64", 20, (i) => Math.floor(i / 4) * 3],
+  ["partkey", "bits32", "int32", 23, (i) => (i * 7_919) % 200_000],
+  ["suppkey", "bits32", "int32", 23, (i) => (i * 31) % 10_000],
+  ["linenumber", "bits32", "int32", 23, (i) => (i % 7) + 1],
+  ["quantity", "decimal64", "decimal64", 1700, (i) => `${(i % 50) + 1}.00`],
+  [
+    "extendedprice",
+    "decimal64",
+    "decimal64",
+    1700,
+    (i) => (900 + ((i * 104_729) % 10_000_000) / 100).toFixed(2),
+  ],
+  ["discount", "decimal64", "decimal64", 1700, (i) => `0.0${i % 10}`],
+  ["tax", "decimal64", "decimal64", 1700, (i) => `0.0${i % 9}`],
+  ["returnflag", "bytes", "text", 1042, (i) => "ANR".charAt(i % 3)],
+  ["linestatus", "bytes", "text", 1042, (i) => "OF".charAt(i % 2)],
+  ["shipdate", "date", "date", 1082, (i) => ((i * 17) % 2_500) - 2_900],
+  ["commitdate", "date", "date", 1082, (i) => ((i * 19) % 2_500) - 2_890],
+  ["receiptdate", "date", "date", 1082, (i) => ((i * 23) % 2_500) - 2_880],
+  [
+    "shipinstruct",
+    "bytes",
+    "text",
+    1042,
+    (i) => (instructions[i % 4] ?? "").padEnd(25),
+  ],
+  ["shipmode", "bytes", "text", 1042, (i) => (modes[i % 7] ?? "").padEnd(10)],
+  [
+    "comment",
+    "bytes",
+    "text",
+    1043,
+    (i) => words.slice(i % 30, (i % 30) + 10 + ((i * 7) % 34)),
+  ],
+];
+
+const fields = columns.map(([name, kind, logical]): FieldPlan => ({
+  name,
+  kind,
+  logical,
+  nullable: false,
+  precision: kind === "decimal64" ? 12 : 0,
+  scale: kind === "decimal64" ? 2 : 0,
+}));
+
+function makeWire(encode: (column: Column, i: number) => Buffer): Buffer {
   const parts: Buffer[] = [];
-  const int = (v: number, size: number) => { const b = Buffer.alloc(4 + size); b.writeInt32BE(size, 0); if (size === 8) b.writeBigInt64BE(BigInt(v), 4); else b.writeInt32BE(v, 4); return b; };
-  const text = (s: string) => { const b = Buffer.alloc(4 + s.length); b.writeInt32BE(s.length, 0); b.write(s, 4); return b; };
-  const modes = ["AIR", "MAIL", "SHIP", "RAIL", "TRUCK", "FOB", "REG AIR"].map((s) => s.padEnd(10));
-  const ins = ["DELIVER IN PERSON", "NONE", "TAKE BACK RETURN", "COLLECT COD"].map((s) => s.padEnd(25));
-  const words = "the quick slow packages furiously even deposits about carefully final ideas sleep".split(" ");
-  for (let i = 0; i < count; i++) {
-    let c = ""; const L = 10 + rnd(33); while (c.length < L) c += words[rnd(words.length)] + " "; c = c.slice(0, L);
-    const body = Buffer.concat([int(i * 3, 8), int(rnd(200000), 4), int(rnd(10000), 4), int(1 + rnd(7), 4), text((1 + rnd(50)).toFixed(2)), text((900 + rnd(10000000) / 100).toFixed(2)), text((rnd(11) / 100).toFixed(2)), text((rnd(9) / 100).toFixed(2)),
-      text("ANR"[rnd(3)]!), text("OF"[rnd(2)]!), int(-3000 + rnd(2500), 4), int(-3000 + rnd(2500), 4), int(-3000 + rnd(2500), 4), text(ins[rnd(4)]!), text(modes[rnd(7)]!), text(c)]);
-    const h = Buffer.alloc(7); h[0] = 68; h.writeInt32BE(6 + body.length, 1); h.writeInt16BE(16, 5);
-    parts.push(h, body);
-  }
-  return Buffer.concat(parts);
-}
-const plan: DecodePlan = { fields, table: "lineitem", policy: "error", valueNulled: () => {} };
-const wire = makeRows(20000);
-const ring = Buffer.from(new ArrayBuffer(wire.length)); wire.copy(ring);
-const view = new DataView(ring.buffer);
-function run(d: RowDecoder, ms: number): number {
-  const set = new BatchSet(fields, batchCapacity(fields, BATCH_ROWS_MAX));
-  let rows = 0; const t = process.cpuUsage(); const t0 = performance.now();
-  while (performance.now() - t0 < ms) {
-    for (let at = 0, end = 0; at < ring.length; ) {
-      end = Math.min(ring.length, at + 200_000);
-      for (;;) {
-        const n = d.decode(set, ring, view, at, end);
-        at = n;
-        if (!set.isFull) break;
-        rows += set.rowCount; set.reset();
-      }
+  for (let i = 0; i < ROWS; i++) {
+    const values = columns.map((column) => encode(column, i));
+    const header = Buffer.alloc(7);
+    header.write("D");
+    header.writeInt32BE(
+      values.reduce((sum, v) => sum + 4 + v.length, 6),
+      1,
+    );
+    header.writeInt16BE(columns.length, 5);
+    parts.push(header);
+    for (const value of values) {
+      const length = Buffer.alloc(4);
+      length.writeInt32BE(value.length);
+      parts.push(length, value);
     }
   }
-  rows += set.rowCount;
-  const u = process.cpuUsage(t);
-  return ((u.user + u.system) * 1000) / (rows * fields.length);
+  // memory of its own, so that views over it begin at 0
+  const bytes = Buffer.concat(parts);
+  const wire = Buffer.from(new ArrayBuffer(bytes.length));
+  bytes.copy(wire);
+  return wire;
 }
-const which = process.argv[2] ?? "both";
-for (let r = 0; r < 3; r++) {
-  if (which !== "int") console.log("generated  ", run(compileDecoder(generateDecoder(plan.fields))(plan), 700).toFixed(2), "ns/field");
-  if (which !== "gen") console.log("interpreted", run(createInterpretedDecoder(plan), 700).toFixed(2), "ns/field");
+
+/** The formats that the reader asks for: numbers and dates binary, decimals and text as text. */
+function encodeMixed([, kind, , , value]: Column, i: number): Buffer {
+  const v = value(i);
+  if (typeof v === "string") return Buffer.from(v);
+  const buffer = Buffer.alloc(kind === "bits64" ? 8 : 4);
+  if (kind === "bits64") buffer.writeBigInt64BE(BigInt(v));
+  else buffer.writeInt32BE(v);
+  return buffer;
+}
+
+/** All text, as `pg` asks for. */
+function encodeText([, kind, , , value]: Column, i: number): Buffer {
+  const v = value(i);
+  if (kind !== "date") return Buffer.from(String(v));
+  const day = new Date(Date.UTC(2000, 0, 1) + Number(v) * 86_400_000);
+  return Buffer.from(day.toISOString().slice(0, 10));
+}
+
+/** Runs `pass`, which handles all rows once, for about `ms`; CPU ns per field. */
+function measure(ms: number, pass: () => void): number {
+  let passes = 0;
+  const cpu = process.cpuUsage();
+  const end = performance.now() + ms;
+  for (; performance.now() < end; passes++) pass();
+  const { user, system } = process.cpuUsage(cpu);
+  return ((user + system) * 1_000) / (passes * ROWS * columns.length);
+}
+
+function decoderPass(decoder: RowDecoder, wire: Buffer): () => void {
+  const set = new BatchSet(fields, batchCapacity(fields, BATCH_ROWS_MAX));
+  const view = new DataView(wire.buffer);
+  return () => {
+    let start = 0;
+    for (let end = 0; end < wire.length;) {
+      end = Math.min(wire.length, end + PIECE_BYTES);
+      for (;;) {
+        start = decoder.decode(set, wire, view, start, end);
+        if (!set.isFull) break;
+        set.reset();
+      }
+    }
+    set.reset();
+  };
+}
+
+/** What of `pg`'s modules is used beyond its typings. */
+interface ResultOfPg {
+  addFields(fields: readonly object[]): void;
+  parseRow(values: readonly unknown[]): object;
+}
+
+function pgPass(wire: Buffer): () => void {
+  const Result = createRequire(import.meta.url)("pg/lib/result.js") as new (
+    rowMode: undefined,
+    types: typeof pg.types,
+  ) => ResultOfPg;
+  const result = new Result(undefined, pg.types);
+  result.addFields(
+    columns.map(([name, , , dataTypeID]) => ({
+      name,
+      dataTypeID,
+      format: "text",
+    })),
+  );
+  const stream = new EventEmitter();
+  const connection = new pg.Connection({ stream: stream as never });
+  let rows = 0;
+  connection.on("dataRow", (row: { fields: readonly unknown[] }) => {
+    if (result.parseRow(row.fields)) rows++;
+  });
+  (
+    connection as unknown as { attachListeners(from: EventEmitter): void }
+  ).attachListeners(stream);
+  return () => {
+    rows = 0;
+    for (let at = 0; at < wire.length; at += PIECE_BYTES) {
+      stream.emit("data", wire.subarray(at, at + PIECE_BYTES));
+    }
+    if (rows !== ROWS) throw new Error(`pg gave ${rows} rows`);
+  };
+}
+
+const { values: options } = parseArgs({
+  options: {
+    ms: { type: "string", default: "500" },
+    rounds: { type: "string", default: "3" },
+  },
+});
+const plan: DecodePlan = {
+  fields,
+  table: "lineitem",
+  policy: "error",
+  valueNulled: () => {},
+};
+const mixed = makeWire(encodeMixed);
+const stages = new Map([
+  ["generated", decoderPass(createDecoder(plan, "generated"), mixed)],
+  ["interpreted", decoderPass(createDecoder(plan, "interpreted"), mixed)],
+  ["pg row objects", pgPass(makeWire(encodeText))],
+]);
+const figures = new Map<string, number[]>();
+for (let round = 0; round < Number(options.rounds); round++) {
+  for (const [name, pass] of stages) {
+    const ns = measure(Number(options.ms), pass);
+    figures.set(name, [...(figures.get(name) ?? []), ns]);
+  }
+}
+let base = 0;
+for (const [name, rounds] of figures) {
+  const median = rounds.toSorted((a, b) => a - b)[rounds.length >> 1] ?? 0;
+  if (base === 0) base = median;
+  console.log(
+    `${name.padEnd(16)} ${median.toFixed(1).padStart(7)} ns/field  ${(median / base).toFixed(1).padStart(5)} x`,
+  );
 }

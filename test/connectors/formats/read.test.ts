@@ -65,7 +65,7 @@ test("JSONL: numbers keep their digits", async ({ files }) => {
   const path = join(files.folder, "numbers.jsonl");
   writeFileSync(
     path,
-    '{"a":9007199254740993,"b":1.10,"c":-0,"d":1.5,"e":[18446744073709551615]}\n{"a":1}',
+    '{"a":9007199254740993,"b":1.10,"c":-0,"d":1.5,"e":[18446744073709551615,-1458531502836105500]}\n{"a":1}',
   );
   expect(await collect(readRows(path))).toEqual([
     {
@@ -73,7 +73,7 @@ test("JSONL: numbers keep their digits", async ({ files }) => {
       b: "1.10",
       c: -0,
       d: 1.5,
-      e: [2n ** 64n - 1n],
+      e: [2n ** 64n - 1n, -1_458_531_502_836_105_500n],
     },
     { a: 1 },
   ]);

@@ -91,6 +91,20 @@ describe("on a terminal", () => {
     progress.close();
   });
 
+  test("partitions that are done correct a plan that was far off", () => {
+    const output = createOutput(120);
+    const progress = createProgress(output);
+    const orders = refOf(1, "orders");
+    progress.observe(planned(orders, 1e9, 1e12, 40));
+    progress.observe(progressed(orders, 1000, 300_000_000, 3, 40));
+    vi.advanceTimersByTime(1000);
+    expect(showScreen(output.read())[0]).toContain("   0%");
+    progress.observe(progressed(orders, 1000, 300_000_000, 30, 40));
+    vi.advanceTimersByTime(1000);
+    expect(showScreen(output.read())[0]).toContain("  76%");
+    progress.close();
+  });
+
   test("a finished stream leaves one line above, and its bar goes", () => {
     const output = createOutput(120);
     const progress = createProgress(output);

@@ -42,7 +42,7 @@ const identifier = fc
     fc.string({
       minLength: 1,
       maxLength: 6,
-      unit: fc.constantFrom(..."._-%~/=aA0é"),
+      unit: fc.constantFrom(...Array.from("._-%~/=aA0é")),
     }),
     fc.string({ minLength: 100, maxLength: 300, unit: "grapheme" }),
   )

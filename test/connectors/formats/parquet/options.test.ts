@@ -245,8 +245,10 @@ describe("a dictionary that grows too large is given up within the row group", (
     },
   ])("$kind", async ({ kind, value }, { files }) => {
     const schema = buildSchema({ value: kind });
-    const scramble = (i: number): number =>
-      (Math.imul(i ^ (i >>> 7), 0x85ebca6b) >>> 16) % 100;
+    const scramble = (i: number): number => {
+      const mixed = Math.imul(i ^ 0x5bd1e995, 0x9e3779b1);
+      return (Math.imul(mixed ^ (mixed >>> 15), 0x85ebca6b) >>> 8) % 100;
+    };
     // two pages of 100 values, then more new values than a dictionary may have, then 100 values again
     const pages = [
       scramble,

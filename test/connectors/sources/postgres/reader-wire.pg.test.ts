@@ -152,7 +152,7 @@ describe("bytes that the protocol does not allow", () => {
     {
       name: "a length of 2 GiB",
       change: (row) => row.writeInt32BE(0x7fffffff, 1),
-      code: "SOURCE_ROW_TOO_LARGE",
+      code: "SOURCE_PROTOCOL_VIOLATION",
     },
     {
       name: "a length of 3",
