@@ -148,9 +148,9 @@ export default {
     },
     allowOnly(
       "daemon-reads-configs",
-      "Of a connector the daemon knows its config.ts and how its URL reads; of the formats, what a written file holds.",
+      "Of a connector the daemon knows its config.ts, how its URL reads and what its files are called; of the formats, what a written file holds.",
       "^daemon/",
-      "^(daemon|actors|checkpoint|partitioning|transport|proto|connectors/formats)/|^connectors/.+/(config|url)[.]ts$|^connectors/(sources/source|destinations/destination)[.]ts$",
+      "^(daemon|actors|checkpoint|partitioning|transport|proto|connectors/formats)/|^connectors/.+/(config|url|names)[.]ts$|^connectors/(sources/source|destinations/destination)[.]ts$",
     ),
     {
       name: "drivers-stay-in-their-source",

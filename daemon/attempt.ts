@@ -241,7 +241,7 @@ export class Attempt {
       case "channel.joined":
         return;
       case "source.discovered":
-        this.#discovered = fact.streams;
+        this.#discovered = this.#choose(fact.streams);
         for (const warning of fact.warnings) this.#events.onWarning(warning);
         for (const { namespace, name, error } of fact.problems) {
           this.#input.book.noteProblem({ namespace, name }, error);
@@ -259,6 +259,15 @@ export class Attempt {
     if (streamFacts.has(fact.type))
       this.#actor.send({ type: "stream.fact", fact: fact as StreamFact });
     else this.#actor.send(fact as RunEvent);
+  }
+
+  /** A view holds no rows of its own: it is moved when it was named, not with everything else. */
+  #choose(streams: readonly DiscoveredWire[]): readonly DiscoveredWire[] {
+    if (this.#input.selection.include.length > 0) return streams;
+    return streams.filter(
+      ({ relationKind }) =>
+        relationKind === "table" || relationKind === "partitioned",
+    );
   }
 
   #readProtocol(role: Exclude<Role, "keeper">, message: unknown): void {
@@ -336,11 +345,11 @@ export class Attempt {
             numbers: book.numbers,
             ...selection,
           } as { type: string }),
-        orderLocks: (_, fact) => {
+        orderLocks: () => {
           this.#guarded(() => {
             keeper.send({
               type: "snapshot.lock",
-              relations: fact.streams.flatMap(({ leaves }) =>
+              relations: this.#discovered.flatMap(({ leaves }) =>
                 leaves.map(({ schema, name, oid, fileNode }) => ({
                   schema,
                   name,

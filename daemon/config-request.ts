@@ -37,6 +37,7 @@ export interface SyncSettings {
   readonly attemptsMax?: number;
   readonly checkpointEverySeconds?: number;
   readonly partitionBy?: SyncRequest["partitionBy"];
+  readonly partitionBytesMin?: number;
   readonly unrepresentable?: UnrepresentablePolicy;
   readonly rowBytesMax?: number;
   readonly restart?: boolean;
@@ -78,6 +79,7 @@ export const settingNames: Readonly<
     yaml: ["checkpointEvery"],
   },
   partitionBy: { flag: "--partition-by", yaml: ["partitionBy"] },
+  partitionBytesMin: { flag: "--partition-size", yaml: ["partitionSize"] },
   unrepresentable: { flag: "--unrepresentable", yaml: ["unrepresentable"] },
   rowBytesMax: { flag: "--row-bytes-max", yaml: ["rowBytesMax"] },
   restart: { flag: "--restart", yaml: null },
@@ -179,6 +181,8 @@ export function buildRequest(settings: SyncSettings): SyncRequest {
     checkpointEverySeconds:
       settings.checkpointEverySeconds ?? requestDefaults.checkpointEverySeconds,
     partitionBy: settings.partitionBy ?? requestDefaults.partitionBy,
+    partitionBytesMin:
+      settings.partitionBytesMin ?? requestDefaults.partitionBytesMin,
     unrepresentable:
       settings.unrepresentable ?? requestDefaults.unrepresentable,
     rowBytesMax: settings.rowBytesMax ?? requestDefaults.rowBytesMax,

@@ -15,6 +15,8 @@ import {
   InvalidValue,
   MODES,
   PARTITION_BY,
+  PARTITION_BYTES_MAX,
+  PARTITION_BYTES_MIN,
   PROBE_DEADLINE_MS_MIN,
   ROW_BYTES_MAX,
   ROW_BYTES_MIN,
@@ -163,6 +165,9 @@ const syncSchema = z.strictObject({
     .enum(PARTITION_BY)
     .optional()
     .describe("How tables are cut. Default: auto."),
+  partitionSize: sizeBytes(PARTITION_BYTES_MIN, PARTITION_BYTES_MAX)
+    .optional()
+    .describe("A table is not cut into smaller partitions. Default: 32MiB."),
   unrepresentable: z
     .enum(UNREPRESENTABLE)
     .optional()

@@ -51,6 +51,8 @@ export const ATTEMPTS_MAX = 100;
 export const DURATION_MS_MAX = 7 * 86_400_000;
 export const CHECKPOINT_MS_MIN = 50;
 export const PROBE_DEADLINE_MS_MIN = 100;
+export const PARTITION_BYTES_MIN = 8192;
+export const PARTITION_BYTES_MAX = 1024 ** 4;
 export const ROW_BYTES_MIN = 1024;
 /** Column buffers have int32 offsets. */
 export const ROW_BYTES_MAX = 1024 ** 3;

@@ -140,6 +140,7 @@ function readSync(name: string, sync: SyncConfig, base: string): SyncSettings {
     attempts,
     cursorLag,
     checkpointEvery,
+    partitionSize,
     snapshotGrace,
     probeDeadline,
     ...plain
@@ -157,6 +158,7 @@ function readSync(name: string, sync: SyncConfig, base: string): SyncSettings {
     attemptsMax: attempts,
     cursorLagSeconds: cursorLag,
     checkpointEverySeconds: checkpointEvery,
+    partitionBytesMin: partitionSize,
     snapshotGraceMs: snapshotGrace,
     probeDeadlineMs: probeDeadline,
     ledgerPath: ledger === undefined ? undefined : resolve(base, ledger),

@@ -13,7 +13,7 @@ import { ExtractError, fromWireError } from "../proto/error.ts";
 import type { Plan } from "../proto/partition.ts";
 import { availableParallelism } from "node:os";
 import { startChild, type Child } from "./processes.ts";
-import type { SyncRequest } from "./request.ts";
+import { requestDefaults, type SyncRequest } from "./request.ts";
 
 /** A server that does not answer is given up on by its own connect timeout, long before this. */
 const ANSWER_MS_MAX = 300_000;
@@ -105,6 +105,7 @@ async function inspect<T>(
           rowBytesMax: 0,
           policy: "error",
           partitionBy: "auto",
+          partitionBytesMin: requestDefaults.partitionBytesMin,
           times: { handshakeMs: 0, probeMs: 0, probeDeadlineMs: 0 },
           inspect: false,
           ...settings,
@@ -169,6 +170,7 @@ export async function planSource(
     | "readers"
     | "checkpointEverySeconds"
     | "partitionBy"
+    | "partitionBytesMin"
   >,
 ): Promise<{ readonly discovery: Discovery; readonly plans: readonly Plan[] }> {
   const {
@@ -179,12 +181,14 @@ export async function planSource(
     readers,
     checkpointEverySeconds,
     partitionBy,
+    partitionBytesMin,
   } = request;
   const settings = {
     url,
     readers: readers ?? channels ?? 2 * availableParallelism(),
     checkpointEveryMs: checkpointEverySeconds * 1000,
     partitionBy,
+    partitionBytesMin,
   };
   return inspect(settings, async (source) => {
     const discovery = await askDiscovery(source, selection, 0);

@@ -45,6 +45,8 @@ export interface SyncRequest {
   readonly attemptsMax: number;
   readonly checkpointEverySeconds: number;
   readonly partitionBy: "auto" | "ctid" | "key";
+  /** A table is not cut into partitions smaller than this. */
+  readonly partitionBytesMin: number;
   readonly unrepresentable: UnrepresentablePolicy;
   readonly rowBytesMax: number;
   /** Begin anew even where an unfinished run of this sync could be resumed. */
@@ -72,6 +74,7 @@ export const requestDefaults = {
   attemptsMax: 3,
   checkpointEverySeconds: 300,
   partitionBy: "auto",
+  partitionBytesMin: 32 * 1024 * 1024,
   unrepresentable: "error",
   rowBytesMax: 256 * 1024 * 1024,
   restart: false,

@@ -270,6 +270,7 @@ class SyncRun {
       rowBytesMax: request.rowBytesMax,
       policy: request.unrepresentable,
       partitionBy: request.partitionBy,
+      partitionBytesMin: request.partitionBytesMin,
       times: this.#times(),
       inspect: this.#trace !== null,
     };

@@ -38,6 +38,7 @@ export interface SourceSettings {
   readonly rowBytesMax: number;
   readonly policy: UnrepresentablePolicy;
   readonly partitionBy: "auto" | "ctid" | "key";
+  readonly partitionBytesMin: number;
   readonly times: ChannelTimes;
   readonly inspect: boolean;
 }

@@ -119,8 +119,6 @@ export const destinationProcessMachine = setup({
           case "checkpoint.voided":
             tell(enqueue, system.get("checkpointCoordinator"), fact);
             return;
-          case "batch.written":
-            return;
           case "warning":
           case "inspected":
             enqueueNamed(enqueue, { type: "report", params: fact });

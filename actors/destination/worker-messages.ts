@@ -33,11 +33,5 @@ export type DestinationWorkerFact =
       readonly stream: number;
       readonly index: number;
     }
-  | {
-      readonly type: "batch.written";
-      readonly stream: number;
-      readonly rows: number;
-      readonly bytes: number;
-    }
   | { readonly type: "warning"; readonly message: string }
   | { readonly type: "inspected"; readonly event: InspectionRecord };

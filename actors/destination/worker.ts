@@ -106,12 +106,6 @@ async function takeFrame(): Promise<FrameOutcome> {
       } finally {
         frame.release();
       }
-      tell({
-        type: "batch.written",
-        stream: frame.stream,
-        rows: frame.batch.rowCount,
-        bytes: frame.bytes,
-      });
       return {
         kind: "written",
         writer: writer.segment,

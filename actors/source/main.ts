@@ -194,10 +194,13 @@ async function planStream(input: {
   plan: Awaited<ReturnType<typeof planPartitions>>;
   window: CursorWindow | null;
 }> {
-  const { channelsMax, readers, checkpointEveryMs, partitionBy } = given(
-    settings,
-    "settings",
-  );
+  const {
+    channelsMax,
+    readers,
+    checkpointEveryMs,
+    partitionBy,
+    partitionBytesMin,
+  } = given(settings, "settings");
   const session = given(connection, "the connection");
   const stream = given(
     streams.get(input.stream) ?? null,
@@ -212,6 +215,7 @@ async function planStream(input: {
     channels: readers ?? channelsMax,
     checkpointTargetSeconds: checkpointEveryMs / 1000,
     partitionBy,
+    partitionBytesMin,
     filter: {
       where: input.where,
       cursor: window

@@ -40,6 +40,8 @@ interface ActiveRead {
   rowsUntold: number;
   bytesUntold: number;
   giveIndex: ((index: number) => void) | null;
+  /** Settles when the checkpoint that waits for its index is queued; null when none waits. Nothing overtakes it. */
+  checkpointAhead: Promise<void> | null;
 }
 
 const data = workerData as SourceWorkerData;
@@ -156,8 +158,9 @@ function createSink(read: ActiveRead, stream: DiscoveredStream): ReadSink {
   return {
     async batch(batch) {
       const bytes = batchBytes(batch);
+      while (read.checkpointAhead !== null) await read.checkpointAhead;
       const socket = ready();
-      // everything is queued before the first await: a checkpoint may be asked for while the batch is on its way
+      // everything is queued before the next await: a checkpoint may be asked for while the batch is on its way
       const isNew = !announced.has(ref.stream);
       announced.add(ref.stream);
       const schemaWritten = isNew ? socket.writeSchema(stream.schema) : null;
@@ -177,6 +180,9 @@ function createSink(read: ActiveRead, stream: DiscoveredStream): ReadSink {
       writesSince = null;
     },
     async checkpoint(position, last) {
+      while (read.checkpointAhead !== null) await read.checkpointAhead;
+      const queued = Promise.withResolvers<void>();
+      read.checkpointAhead = queued.promise;
       const sequence = read.sequence++;
       const rows = read.rowsSinceCheckpoint;
       const bytes = read.bytesSinceCheckpoint;
@@ -195,15 +201,20 @@ function createSink(read: ActiveRead, stream: DiscoveredStream): ReadSink {
         });
       });
       totals.checkpoints += 1;
-      await ready().writeCheckpoint({
-        ...ref,
-        sequence,
-        index,
-        position,
-        rows,
-        bytes,
-        last,
-      });
+      try {
+        await ready().writeCheckpoint({
+          ...ref,
+          sequence,
+          index,
+          position,
+          rows,
+          bytes,
+          last,
+        });
+      } finally {
+        read.checkpointAhead = null;
+        queued.resolve();
+      }
     },
     valueNulled(column, reason) {
       tell({ type: "value.nulled", ...ref, column, reason });
@@ -228,6 +239,7 @@ async function startReading(order: StartOrder): Promise<void> {
     rowsUntold: 0,
     bytesUntold: 0,
     giveIndex: null,
+    checkpointAhead: null,
   };
   active = read;
   let timer: NodeJS.Timeout | null = null;
@@ -261,6 +273,7 @@ async function startReading(order: StartOrder): Promise<void> {
         rowBytesMax: data.rowBytesMax,
       },
       createSink(read, known),
+      { checkpointEveryMs: data.checkpointEveryMs },
     );
     read.read = running;
     if (read.isStopping) running.stop();
@@ -276,6 +289,8 @@ async function startReading(order: StartOrder): Promise<void> {
       ...ref,
     });
   } catch (error) {
+    // an index that was asked for is used: its rows are on the wire, and the next try begins behind them
+    if (read.checkpointAhead !== null) await read.checkpointAhead;
     tellProgress(read);
     active = null;
     // whatever state the session is in, the next read begins with a fresh one

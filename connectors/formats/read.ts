@@ -1,10 +1,7 @@
 /** Reads files back, for people who want to look into them: `millrace cat`, and the footers that recovery trusts. */
 import { ExtractError } from "../../proto/error.ts";
 
-export {
-  readParquetMetadata,
-  type ParquetFileInfo,
-} from "./readers/parquet-metadata.ts";
+export { readParquetMetadata } from "./readers/parquet-metadata.ts";
 
 export interface ReadOptions {
   /** Rows at most; all when left out. */

@@ -14,6 +14,8 @@ import {
   FILE_BYTES_MIN,
   FORMATS,
   PARTITION_BY,
+  PARTITION_BYTES_MAX,
+  PARTITION_BYTES_MIN,
   PROBE_DEADLINE_MS_MIN,
   ROW_BYTES_MAX,
   ROW_BYTES_MIN,
@@ -61,6 +63,7 @@ export interface SyncOptions extends OutputOptions {
   readonly readers?: number;
   readonly attempts?: number;
   readonly partitionBy?: SyncSettings["partitionBy"];
+  readonly partitionSize?: number;
   readonly checkpointEvery?: number;
   readonly unrepresentable?: SyncSettings["unrepresentable"];
   readonly rowBytesMax?: number;
@@ -109,6 +112,13 @@ export const options = {
       "--partition-by",
       "how tables are cut (default: auto)",
       PARTITION_BY,
+    ),
+  partitionSize: () =>
+    sizeBytes(
+      "--partition-size <size>",
+      "a table is not cut into smaller partitions (default: 32MiB)",
+      PARTITION_BYTES_MIN,
+      PARTITION_BYTES_MAX,
     ),
   checkpointEvery: () =>
     durationMs(
@@ -197,6 +207,7 @@ const syncOptionGroups: Readonly<Record<string, () => readonly Option[]>> = {
     options.readers(),
     options.attempts(),
     options.partitionBy(),
+    options.partitionSize(),
     options.checkpointEvery(),
     sizeBytes(
       "--row-bytes-max <size>",
@@ -260,6 +271,7 @@ export function readSettings(
     readers: given.readers,
     attemptsMax: given.attempts,
     partitionBy: given.partitionBy,
+    partitionBytesMin: given.partitionSize,
     checkpointEverySeconds: toSeconds(given.checkpointEvery),
     unrepresentable: given.unrepresentable,
     rowBytesMax: given.rowBytesMax,

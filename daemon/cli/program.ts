@@ -182,6 +182,7 @@ function describeSourceCommands(program: Command, finish: Finish): void {
     .addOption(options.exclude())
     .addOption(options.channels())
     .addOption(options.partitionBy())
+    .addOption(options.partitionSize())
     .addOption(options.checkpointEvery())
     .addOption(options.json())
     .addOption(options.logLevel());

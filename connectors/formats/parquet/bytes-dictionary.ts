@@ -3,7 +3,7 @@ import { ByteSink } from "../byte-sink.ts";
 import { DICTIONARY_ENTRIES_MAX } from "./fixed-dictionary.ts";
 
 /** Bytes of all entries beyond which the dictionary is given up: the dictionary page is held until the row group ends. */
-export const DICTIONARY_BYTES_MAX = 1024 * 1024;
+const DICTIONARY_BYTES_MAX = 1024 * 1024;
 
 const SLOTS_FIRST = 1024;
 

@@ -102,6 +102,11 @@ export class ColumnChunk {
     return this.#pages.length + this.#values.dictionaryBytes;
   }
 
+  /** Bytes of the chunk so far, before compression. */
+  get uncompressedBytes(): number {
+    return this.#uncompressedBytes;
+  }
+
   /** Adds a page of `rowCount` (at least 1) rows. */
   writePage(vector: ColumnVector, rowCount: number): void {
     assert(

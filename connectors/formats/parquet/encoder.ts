@@ -11,6 +11,8 @@ import { Scratch } from "./values.ts";
 
 /** Compressed bytes held at most for one row group, except for a single batch that is larger. */
 const ROW_GROUP_BYTES_MAX = 64 * 1024 * 1024;
+/** The same before compression: what a reader may have to hold. */
+const ROW_GROUP_RAW_BYTES_MAX = 256 * 1024 * 1024;
 /** The page buffer is given back above this. */
 const PAGE_BYTES_KEPT = 16 * 1024 * 1024;
 
@@ -58,11 +60,7 @@ export class ParquetEncoder implements FileEncoder {
     );
     this.#page.shrink(PAGE_BYTES_KEPT);
     this.#groupRows += batch.rowCount;
-    if (
-      this.#groupRows >= ROW_GROUP_ROWS ||
-      this.#bufferedBytes() >= ROW_GROUP_BYTES_MAX
-    )
-      this.#finishRowGroup(pieces);
+    if (this.#isRowGroupFull()) this.#finishRowGroup(pieces);
     return pieces;
   }
 
@@ -91,6 +89,16 @@ export class ParquetEncoder implements FileEncoder {
     let bytes = 0;
     for (const chunk of this.#chunks) bytes += chunk.bufferedBytes;
     return bytes;
+  }
+
+  #isRowGroupFull(): boolean {
+    let rawBytes = 0;
+    for (const chunk of this.#chunks) rawBytes += chunk.uncompressedBytes;
+    return (
+      this.#groupRows >= ROW_GROUP_ROWS ||
+      rawBytes >= ROW_GROUP_RAW_BYTES_MAX ||
+      this.#bufferedBytes() >= ROW_GROUP_BYTES_MAX
+    );
   }
 
   #finishRowGroup(pieces: Uint8Array[]): void {

@@ -243,7 +243,7 @@ export function exactBounds(min: Uint8Array, max: Uint8Array): Bounds {
 }
 
 /** The bytes of the value at `index`, each value being `width` words. */
-export function copyWords(
+function copyWords(
   words: Int32Array,
   index: number,
   width: number,

@@ -2,30 +2,18 @@
 import type { ColumnVector } from "../../../proto/columns.ts";
 import type { LogicalType } from "../../../proto/schema.ts";
 import {
-  DATE_CHARS_MAX,
-  TIMESTAMP_CHARS_MAX,
-  writeDate,
-  writeTime,
-  writeTimestamp,
-} from "./calendar.ts";
-import {
   formatDecimal,
   INT64_CHARS_MAX,
-  TWO_POW_32,
   writeAscii,
   writeDecimal64,
   writeInt64,
   writeSigned,
 } from "./digits.ts";
 import { FLOAT_CHARS_MAX, writeFloat32, writeFloat64 } from "./floats.ts";
-import { ValueWriter } from "./value-writer.ts";
+import { DateWriter, TimestampWriter, TimeWriter } from "./temporal-writers.ts";
+import { ValueWriter, WordsWriter, type Quote } from "./value-writer.ts";
 
-/** The byte around values that are not numbers: a double quote, or none. */
-export type Quote = 34 | null;
-
-const NO_WORDS = new Int32Array(0);
 const DASH = 45;
-const LETTER_Z = 90;
 const hexDigits = new TextEncoder().encode("0123456789abcdef");
 
 /** @returns null for the variable-width kinds, which each format writes its own way */
@@ -90,27 +78,6 @@ class BooleanWriter extends ValueWriter {
 
   protected bindData(vector: ColumnVector): void {
     this.#bits = vector.data;
-  }
-}
-
-/** Fixed-width values as 32-bit words, `width` for each. */
-abstract class WordsWriter extends ValueWriter {
-  protected words: Int32Array = NO_WORDS;
-  readonly #width: number;
-
-  constructor(width: number) {
-    super();
-    this.#width = width;
-  }
-
-  unbind(): void {
-    this.words = NO_WORDS;
-    this.validity = null;
-  }
-
-  protected bindData(vector: ColumnVector, rowCount: number): void {
-    const { buffer, byteOffset } = vector.data;
-    this.words = new Int32Array(buffer, byteOffset, rowCount * this.#width);
   }
 }
 
@@ -252,73 +219,6 @@ class FloatWriter extends WordsWriter {
   override unbind(): void {
     super.unbind();
     this.#values = new Float64Array(0);
-  }
-}
-
-class DateWriter extends WordsWriter {
-  readonly bytesMax = DATE_CHARS_MAX + 2;
-  readonly #quote: Quote;
-
-  constructor(quote: Quote) {
-    super(1);
-    this.#quote = quote;
-  }
-
-  write(row: number, out: Uint8Array, at: number): number {
-    const days = this.words[row]!;
-    if (this.#quote === null) return writeDate(out, at, days);
-    out[at] = this.#quote;
-    const end = writeDate(out, at + 1, days);
-    out[end] = this.#quote;
-    return end + 1;
-  }
-}
-
-class TimeWriter extends WordsWriter {
-  readonly bytesMax = 20;
-  readonly #unitsPerSecond: number;
-  readonly #quote: Quote;
-
-  constructor(unitsPerSecond: number, quote: Quote) {
-    super(2);
-    this.#unitsPerSecond = unitsPerSecond;
-    this.#quote = quote;
-  }
-
-  write(row: number, out: Uint8Array, at: number): number {
-    const value =
-      this.words[row * 2 + 1]! * TWO_POW_32 + (this.words[row * 2]! >>> 0);
-    if (this.#quote === null)
-      return writeTime(out, at, value, this.#unitsPerSecond);
-    out[at] = this.#quote;
-    const end = writeTime(out, at + 1, value, this.#unitsPerSecond);
-    out[end] = this.#quote;
-    return end + 1;
-  }
-}
-
-class TimestampWriter extends WordsWriter {
-  readonly bytesMax = TIMESTAMP_CHARS_MAX + 2;
-  readonly #unitsPerSecond: number;
-  readonly #isUtc: boolean;
-  readonly #quote: Quote;
-
-  constructor(unitsPerSecond: number, isUtc: boolean, quote: Quote) {
-    super(2);
-    this.#unitsPerSecond = unitsPerSecond;
-    this.#isUtc = isUtc;
-    this.#quote = quote;
-  }
-
-  write(row: number, out: Uint8Array, at: number): number {
-    let end = at;
-    if (this.#quote !== null) out[end++] = this.#quote;
-    const low = this.words[row * 2]!;
-    const high = this.words[row * 2 + 1]!;
-    end = writeTimestamp(out, end, low, high, this.#unitsPerSecond);
-    if (this.#isUtc) out[end++] = LETTER_Z;
-    if (this.#quote !== null) out[end++] = this.#quote;
-    return end;
   }
 }
 

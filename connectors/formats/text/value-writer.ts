@@ -1,6 +1,9 @@
 /** Writes one column's values as text, row by row. */
 import type { ColumnVector } from "../../../proto/columns.ts";
 
+/** The byte around values that are not numbers: a double quote, or none. */
+export type Quote = 34 | null;
+
 export abstract class ValueWriter {
   /** Bytes that any value takes at most; for variable width, what comes on top of `bound`. */
   abstract readonly bytesMax: number;
@@ -26,6 +29,7 @@ export abstract class ValueWriter {
   protected abstract bindData(vector: ColumnVector, rowCount: number): void;
 }
 
+const NO_WORDS = new Int32Array(0);
 const NO_BYTES = new Uint8Array(0);
 const NO_OFFSETS = new Int32Array(1);
 
@@ -43,5 +47,26 @@ export abstract class BytesWriter extends ValueWriter {
   protected bindData(vector: ColumnVector): void {
     this.bytes = vector.data;
     this.offsets = vector.offsets!;
+  }
+}
+
+/** Fixed-width values as 32-bit words, `width` for each. */
+export abstract class WordsWriter extends ValueWriter {
+  protected words: Int32Array = NO_WORDS;
+  readonly #width: number;
+
+  constructor(width: number) {
+    super();
+    this.#width = width;
+  }
+
+  unbind(): void {
+    this.words = NO_WORDS;
+    this.validity = null;
+  }
+
+  protected bindData(vector: ColumnVector, rowCount: number): void {
+    const { buffer, byteOffset } = vector.data;
+    this.words = new Int32Array(buffer, byteOffset, rowCount * this.#width);
   }
 }

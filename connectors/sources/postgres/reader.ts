@@ -48,6 +48,8 @@ const DRAIN_MS_MAX = 10_000;
 export interface ReadOptions {
   /** Which decoder: for tests and measurements. */
   readonly decoder?: DecoderChoice;
+  /** How often checkpoints are asked for, in ms: ctid queries are kept shorter than this. */
+  readonly checkpointEveryMs?: number;
   /** Pages of the first ctid query; later ones adapt to the rate. For tests. */
   readonly firstPages?: number;
 }
@@ -516,6 +518,7 @@ function createPacer(task: ReadTask, options: ReadOptions): PagePacer | null {
     resumeAt ?? split.startPage,
     split.endPage,
     leaf?.pages ?? 0,
+    options.checkpointEveryMs,
     options.firstPages,
   );
 }

@@ -156,19 +156,24 @@ test("row groups end at their row count, wherever batches are cut", async ({
   ).toEqual([[600_000n, 600_000n, 179_999_700_000n]]);
 });
 
-test("a row group also ends at its bytes", async ({ files }) => {
-  const schema = buildSchema({ value: "binary" }, ["value"]);
-  // 9 × 8 MiB, not compressed: the bound of 64 MiB is met with the eighth
-  const value = new Uint8Array(8 * 1024 * 1024);
-  const batch = buildBatch(schema, [[value]]);
-  const path = files.writeRows(schema, Array(9).fill(batch), {
-    compression: "none",
-  });
-  const groups = await queryDuckDb(
-    `SELECT row_group_num_rows FROM parquet_metadata('${path}') ORDER BY row_group_id`,
-  );
-  expect(groups.map(([rows]) => Number(rows))).toEqual([8, 1]);
-});
+test.for([
+  // the bound of 64 MiB as written is met with the eighth batch, that of 256 MiB before compression with the 32nd
+  { compression: "none", batches: 9, groups: [8, 1] },
+  { compression: "zstd", batches: 33, groups: [32, 1] },
+] as const)(
+  "a row group also ends at its bytes: $compression",
+  async ({ compression, batches, groups }, { files }) => {
+    const schema = buildSchema({ value: "binary" }, ["value"]);
+    const batch = buildBatch(schema, [[new Uint8Array(8 * 1024 * 1024)]]);
+    const path = files.writeRows(schema, Array(batches).fill(batch), {
+      compression,
+    });
+    const rows = await queryDuckDb(
+      `SELECT row_group_num_rows FROM parquet_metadata('${path}') ORDER BY row_group_id`,
+    );
+    expect(rows.map(([count]) => Number(count))).toEqual(groups);
+  },
+);
 
 describe("encodings follow the data", () => {
   const count = 40_000;

@@ -6,7 +6,7 @@ import {
   readColumnIndex,
   readOffsetIndex,
 } from "hyparquet";
-import { zstdDecompressSync } from "node:zlib";
+import { crc32, zstdDecompressSync } from "node:zlib";
 import { describe, expect } from "vitest";
 import { BOUND_BYTES_MAX } from "../../../../connectors/formats/parquet/bounds.ts";
 import type { LogicalKind } from "../../../../proto/schema.ts";
@@ -276,4 +276,36 @@ test("the page index names each page, its bounds and its nulls", async ({
     compressors: { ZSTD: (page) => zstdDecompressSync(page) },
   });
   expect(found.map((row) => row["id"])).toEqual([58, 59, 60, 61]);
+});
+
+test("each page carries the CRC-32 of its compressed bytes", ({ files }) => {
+  const schema = buildSchema({ text: "text" });
+  const rows = Array.from({ length: 90 }, (_, i): TestRow => [`t${i * 7919}`]);
+  const path = files.writeRows(schema, buildBatches(schema, rows, 30));
+  const bytes = readFileSync(path);
+  const { offset_index_offset } = parquetMetadata(new Uint8Array(bytes))
+    .row_groups[0]!.columns[0]!;
+  const { page_locations: pages } = readOffsetIndex({
+    view: new DataView(new Uint8Array(bytes).buffer),
+    offset: Number(offset_index_offset),
+  });
+  expect(pages).toHaveLength(3);
+  for (const page of pages) {
+    let at = Number(page.offset);
+    // the header's first four fields: type, size, compressed size, CRC; each one byte of field and a zigzag varint
+    const fields = Array.from({ length: 4 }, () => {
+      expect(bytes[at++]).toBe(0x15);
+      let value = 0n;
+      for (let shift = 0n; ; shift += 7n) {
+        const byte = bytes[at++]!;
+        value |= BigInt(byte & 0x7f) << shift;
+        if (byte < 0x80) break;
+      }
+      return Number((value >> 1n) ^ -(value & 1n));
+    });
+    const end = Number(page.offset) + page.compressed_page_size;
+    const compressed = bytes.subarray(end - fields[2]!, end);
+    expect(fields[3]).toBe(crc32(compressed) | 0);
+    expect(zstdDecompressSync(compressed)).toHaveLength(fields[1]!);
+  }
 });

@@ -1,0 +1,28 @@
+/** `test` with one database for the whole file, filled once, and a destination of each test's own. */
+import { inject, test as base } from "vitest";
+import { withDatabase, type PostgresFixture } from "../../fixtures/postgres.ts";
+import { Destination } from "./command.ts";
+
+export const test = base.extend<{
+  destination: Destination;
+  $file: { database: PostgresFixture };
+}>({
+  database: [
+    // eslint-disable-next-line no-empty-pattern
+    async ({}, use) => {
+      const adminUrl = inject("postgresUrl");
+      if (adminUrl === null) throw new Error(inject("postgresReason"));
+      await withDatabase(adminUrl, use);
+    },
+    { scope: "file" },
+  ],
+  // eslint-disable-next-line no-empty-pattern
+  destination: async ({}, use) => {
+    const destination = new Destination();
+    try {
+      await use(destination);
+    } finally {
+      await destination.dispose();
+    }
+  },
+});
