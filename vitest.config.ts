@@ -12,6 +12,8 @@ export default defineConfig({
     ...(process.env["VITEST_RESULTS"]
       ? { outputFile: { json: process.env["VITEST_RESULTS"] } }
       : {}),
+    // what is tested is the source, whether or not somebody has built it
+    env: { MILLRACE_SOURCES: "1" },
     projects: [
       {
         test: {

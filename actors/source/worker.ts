@@ -11,9 +11,10 @@ import type {
   PartitionRead,
   ReadSink,
 } from "../../connectors/sources/source.ts";
-import { batchBytes } from "../../proto/columns.ts";
+import { batchBytes, type ColumnBatch } from "../../proto/columns.ts";
 import type { SnapshotWire } from "../../proto/control.ts";
 import { ExtractError, toWireError } from "../../proto/error.ts";
+import type { Position } from "../../proto/partition.ts";
 import { listenChannel } from "../../transport/channel-listener.ts";
 import type { ReplyFrame, SourceChannel } from "../../transport/channel.ts";
 import type {
@@ -40,8 +41,8 @@ interface ActiveRead {
   rowsUntold: number;
   bytesUntold: number;
   giveIndex: ((index: number) => void) | null;
-  /** Settles when the checkpoint that waits for its index is queued; null when none waits. Nothing overtakes it. */
-  checkpointAhead: Promise<void> | null;
+  /** Settles when all that was given so far is queued; null when it is. A checkpoint waits for its index meanwhile. */
+  ahead: Promise<void> | null;
 }
 
 const data = workerData as SourceWorkerData;
@@ -153,69 +154,78 @@ function tellProgress(read: ActiveRead): void {
   read.bytesUntold = 0;
 }
 
+/** Queues one more thing behind all that was given before it. */
+function queueBehind<Result>(
+  read: ActiveRead,
+  queue: () => Promise<Result>,
+): Promise<Result> {
+  const queued = (read.ahead ?? Promise.resolve()).then(queue);
+  const ahead = queued
+    .then(
+      () => {},
+      () => {},
+    )
+    .then(() => {
+      if (read.ahead === ahead) read.ahead = null;
+    });
+  read.ahead = ahead;
+  return queued;
+}
+
 function createSink(read: ActiveRead, stream: DiscoveredStream): ReadSink {
   const { ref } = read;
+  // all of a batch is queued before this returns, so that a checkpoint may follow while it is on its way
+  const queueBatch = (batch: ColumnBatch): Promise<unknown> => {
+    const bytes = batchBytes(batch);
+    const socket = ready();
+    const isNew = !announced.has(ref.stream);
+    announced.add(ref.stream);
+    const schemaWritten = isNew ? socket.writeSchema(stream.schema) : null;
+    const sequence = read.sequence++;
+    read.rowsSinceCheckpoint += batch.rowCount;
+    read.bytesSinceCheckpoint += bytes;
+    read.rowsUntold += batch.rowCount;
+    read.bytesUntold += bytes;
+    totals.batches += 1;
+    totals.rows += batch.rowCount;
+    totals.bytes += bytes;
+    writesSince ??= Date.now();
+    return Promise.all([
+      schemaWritten,
+      socket.writeBatch({ ...ref, sequence }, batch),
+    ]);
+  };
+  const queueCheckpoint = async (
+    position: Position | null,
+    last: boolean,
+  ): Promise<void> => {
+    const sequence = read.sequence++;
+    const rows = read.rowsSinceCheckpoint;
+    const bytes = read.bytesSinceCheckpoint;
+    read.rowsSinceCheckpoint = 0;
+    read.bytesSinceCheckpoint = 0;
+    const place = { ...ref, sequence, position, rows, bytes, last };
+    const index = await new Promise<number>((resolve) => {
+      read.giveIndex = resolve;
+      tell({ type: "checkpoint.ready", ...place });
+    });
+    totals.checkpoints += 1;
+    await ready().writeCheckpoint({ ...place, index });
+  };
   return {
     async batch(batch) {
-      const bytes = batchBytes(batch);
-      while (read.checkpointAhead !== null) await read.checkpointAhead;
-      const socket = ready();
-      // everything is queued before the next await: a checkpoint may be asked for while the batch is on its way
-      const isNew = !announced.has(ref.stream);
-      announced.add(ref.stream);
-      const schemaWritten = isNew ? socket.writeSchema(stream.schema) : null;
-      const sequence = read.sequence++;
-      read.rowsSinceCheckpoint += batch.rowCount;
-      read.bytesSinceCheckpoint += bytes;
-      read.rowsUntold += batch.rowCount;
-      read.bytesUntold += bytes;
-      totals.batches += 1;
-      totals.rows += batch.rowCount;
-      totals.bytes += bytes;
-      writesSince ??= Date.now();
-      await Promise.all([
-        schemaWritten,
-        socket.writeBatch({ ...ref, sequence }, batch),
-      ]);
+      if (read.ahead === null) await queueBatch(batch);
+      else {
+        // wrapped, so that what comes behind waits for the queueing and not for the write
+        const { written } = await queueBehind(read, async () => ({
+          written: queueBatch(batch),
+        }));
+        await written;
+      }
       writesSince = null;
     },
-    async checkpoint(position, last) {
-      while (read.checkpointAhead !== null) await read.checkpointAhead;
-      const queued = Promise.withResolvers<void>();
-      read.checkpointAhead = queued.promise;
-      const sequence = read.sequence++;
-      const rows = read.rowsSinceCheckpoint;
-      const bytes = read.bytesSinceCheckpoint;
-      read.rowsSinceCheckpoint = 0;
-      read.bytesSinceCheckpoint = 0;
-      const index = await new Promise<number>((resolve) => {
-        read.giveIndex = resolve;
-        tell({
-          type: "checkpoint.ready",
-          ...ref,
-          sequence,
-          position,
-          rows,
-          bytes,
-          last,
-        });
-      });
-      totals.checkpoints += 1;
-      try {
-        await ready().writeCheckpoint({
-          ...ref,
-          sequence,
-          index,
-          position,
-          rows,
-          bytes,
-          last,
-        });
-      } finally {
-        read.checkpointAhead = null;
-        queued.resolve();
-      }
-    },
+    checkpoint: (position, last) =>
+      queueBehind(read, () => queueCheckpoint(position, last)),
     valueNulled(column, reason) {
       tell({ type: "value.nulled", ...ref, column, reason });
     },
@@ -239,7 +249,7 @@ async function startReading(order: StartOrder): Promise<void> {
     rowsUntold: 0,
     bytesUntold: 0,
     giveIndex: null,
-    checkpointAhead: null,
+    ahead: null,
   };
   active = read;
   let timer: NodeJS.Timeout | null = null;
@@ -290,7 +300,7 @@ async function startReading(order: StartOrder): Promise<void> {
     });
   } catch (error) {
     // an index that was asked for is used: its rows are on the wire, and the next try begins behind them
-    if (read.checkpointAhead !== null) await read.checkpointAhead;
+    while (read.ahead !== null) await read.ahead;
     tellProgress(read);
     active = null;
     // whatever state the session is in, the next read begins with a fresh one

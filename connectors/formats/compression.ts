@@ -7,9 +7,9 @@ import { compressSnappy, snappyBytesMax } from "./snappy.ts";
 /** Compresses one block. What is returned is a view, valid until the next call; for `none` it is the block itself. */
 export type CompressBlock = (block: Uint8Array) => Uint8Array;
 
-/** The level the rates of README.md were measured at; 3 costs half as much again for 4 % less. */
+/** 3, the default, makes a Parquet file of lineitem 2.5 % smaller and costs 17 % more CPU in all. */
 const ZSTD_LEVEL = 1;
-/** 6, zlib's default, costs twice the time for 2 % less. */
+/** 6, the default, makes it 5 % smaller and costs 2.3 times the CPU. */
 const GZIP_LEVEL = 4;
 /** The snappy buffer is given back above this. */
 const SNAPPY_BYTES_KEPT = 8 * 1024 * 1024;

@@ -49,12 +49,10 @@ import {
 
 export { cleanUp } from "./clean-up.ts";
 export type { CleanUpReport } from "./clean-up.ts";
-export { readManifest, writeManifest } from "./manifest.ts";
+export { readManifest } from "./manifest.ts";
 export type { Manifest, ManifestMode } from "./manifest.ts";
 export { recoverCheckpoints } from "./recovery.ts";
-export type { RecoveredCheckpoint } from "./recovery.ts";
 export { checkForeign, prepareRoot } from "./root.ts";
-export type { StreamFolderReport } from "./root.ts";
 
 /** One stream whose partitions are all durable. */
 export interface CommitOrder {

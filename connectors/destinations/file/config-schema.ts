@@ -14,7 +14,7 @@ import {
   PATH_TEMPLATE_DEFAULT,
 } from "./config.ts";
 import type { FileDestinationConfig } from "./config.ts";
-import { parsePathTemplate } from "./names.ts";
+import { parsePathTemplate } from "./path-template.ts";
 
 export const fileDestinationSchema = z.strictObject({
   kind: z.literal("file"),

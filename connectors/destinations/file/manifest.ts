@@ -28,7 +28,7 @@ import {
 
 export const MANIFEST_VERSION = 1;
 /** About half a million files; a longer one is neither written nor read. */
-export const MANIFEST_BYTES_MAX = 64 * 1024 * 1024;
+const MANIFEST_BYTES_MAX = 64 * 1024 * 1024;
 
 export type ManifestMode =
   "full-refresh-overwrite" | "full-refresh-append" | "incremental-append";

@@ -13,9 +13,9 @@ import {
   MANIFEST_NAME,
   parseGenerationFolder,
   parseManifestTemporaryName,
-  parsePathTemplate,
   streamFolder,
 } from "./names.ts";
+import { parsePathTemplate } from "./path-template.ts";
 import {
   drawTag,
   linkFinal,

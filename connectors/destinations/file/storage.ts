@@ -8,7 +8,7 @@ import { randomBytes } from "node:crypto";
 import { toDestinationError } from "./errors.ts";
 
 /** Files looked at, synced or removed at the same time. Node runs file calls on four threads. */
-export const FILE_OPERATIONS_AT_ONCE = 4;
+const FILE_OPERATIONS_AT_ONCE = 4;
 
 /** The file's bytes and its length are on disk. An error of earlier background writing shows here too. */
 export function syncData(fd: number): Promise<void> {

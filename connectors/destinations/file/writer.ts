@@ -23,15 +23,9 @@ import {
   temporaryName,
 } from "./names.ts";
 import { OpenFile } from "./open-file.ts";
-import {
-  drawTag,
-  linkFinal,
-  makeFoldersBelow,
-  removeFile,
-  syncFolder,
-  syncFoldersUpTo,
-  writeSmallFile,
-} from "./storage.ts";
+import { publishCheckpoint } from "./seal.ts";
+import type { FinishedCheckpoint } from "./seal.ts";
+import { drawTag, makeFoldersBelow } from "./storage.ts";
 
 /** Full files whose last bytes are on their way to the disk; one more makes the writer wait for the disk. */
 const FULL_FILES_SYNCING_MAX = 16;
@@ -44,14 +38,6 @@ export interface PartitionWriterOptions {
   readonly runId: string;
   readonly partition: number;
   readonly planVersion: number;
-}
-
-/** The files of one checkpoint, finished, on their way to their final names. */
-interface CheckpointFiles {
-  readonly files: readonly OpenFile[];
-  readonly names: readonly string[];
-  /** Set where the format has no place for the marker. */
-  readonly sidecar: { readonly name: string; readonly text: string } | null;
 }
 
 export class PartitionWriter {
@@ -126,7 +112,7 @@ export class PartitionWriter {
    * @throws ExtractError CHANNEL_CORRUPT when the rows differ from the stamp's, else as `write`
    */
   async seal(stamp: CheckpointStamp): Promise<SealedFile[]> {
-    let checkpoint: CheckpointFiles;
+    let checkpoint: FinishedCheckpoint;
     try {
       this.#throwIfUnusable();
       checkpoint = this.#finishFiles(stamp);
@@ -181,18 +167,18 @@ export class PartitionWriter {
     const { root } = this.#options.config;
     if (!this.#folderMade) makeFoldersBelow(root, this.#folder);
     this.#folderMade = true;
-    const name = temporaryName({
-      partition: this.#options.partition,
-      epoch: this.#options.epoch,
-      tag: this.#tag,
-      number: this.#filesBegun++,
-    });
     const file = new OpenFile(
-      join(root, this.#folder, name),
+      join(root, this.#folder, this.#nameTemporary()),
       this.#format.createEncoder(),
     );
     this.#files.push(file);
     return file;
+  }
+
+  #nameTemporary(): string {
+    const { partition, epoch } = this.#options;
+    const number = this.#filesBegun++;
+    return temporaryName({ partition, epoch, tag: this.#tag, number });
   }
 
   #closeFull(file: OpenFile): void {
@@ -208,7 +194,7 @@ export class PartitionWriter {
     file.makeDurable().then(done, done);
   }
 
-  #finishFiles(stamp: CheckpointStamp): CheckpointFiles {
+  #finishFiles(stamp: CheckpointStamp): FinishedCheckpoint {
     const { partition, epoch, schema } = this.#options;
     assert.equal(stamp.stream, schema.number);
     assert.equal(stamp.partition, partition);
@@ -224,14 +210,17 @@ export class PartitionWriter {
       ),
     );
     const place = this.#describePlace(files.length - 1);
-    let sidecar: CheckpointFiles["sidecar"] = null;
+    let sidecar: FinishedCheckpoint["sidecar"] = null;
     if (this.#format.storesMetadata) {
       const marker = this.#describeMarker(stamp, names, null);
       last.finish({ ...place, [MARKER_KEY]: marker });
     } else {
       last.finish(place);
-      const text = this.#describeMarker(stamp, names, last.bytes);
-      sidecar = { name: sidecarName(names.at(-1) ?? ""), text };
+      sidecar = {
+        temporary: this.#nameTemporary(),
+        name: sidecarName(names.at(-1) ?? ""),
+        text: this.#describeMarker(stamp, names, last.bytes),
+      };
     }
     for (const file of files) void file.makeDurable();
     this.#files = [];
@@ -287,81 +276,23 @@ export class PartitionWriter {
     return text;
   }
 
-  /** Files on disk, then their names, then the marker where it is a file of its own. */
-  async #publish(checkpoint: CheckpointFiles): Promise<SealedFile[]> {
-    const { files, names, sidecar } = checkpoint;
+  async #publish(checkpoint: FinishedCheckpoint): Promise<SealedFile[]> {
     const { root } = this.#options.config;
-    const folder = join(root, this.#folder);
-    const linked: string[] = [];
-    try {
+    const files = await publishCheckpoint(checkpoint, {
+      root,
+      folder: this.#folder,
+      syncUpTo: this.#foldersSynced ? join(root, this.#folder) : root,
       // a later checkpoint of a partition whose earlier one failed must not count
-      if (this.#sealFailure) throw this.#sealFailure;
-      for (const file of files) await file.makeDurable();
-      this.#throwIfAbandoned();
-      for (const [number, file] of files.entries()) {
-        const final = join(folder, names[number] ?? "");
-        linkFinal(file.temporary, final);
-        linked.push(final);
-      }
-      for (const file of files) removeFile(file.temporary);
-      if (files.length > 0) await this.#syncFolders(folder);
-      if (sidecar) {
-        const temporary = join(folder, this.#nameSidecarTemporary());
-        try {
-          await writeSmallFile(temporary, Buffer.from(sidecar.text));
-          this.#throwIfAbandoned();
-          const final = join(folder, sidecar.name);
-          linkFinal(temporary, final);
-          linked.push(final);
-        } finally {
-          removeFile(temporary);
-        }
-        await syncFolder(folder);
-      }
-    } catch (error) {
-      await this.#takeBack(files, linked);
-      throw error;
-    }
-    return files.map((file, number) => ({
-      path: `${this.#folder}/${names[number] ?? ""}`,
-      rows: file.rows,
-      bytes: file.bytes,
-    }));
+      findObstacle: () => this.#sealFailure ?? this.#describeAbandonment(),
+      isAbandoned: () => this.#abandoned,
+    });
+    if (files.length > 0) this.#foldersSynced = true;
+    return files;
   }
 
-  /** What failed leaves no name behind, the marker first. What cannot be removed is judged by its marker later. */
-  async #takeBack(
-    files: readonly OpenFile[],
-    linked: readonly string[],
-  ): Promise<void> {
-    // an abandoned writer's process may no longer hold the epoch, so it removes nothing
-    if (this.#abandoned) return;
-    try {
-      for (const final of linked.toReversed()) removeFile(final);
-      for (const file of files) await file.drop();
-      if (linked.length > 0) {
-        await syncFolder(join(this.#options.config.root, this.#folder));
-      }
-    } catch {
-      // the first error says more than the second, and is the one that is passed on
-    }
-  }
-
-  async #syncFolders(folder: string): Promise<void> {
-    if (this.#foldersSynced) return syncFolder(folder);
-    await syncFoldersUpTo(folder, this.#options.config.root);
-    this.#foldersSynced = true;
-  }
-
-  #nameSidecarTemporary(): string {
-    const { partition, epoch } = this.#options;
-    const number = this.#filesBegun++;
-    return temporaryName({ partition, epoch, tag: this.#tag, number });
-  }
-
-  #throwIfAbandoned(): void {
-    if (!this.#abandoned) return;
-    throw new ExtractError(
+  #describeAbandonment(): Error | null {
+    if (!this.#abandoned) return null;
+    return new ExtractError(
       "DESTINATION_FAILED",
       `the checkpoint was abandoned before it was durable: ${this.#folder}`,
       { path: this.#folder, partition: this.#options.partition },

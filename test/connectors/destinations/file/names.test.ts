@@ -2,22 +2,24 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
 import {
-  FOLDER_NAME_BYTES_MAX,
   checkDistinctFolders,
-  encodeIdentifier,
   fileName,
   generationFolder,
   manifestTemporaryName,
   parseFileName,
   parseGenerationFolder,
   parseManifestTemporaryName,
-  parsePathTemplate,
   parseSidecarName,
   parseTemporaryName,
   sidecarName,
   streamFolder,
   temporaryName,
 } from "../../../../connectors/destinations/file/names.ts";
+import {
+  FOLDER_NAME_BYTES_MAX,
+  encodeIdentifier,
+  parsePathTemplate,
+} from "../../../../connectors/destinations/file/path-template.ts";
 import { ExtractError } from "../../../../proto/error.ts";
 
 const count = fc.oneof(fc.integer({ min: 0, max: 1_000_000 }), fc.maxSafeNat());

@@ -330,11 +330,12 @@ describe("what is on disk when", () => {
     root,
   }) => {
     const writer = openWriter(makeConfig(root, "csv", 1));
-    const trace = traceFs(root, Infinity, (call) =>
-      call === "fsync g000001"
-        ? Object.assign(new Error("EIO"), { code: "EIO", syscall: "fsync" })
-        : null,
-    );
+    let failures = 0;
+    const trace = traceFs(root, Infinity, (call) => {
+      if (call !== "fsync g000001" || failures > 0) return null;
+      failures += 1;
+      return Object.assign(new Error("EIO"), { code: "EIO", syscall: "fsync" });
+    });
     try {
       writer.write(makeBatch(1, 5));
       writer.write(makeBatch(6, 5));

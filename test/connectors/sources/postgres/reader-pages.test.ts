@@ -21,7 +21,7 @@ test("the queries of a range touch, and cover it from end to end", () => {
   fc.assert(
     fc.property(ranges, ({ start, length, knownPages, firstPages }) => {
       const end = length === null ? null : start + length;
-      const cuts = cutAll(new PagePacer(start, end, knownPages, firstPages));
+      const cuts = cutAll(new PagePacer(start, end, knownPages, undefined, firstPages));
       expect(cuts[0]?.start).toBe(start);
       expect(cuts.at(-1)?.end).toBe(end);
       for (const [index, cut] of cuts.entries()) {
@@ -35,5 +35,13 @@ test("the queries of a range touch, and cover it from end to end", () => {
 test("a small table is one query without a bound", () => {
   expect(cutAll(new PagePacer(0, null, 100))).toEqual([
     { start: 0, end: null },
+  ]);
+});
+
+test("a query does not take longer than checkpoints are apart, as far as can be known", () => {
+  expect(cutAll(new PagePacer(0, 1_024, 1_024, 100))).toEqual([
+    { start: 0, end: 410 },
+    { start: 410, end: 820 },
+    { start: 820, end: 1_024 },
   ]);
 });
