@@ -61,6 +61,11 @@ export const sourceChannelMachine = setup({
         details: { channel: context.channel },
       }),
     }),
+    announcePath: sendParent(({ context }, params: { path: string }) => ({
+      type: "channel.announced" as const,
+      channel: context.channel,
+      path: params.path,
+    })),
     announceIdle: sendParent(({ context }, params: { first: boolean }) => ({
       type: "channel.idle" as const,
       channel: context.channel,
@@ -83,17 +88,23 @@ export const sourceChannelMachine = setup({
       after: { connectDeadline: { target: "broken", actions: "keepTimeout" } },
       on: {
         "channel.listening": {
-          actions: sendParent(({ context, event }) => ({
-            type: "channel.announced" as const,
-            channel: context.channel,
-            path: event.path,
-          })),
+          actions: { type: "announcePath", params: ({ event }) => event },
         },
         "channel.connected": {
           target: "idle",
           actions: { type: "announceIdle", params: { first: true } },
         },
-        "channel.finish": "ending",
+        "channel.finish": "connectingToEnd",
+      },
+    },
+    // the destination may be on its way to this socket already: it is met, and told that this is all
+    connectingToEnd: {
+      after: { connectDeadline: { target: "broken", actions: "keepTimeout" } },
+      on: {
+        "channel.listening": {
+          actions: { type: "announcePath", params: ({ event }) => event },
+        },
+        "channel.connected": "ending",
       },
     },
     idle: {

@@ -28,6 +28,8 @@ export interface ReaderContext extends ReaderInput {
   readonly checkpointSequence: number;
   /** Checkpoints on the wire that are not acknowledged yet, as `attempt/sequence`. */
   readonly inFlight: readonly string[];
+  /** Told to stop or to let go: what has to be read again is left to a later run. */
+  readonly isLeaving: boolean;
   readonly error: WireError | null;
 }
 
@@ -117,6 +119,7 @@ export const readerMachine = setup({
     }),
     dropChannel: assign({ holdsChannel: false }),
     countAttempt: assign({ attempt: ({ context }) => context.attempt + 1 }),
+    noteLeaving: assign({ isLeaving: true }),
     keepError: assign({
       error: (_, params: { error: WireError }) => params.error,
     }),
@@ -153,6 +156,7 @@ export const readerMachine = setup({
       context.attempt < ATTEMPTS_MAX,
     hasError: ({ context }) => context.error !== null,
     nothingInFlight: ({ context }) => context.inFlight.length === 0,
+    isLeaving: ({ context }) => context.isLeaving,
   },
   delays: {
     backoff: ({ context }) =>
@@ -168,6 +172,7 @@ export const readerMachine = setup({
     holdsChannel: false,
     checkpointSequence: 1,
     inFlight: [],
+    isLeaving: false,
     error: null,
   }),
   on: {
@@ -224,13 +229,16 @@ export const readerMachine = setup({
           },
         ],
         "reader.stop": {
-          actions: {
-            type: "orderWorker",
-            params: ({ context }) => ({
-              channel: context.channel,
-              order: { type: "read.stop", ...refOf(context) },
-            }),
-          },
+          actions: [
+            "noteLeaving",
+            {
+              type: "orderWorker",
+              params: ({ context }) => ({
+                channel: context.channel,
+                order: { type: "read.stop", ...refOf(context) },
+              }),
+            },
+          ],
         },
         "reader.cancel": "cancelling",
       },
@@ -250,6 +258,10 @@ export const readerMachine = setup({
         }),
       },
       on: {
+        // one that was on its way before the order stays, and the Discard begins behind it
+        "checkpoint.ready": {
+          actions: { type: "moveResumePoint", params: ({ event }) => event },
+        },
         "read.failed": "abandoning",
         "read.done": "abandoning",
         "read.stopped": "abandoning",
@@ -269,20 +281,25 @@ export const readerMachine = setup({
         }),
       },
       on: {
-        "read.discarded": {
-          target: "backingOff",
-          actions: [
-            sendParent(({ context }) => ({
-              type: "reader.retried" as const,
-              key: keyOf(context),
-              attempt: context.attempt,
-              error: context.error,
-            })),
-            "releaseChannel",
-            "dropChannel",
-          ],
-        },
-        "reader.cancel": "abandoning",
+        "read.discarded": [
+          // a partition that cannot be resumed inside fails when it is stopped: there is no other try then
+          { guard: "isLeaving", target: "stopped" },
+          {
+            target: "backingOff",
+            actions: [
+              sendParent(({ context }) => ({
+                type: "reader.retried" as const,
+                key: keyOf(context),
+                attempt: context.attempt,
+                error: context.error,
+              })),
+              "releaseChannel",
+              "dropChannel",
+            ],
+          },
+        ],
+        "reader.stop": { actions: "noteLeaving" },
+        "reader.cancel": { actions: "noteLeaving" },
       },
     },
     backingOff: {

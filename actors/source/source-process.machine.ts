@@ -281,9 +281,10 @@ export const sourceProcessMachine = setup({
           context.channels[channel] === undefined
         )
           return;
-        enqueue.assign({ channels: { ...context.channels, [channel]: null } });
-        const actor = system.get(`channel:${channel}`);
-        tell(enqueue, actor, { type: "channel.release" });
+        // free for others only by its channel.idle: marked here, it could be given away twice
+        tell(enqueue, system.get(`channel:${channel}`), {
+          type: "channel.release",
+        });
       },
     ),
     cancelStream: enqueueActions(
@@ -301,13 +302,20 @@ export const sourceProcessMachine = setup({
         });
       },
     ),
-    stopReaders: enqueueActions(({ context, enqueue, system }) => {
-      for (const key of Object.keys(context.weights)) {
-        const reader = system.get(`reader:${key}`);
-        tell(enqueue, reader, { type: "reader.stop" });
-      }
-      enqueue.assign({ queue: [] });
-    }),
+    tellReaders: enqueueActions(
+      (
+        { context, enqueue, system },
+        params: { type: "reader.stop" | "reader.cancel" },
+      ) => {
+        for (const key of Object.keys(context.weights))
+          tell(enqueue, system.get(`reader:${key}`), params);
+        enqueue.assign({ queue: [] });
+      },
+    ),
+    forgetReader: assign(({ context }, params: { key: string }) => ({
+      readersAlive: context.readersAlive - 1,
+      weights: without(context.weights, params.key),
+    })),
     spawnReaders: enqueueActions(
       ({ context, enqueue }, params: ReadStreamOrder) => {
         const byOrdinal = new Map(
@@ -483,6 +491,7 @@ export const sourceProcessMachine = setup({
           },
         },
       },
+      on: { "source.finish": "finishing" },
     },
     opened: {
       on: {
@@ -625,15 +634,8 @@ export const sourceProcessMachine = setup({
         },
         "reader.finished": {
           actions: [
-            assign({
-              readersAlive: ({ context }) => context.readersAlive - 1,
-              weights: ({ context, event }) =>
-                without(context.weights, event.key),
-            }),
-            {
-              type: "freeChannel",
-              params: ({ event }) => ({ channel: event.channel }),
-            },
+            { type: "forgetReader", params: ({ event }) => event },
+            { type: "freeChannel", params: ({ event }) => event },
             enqueueActions(({ context, event, enqueue }) => {
               if (event.outcome !== "done") return;
               const stream = streamOfKey(event.key);
@@ -654,11 +656,7 @@ export const sourceProcessMachine = setup({
               params: ({ event }) => event,
             },
             actions: [
-              assign({
-                readersAlive: ({ context }) => context.readersAlive - 1,
-                weights: ({ context, event }) =>
-                  without(context.weights, event.key),
-              }),
+              { type: "forgetReader", params: ({ event }) => event },
               { type: "freeChannel", params: ({ event }) => event },
             ],
           },
@@ -667,11 +665,7 @@ export const sourceProcessMachine = setup({
               event.error !== null &&
               errorCodes[event.error.code].disposition === "failStream",
             actions: [
-              assign({
-                readersAlive: ({ context }) => context.readersAlive - 1,
-                weights: ({ context, event }) =>
-                  without(context.weights, event.key),
-              }),
+              { type: "forgetReader", params: ({ event }) => event },
               { type: "freeChannel", params: ({ event }) => event },
               {
                 type: "cancelStream",
@@ -711,12 +705,12 @@ export const sourceProcessMachine = setup({
             "dispatch",
           ],
         },
-        "source.drain": { target: "draining" },
-        "source.finish": "finishing",
+        "source.drain": "draining",
+        "source.finish": "clearing",
       },
     },
     draining: {
-      entry: "stopReaders",
+      entry: { type: "tellReaders", params: { type: "reader.stop" } },
       always: { guard: "allReadersGone", target: "drained" },
       on: {
         "reader.released": {
@@ -724,23 +718,44 @@ export const sourceProcessMachine = setup({
         },
         "reader.finished": {
           actions: [
-            assign({ readersAlive: ({ context }) => context.readersAlive - 1 }),
-            {
-              type: "freeChannel",
-              params: ({ event }) => ({ channel: event.channel }),
-            },
+            { type: "forgetReader", params: ({ event }) => event },
+            { type: "freeChannel", params: ({ event }) => event },
           ],
         },
         "reader.failed": {
-          actions: assign({
-            readersAlive: ({ context }) => context.readersAlive - 1,
-          }),
+          actions: [
+            { type: "forgetReader", params: ({ event }) => event },
+            { type: "freeChannel", params: ({ event }) => event },
+          ],
         },
+        "source.finish": "clearing",
       },
     },
     drained: {
       entry: { type: "report", params: { type: "source.drained" } },
       on: { "source.finish": "finishing" },
+    },
+    // readers of failed streams may still be letting go of their channels: nothing may follow a channel's End
+    clearing: {
+      entry: { type: "tellReaders", params: { type: "reader.cancel" } },
+      always: { guard: "allReadersGone", target: "finishing" },
+      on: {
+        "reader.released": {
+          actions: { type: "freeChannel", params: ({ event }) => event },
+        },
+        "reader.finished": {
+          actions: [
+            { type: "forgetReader", params: ({ event }) => event },
+            { type: "freeChannel", params: ({ event }) => event },
+          ],
+        },
+        "reader.failed": {
+          actions: [
+            { type: "forgetReader", params: ({ event }) => event },
+            { type: "freeChannel", params: ({ event }) => event },
+          ],
+        },
+      },
     },
     finishing: {
       entry: "finishChannels",

@@ -149,6 +149,7 @@ test("every type comes out of every format as the server says it is", async ({
       run.stream("every_type").folder,
       format,
       compression,
+      cases.length + 1,
     );
     const columns = cases.map(
       (one, i) => `${truthOf(one, `c${i}`, format === "parquet")} AS c${i}`,
