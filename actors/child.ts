@@ -2,7 +2,6 @@
 import { Socket } from "node:net";
 import { createLineReader, writeLine } from "../transport/control-lines.ts";
 import { toWireError, type WireError } from "../proto/error.ts";
-import type { AttemptRef } from "../proto/control.ts";
 
 const CONTROL_FD = 3;
 
@@ -83,8 +82,4 @@ export function failOnUncaught(
   };
   process.on("uncaughtException", fail);
   process.on("unhandledRejection", fail);
-}
-
-export function attemptName(attempt: AttemptRef): string {
-  return `${attempt.runId}.${attempt.epoch}`;
 }

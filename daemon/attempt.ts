@@ -408,10 +408,8 @@ export class Attempt {
             type: string;
           }),
         orderDrain: () => source({ type: "source.drain" }),
-        orderFinish: () => {
-          source({ type: "source.finish" });
-          destination({ type: "destination.finish" });
-        },
+        orderFinish: (_, { role }) =>
+          this.#child(role).send({ type: `${role}.finish` }),
         endProcesses: () => {
           for (const child of this.#children.values()) void child.end();
         },

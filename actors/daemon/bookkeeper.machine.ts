@@ -25,6 +25,10 @@ interface BookkeeperContext extends BookkeeperInput {
   readonly isStopping: boolean;
 }
 
+type StopEvent = {
+  readonly type: "run.stop" | "run.abort";
+};
+
 /** What `corrupt` bytes leave is read again like what a lost process leaves: only what is durable counts. */
 function isWorthRetrying(error: WireError | null): boolean {
   if (!error) return false;
@@ -37,12 +41,19 @@ const failed = (error: unknown): AttemptOutput => ({
   error: toWireError(error),
 });
 
+const stopped = ({
+  event,
+}: {
+  readonly event: StopEvent;
+}): { outcome: RunOutcome } => ({
+  outcome: event.type === "run.abort" ? "aborted" : "interrupted",
+});
+
 export const bookkeeperMachine = setup({
   types: {
     input: {} as BookkeeperInput,
     context: {} as BookkeeperContext,
-    events: {} as
-      { readonly type: "run.stop" } | { readonly type: "run.abort" },
+    events: {} as StopEvent,
   },
   actors: {
     // lock, ledger, earlier attempts' processes: throws what keeps the run from beginning at all
@@ -57,6 +68,14 @@ export const bookkeeperMachine = setup({
     ),
   },
   actions: {
+    // a run that was stopped between two attempts is interrupted, and still says what it was waiting to retry
+    noteStop: assign({
+      isStopping: true,
+      last: ({ context }, params: { outcome: RunOutcome }) => ({
+        outcome: params.outcome,
+        error: context.last?.error ?? null,
+      }),
+    }),
     stopAttempt: () => {
       throw new Error("stopAttempt is not provided");
     },
@@ -71,6 +90,7 @@ export const bookkeeperMachine = setup({
     },
   },
   guards: {
+    wasStopped: ({ context }) => context.isStopping,
     retries: ({ context }, params: AttemptOutput) =>
       params.outcome === "failed" &&
       !context.isStopping &&
@@ -95,11 +115,16 @@ export const bookkeeperMachine = setup({
       invoke: {
         id: "openRun",
         src: "openRun",
-        onDone: "attempting",
+        onDone: [{ guard: "wasStopped", target: "closing" }, "attempting"],
         onError: {
           target: "closing",
           actions: assign({ last: ({ event }) => failed(event.error) }),
         },
+      },
+      // what is opened has to be closed again, so the opening is waited for
+      on: {
+        "run.stop": { actions: { type: "noteStop", params: stopped } },
+        "run.abort": { actions: { type: "noteStop", params: stopped } },
       },
     },
     attempting: {
@@ -140,7 +165,16 @@ export const bookkeeperMachine = setup({
         }),
       },
       after: { backoff: "attempting" },
-      on: { "run.stop": "closing", "run.abort": "closing" },
+      on: {
+        "run.stop": {
+          target: "closing",
+          actions: { type: "noteStop", params: stopped },
+        },
+        "run.abort": {
+          target: "closing",
+          actions: { type: "noteStop", params: stopped },
+        },
+      },
     },
     closing: {
       invoke: {

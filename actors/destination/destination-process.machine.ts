@@ -86,6 +86,21 @@ export const destinationProcessMachine = setup({
     startWorker: (_, _params: { channel: number; path: string }) => {
       throw new Error("startWorker is not provided");
     },
+    joinChannel: enqueueActions(
+      ({ context, enqueue }, params: { channel: number; path: string }) => {
+        const { channel, path } = params;
+        enqueue.assign({ channelsOpened: context.channelsOpened + 1 });
+        enqueue.spawnChild("channel", {
+          id: `channel:${channel}`,
+          systemId: `channel:${channel}`,
+          input: { channel },
+        });
+        enqueueNamed(enqueue, {
+          type: "startWorker",
+          params: { channel, path },
+        });
+      },
+    ),
     makeStreamKnown: (_, _params: { stream: DestinationStream }) => {
       throw new Error("makeStreamKnown is not provided");
     },
@@ -212,6 +227,12 @@ export const destinationProcessMachine = setup({
           },
         },
       },
+      on: {
+        // the source opens its first socket while the root is looked at, and waits for us there
+        "channel.connect": {
+          actions: { type: "joinChannel", params: ({ event }) => event },
+        },
+      },
     },
     serving: {
       on: {
@@ -267,19 +288,7 @@ export const destinationProcessMachine = setup({
           },
         },
         "channel.connect": {
-          actions: [
-            assign({
-              channelsOpened: ({ context }) => context.channelsOpened + 1,
-            }),
-            enqueueActions(({ event, enqueue }) => {
-              enqueue.spawnChild("channel", {
-                id: `channel:${event.channel}`,
-                systemId: `channel:${event.channel}`,
-                input: { channel: event.channel },
-              });
-            }),
-            { type: "startWorker", params: ({ event }) => event },
-          ],
+          actions: { type: "joinChannel", params: ({ event }) => event },
         },
         "destination.finish": "finishing",
       },

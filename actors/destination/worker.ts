@@ -22,6 +22,8 @@ import { writerMachine } from "./writer.machine.ts";
 
 /** The source is told that we stall when nothing was taken for this long. */
 const STALLED_AFTER_MS = 2_000;
+/** How long rows wait for the order that makes their stream known. */
+const STREAM_KNOWN_MS_MAX = 10_000;
 
 interface OpenWriter {
   readonly key: string;
@@ -42,6 +44,7 @@ const {
 const { attempt, times } = settings;
 const config = settings.config as FileDestinationConfig;
 const streams = new Map<number, DestinationStream>();
+const waitingForStream = new Map<number, () => void>();
 const writers = new Map<string, OpenWriter>();
 const bySegment = new Map<string, OpenWriter>();
 let channel: DestinationChannel | null = null;
@@ -55,19 +58,33 @@ function joined(): DestinationChannel {
   return channel;
 }
 
-function writerOf(ids: {
+/** Rows may be here before the order that names their stream: it takes another way. */
+async function describeStream(number: number): Promise<DestinationStream> {
+  if (!streams.has(number)) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, STREAM_KNOWN_MS_MAX);
+    waitingForStream.set(number, resolve);
+    await promise;
+    waitingForStream.delete(number);
+    clearTimeout(timer);
+  }
+  const stream = streams.get(number);
+  if (!stream) throw new Error(`stream ${number} is not known here`);
+  return stream;
+}
+
+async function writerOf(ids: {
   stream: number;
   partition: number;
   attempt: number;
-}): OpenWriter {
+}): Promise<OpenWriter> {
   const key = `${ids.stream}/${ids.partition}`;
   const known = writers.get(key);
   if (known) {
     known.attempt = ids.attempt;
     return known;
   }
-  const stream = streams.get(ids.stream);
-  if (!stream) throw new Error(`stream ${ids.stream} is not known here`);
+  const stream = await describeStream(ids.stream);
   const writer: OpenWriter = {
     key,
     stream: ids.stream,
@@ -95,7 +112,7 @@ async function takeFrame(): Promise<FrameOutcome> {
   if (frame === null) return { kind: "end" };
   switch (frame.kind) {
     case "batch": {
-      const writer = writerOf(frame);
+      const writer = await writerOf(frame);
       if (writer.segment === null) {
         writer.segments += 1;
         writer.segment = `writer:${writer.key}#${writer.segments}`;
@@ -116,13 +133,13 @@ async function takeFrame(): Promise<FrameOutcome> {
     case "checkpoint": {
       const stamp = frame.checkpoint;
       tell({ type: "checkpoint.announced", stamp });
-      const writer = writerOf(stamp);
+      const writer = await writerOf(stamp);
       const segment = writer.segment ?? `writer:${writer.key}#none`;
       writer.segment = null;
       return { kind: "checkpoint", writer: segment, stamp };
     }
     case "discard": {
-      const writer = writerOf(frame.discard);
+      const writer = await writerOf(frame.discard);
       const segment = writer.segment ?? `writer:${writer.key}#none`;
       const wasOpen = writer.segment !== null;
       writer.segment = null;
@@ -249,9 +266,11 @@ async function start(): Promise<void> {
 }
 
 parentPort?.on("message", (order: DestinationWorkerOrder) => {
-  if (order.type === "stream.known")
-    streams.set(order.stream.schema.number, order.stream);
-  else abandonAll();
+  if (order.type === "stream.known") {
+    const { number } = order.stream.schema;
+    streams.set(number, order.stream);
+    waitingForStream.get(number)?.();
+  } else abandonAll();
 });
 start().catch((error: unknown) =>
   tell({ type: "channel.broken", error: toWireError(error) }),

@@ -2,13 +2,14 @@
  * Holds the snapshot that all readers share. It outlives a bookkeeper that dies by `graceMs`, so that a resume finds the
  * snapshot alive, and then lets go: it never holds back the server's vacuum for longer.
  */
-import { assign, fromPromise, setup } from "xstate";
+import { assign, enqueueActions, fromPromise, setup } from "xstate";
 import type {
   KeeperFact,
   KeeperOrder,
   SnapshotWire,
 } from "../../proto/control.ts";
 import { toWireError, type WireError } from "../../proto/error.ts";
+import { enqueueNamed } from "../enqueue.ts";
 
 type Relations = Extract<KeeperOrder, { type: "snapshot.lock" }>["relations"];
 type Problems = Extract<KeeperFact, { type: "snapshot.locked" }>["problems"];
@@ -42,6 +43,15 @@ export const keeperMachine = setup({
     listen: (_, _params: { socketPath: string }) => {
       throw new Error("listen is not provided");
     },
+    // to a bookkeeper that has come later: the snapshot is here already
+    reportHeld: enqueueActions(({ context, enqueue }) => {
+      const { snapshot } = context;
+      if (!snapshot) throw new Error("a keeper was adopted without a snapshot");
+      enqueueNamed(enqueue, {
+        type: "report",
+        params: { type: "snapshot.opened", snapshot },
+      });
+    }),
     letGo: () => {
       throw new Error("letGo is not provided");
     },
@@ -104,7 +114,11 @@ export const keeperMachine = setup({
       on: { "bookkeeper.gone": "released" },
     },
     holding: {
-      on: { "snapshot.lock": "locking", "bookkeeper.gone": "orphaned" },
+      on: {
+        "snapshot.lock": "locking",
+        "bookkeeper.gone": "orphaned",
+        "bookkeeper.came": { actions: "reportHeld" },
+      },
     },
     locking: {
       invoke: {
@@ -133,21 +147,16 @@ export const keeperMachine = setup({
           },
         },
       },
-      on: { "bookkeeper.gone": "orphaned" },
+      on: {
+        "bookkeeper.gone": "orphaned",
+        // it will ask for locks of its own, and is not to take these for them
+        "bookkeeper.came": { target: "holding", actions: "reportHeld" },
+      },
     },
     orphaned: {
       after: { grace: "released" },
       on: {
-        "bookkeeper.came": {
-          target: "holding",
-          actions: {
-            type: "report",
-            params: ({ context }) => ({
-              type: "snapshot.opened",
-              snapshot: context.snapshot ?? { id: "", visible: "" },
-            }),
-          },
-        },
+        "bookkeeper.came": { target: "holding", actions: "reportHeld" },
       },
     },
     released: { type: "final", entry: "letGo" },

@@ -18,9 +18,10 @@ let adopter: Socket | null = null;
 const send = (order: KeeperOrder): void => {
   if (order.type !== "ping") root.send(order);
 };
-const pipe = openControlPipe<KeeperOrder, KeeperFact>(send, () =>
-  root.send({ type: "bookkeeper.gone" }),
-);
+const pipe = openControlPipe<KeeperOrder, KeeperFact>(send, () => {
+  // one that was adopted before it noticed has a bookkeeper
+  if (!adopter) root.send({ type: "bookkeeper.gone" });
+});
 
 function report(fact: KeeperFact): void {
   if (adopter) writeLine(adopter, fact);

@@ -150,7 +150,7 @@ export const runMachine = setup({
     orderDrain: () => {
       throw new Error("orderDrain is not provided");
     },
-    orderFinish: () => {
+    orderFinish: (_, _params: { role: Exclude<Role, "keeper"> }) => {
       throw new Error("orderFinish is not provided");
     },
     endProcesses: () => {
@@ -170,6 +170,9 @@ export const runMachine = setup({
       context.isDestinationOpen &&
       context.snapshot !== null,
     noStreamsLeft: ({ context }) => context.streamsLeft === 0,
+    hasEnded: ({ context }, params: { role: Role }) =>
+      (params.role === "source" && context.sourceEnded) ||
+      (params.role === "destination" && context.destinationEnded),
     allEnded: ({ context }) => context.sourceEnded && context.destinationEnded,
     wasStopped: ({ context }) => context.isStopping && context.streamsLeft > 0,
     someFailed: ({ context }) => context.streamsFailed + context.problems > 0,
@@ -210,25 +213,25 @@ export const runMachine = setup({
         { type: "keepError", params: ({ event }) => event },
       ],
     },
-    "process.silent": {
-      target: ".failed",
-      actions: {
-        type: "keepError",
-        params: ({ event }) => ({
-          error: {
-            code: "PEER_STALLED" as const,
-            message: `the ${event.role} process gave no sign of life for ${event.deadlineMs} ms`,
-            details: { role: event.role },
-          },
-        }),
-      },
-    },
-    "process.exited": [
+    // what has done its work may take its time to leave, or leave
+    "process.silent": [
+      { guard: { type: "hasEnded", params: ({ event }) => event } },
       {
-        guard: ({ context, event }) =>
-          (event.role === "source" && context.sourceEnded) ||
-          (event.role === "destination" && context.destinationEnded),
+        target: ".failed",
+        actions: {
+          type: "keepError",
+          params: ({ event }) => ({
+            error: {
+              code: "PEER_STALLED" as const,
+              message: `the ${event.role} process gave no sign of life for ${event.deadlineMs} ms`,
+              details: { role: event.role },
+            },
+          }),
+        },
       },
+    ],
+    "process.exited": [
+      { guard: { type: "hasEnded", params: ({ event }) => event } },
       {
         target: ".failed",
         actions: {
@@ -344,6 +347,7 @@ export const runMachine = setup({
       states: {
         registering: {
           on: {
+            "run.stop": "#run.interrupted",
             "run.registered": {
               target: "reading",
               actions: enqueueActions(({ enqueue, event }) => {
@@ -402,8 +406,9 @@ export const runMachine = setup({
         },
       },
     },
+    // the source first: until it has ended it may announce a channel, which the destination has to join
     closing: {
-      entry: "orderFinish",
+      entry: { type: "orderFinish", params: { role: "source" } },
       always: { guard: "allEnded", target: "judging" },
       after: {
         closeDeadline: {
@@ -420,7 +425,17 @@ export const runMachine = setup({
           },
         },
       },
-      on: { "run.stop": {} },
+      on: {
+        "source.finished": {
+          actions: [
+            assign({ sourceEnded: true }),
+            { type: "orderFinish", params: { role: "destination" } },
+          ],
+        },
+        // all is read that is going to be read
+        "snapshot.lost": { actions: "loseSnapshot" },
+        "run.stop": {},
+      },
     },
     judging: {
       always: [

@@ -111,6 +111,13 @@ export const streamRunMachine = setup({
     recordedIndex: 0,
     error: null,
   }),
+  on: {
+    // too late for the stream alone: what the ledger calls committing has to be committed, by the next attempt
+    "stream.failed": {
+      target: ".broken",
+      actions: { type: "keepError", params: ({ event }) => event },
+    },
+  },
   states: {
     deciding: {
       always: [
@@ -130,6 +137,12 @@ export const streamRunMachine = setup({
       },
     },
     recordingPlan: {
+      on: {
+        "stream.failed": {
+          target: "failing",
+          actions: { type: "keepError", params: ({ event }) => event },
+        },
+      },
       invoke: {
         id: "recordPlan",
         src: "recordPlan",
@@ -257,6 +270,8 @@ export const streamRunMachine = setup({
       },
     },
     failing: {
+      // the first reason counts
+      on: { "stream.failed": {} },
       entry: {
         type: "orderStep",
         params: ({ context }) => ({ stream: context.stream, step: "abandon" }),

@@ -463,6 +463,7 @@ export const sourceProcessMachine = setup({
             "openChannel",
           ],
         },
+        "source.finish": "finishing",
       },
     },
     opening: {

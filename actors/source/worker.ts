@@ -43,6 +43,8 @@ interface ActiveRead {
   giveIndex: ((index: number) => void) | null;
   /** Settles when all that was given so far is queued; null when it is. A checkpoint waits for its index meanwhile. */
   ahead: Promise<void> | null;
+  /** The partition's last checkpoint is queued: what befalls the connection now is no matter. */
+  isWhole: boolean;
 }
 
 const data = workerData as SourceWorkerData;
@@ -211,6 +213,7 @@ function createSink(read: ActiveRead, stream: DiscoveredStream): ReadSink {
     });
     totals.checkpoints += 1;
     await ready().writeCheckpoint({ ...place, index });
+    read.isWhole = last;
   };
   return {
     async batch(batch) {
@@ -250,6 +253,7 @@ async function startReading(order: StartOrder): Promise<void> {
     bytesUntold: 0,
     giveIndex: null,
     ahead: null,
+    isWhole: false,
   };
   active = read;
   let timer: NodeJS.Timeout | null = null;
@@ -305,7 +309,8 @@ async function startReading(order: StartOrder): Promise<void> {
     active = null;
     // whatever state the session is in, the next read begins with a fresh one
     dropConnection();
-    tell({ type: "read.failed", ...ref, error: toWireError(error) });
+    if (read.isWhole) tell({ type: "read.done", ...ref });
+    else tell({ type: "read.failed", ...ref, error: toWireError(error) });
   } finally {
     if (timer) clearInterval(timer);
   }

@@ -38,10 +38,7 @@ export class PagePacer {
     this.#knownPages = knownPages;
     this.#pages =
       firstPages ??
-      Math.max(
-        PAGES_MIN,
-        Math.round((FIRST_PAGES * this.#rangeMs) / RANGE_MS),
-      );
+      Math.max(PAGES_MIN, Math.round((FIRST_PAGES * this.#rangeMs) / RANGE_MS));
   }
 
   /** The next range to query. */

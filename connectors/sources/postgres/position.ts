@@ -47,12 +47,12 @@ export function createPositionReader(
 }
 
 /** Whether `readText` gives a text that finds the row again. */
-export function hasExactText(field: FieldPlan): boolean {
+function hasExactText(field: FieldPlan): boolean {
   return field.logical !== "float32" && field.logical !== "float64";
 }
 
 /** One value as `column::text` prints it under our session settings; null for NULL. */
-export function readText(
+function readText(
   field: FieldPlan,
   store: ColumnStore,
   row: number,

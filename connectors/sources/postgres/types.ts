@@ -150,7 +150,7 @@ export function columnSchema(
 }
 
 /** Whether values of this kind can fall outside their logical type: infinity, BC, NaN. */
-export function hasUnrepresentableValues(kind: WireKind): boolean {
+function hasUnrepresentableValues(kind: WireKind): boolean {
   return (
     kind === "date" ||
     kind === "timestamp" ||

@@ -4,7 +4,7 @@ import { withDatabase, type PostgresFixture } from "../../fixtures/postgres.ts";
 import { Destination } from "./command.ts";
 
 export const test = base.extend<{
-  destination: Destination;
+  $test: { destination: Destination };
   $file: { database: PostgresFixture };
 }>({
   database: [

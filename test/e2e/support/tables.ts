@@ -7,7 +7,7 @@ type Query = PostgresFixture["query"];
 /** Rows of a table of about 70 MB: two partitions of 32 MiB at least. */
 export const ROWS = 44_000;
 
-interface TableSpec {
+export interface TableSpec {
   readonly name: string;
   readonly key: readonly string[];
   readonly create: string;

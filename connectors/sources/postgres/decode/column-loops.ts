@@ -19,7 +19,7 @@ import {
 } from "./slow.ts";
 
 /** Values longer than this are copied by the runtime, shorter ones word by word: its call costs about 60 ns. */
-export const COPY_LOOP_BYTES_MAX = 64;
+const COPY_LOOP_BYTES_MAX = 64;
 
 /** What a loop works on. */
 export interface Block {

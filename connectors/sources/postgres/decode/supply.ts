@@ -3,7 +3,7 @@ import { batchCapacity, BatchSet } from "./batch-set.ts";
 import type { FieldPlan } from "./plan.ts";
 
 /** Batches of one partition that exist at a time: all of them may be with the sink before reading stops. */
-export const SETS_MAX = 3;
+const SETS_MAX = 3;
 /** Rows of the first batch of a table of unknown size; a batch that its rows filled makes the next ones larger. */
 const FIRST_ROWS = 1_024;
 const CAPACITY_GROWTH = 4;

@@ -33,7 +33,7 @@ export interface Wire {
 }
 
 /** How long a socket is left alone after a short read, in ms; measured from 2 to 16 on loopback (README.md). */
-export const COALESCE_PAUSE_MS = 4;
+const COALESCE_PAUSE_MS = 4;
 /** Bytes of one answer before its reads are coalesced: short answers come at once. */
 const COALESCE_AFTER_BYTES = 512 * 1024;
 /** The buffer for reads outside a bulk read and for the first one after a stall, in bytes. */
