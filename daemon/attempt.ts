@@ -98,9 +98,10 @@ export class Attempt {
       },
       (error) => this.#fault(error),
     );
-    this.#pings = new PingWatch(input.probeDeadlineMs, (role, deadlineMs) =>
-      this.#actor.send({ type: "process.silent", role, deadlineMs }),
-    );
+    this.#pings = new PingWatch(input.probeDeadlineMs, (role, deadlineMs) => {
+      if (role === "keeper") input.keeper.kill();
+      this.#actor.send({ type: "process.silent", role, deadlineMs });
+    });
     const inspect = input.source.inspect
       ? createInspector("bookkeeper", 0, (record) => events.onInspected(record))
       : null;
@@ -203,8 +204,10 @@ export class Attempt {
       type: "destination.open",
       settings: destination,
     } as { type: string });
-    keeper.open(source.url, (fact) =>
-      this.#guarded(() => this.#receive("keeper", fact)),
+    keeper.open(
+      source.url,
+      (fact) => this.#guarded(() => this.#receive("keeper", fact)),
+      (child) => this.#pings.add("keeper", child),
     );
     for (const { role, pid, startTime } of this.#children.values()) {
       ledger.recordProcess(runId, epoch, role, pid, startTime);

@@ -254,14 +254,3 @@ export function parsePathTemplate(text: string): string {
   }
   return text;
 }
-
-/** The URL with a password of its own: in its user part, or as a parameter where it names no user. */
-export function putPassword(url: string, password: string): string {
-  const encoded = encodeURIComponent(password);
-  const parsed = URL.canParse(url) ? new URL(url) : null;
-  if (parsed === null || parsed.username === "") {
-    return `${url}${url.includes("?") ? "&" : "?"}password=${encoded}`;
-  }
-  parsed.password = encoded;
-  return parsed.href;
-}

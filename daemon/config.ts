@@ -25,7 +25,8 @@ import {
   type ConfigFault,
   type ConfigPath,
 } from "./config-secrets.ts";
-import { parseDestinationRoot, putPassword } from "./config-values.ts";
+import { putPassword } from "../connectors/sources/postgres/url.ts";
+import { parseDestinationRoot } from "./config-values.ts";
 
 export { buildJsonSchema } from "./config-schema.ts";
 

@@ -1,6 +1,9 @@
 /** What makes two calls the same sync, and what of a request is written down. */
 import { createHash } from "node:crypto";
-import { parseSourceUrl } from "../connectors/sources/postgres/url.ts";
+import {
+  parseSourceUrl,
+  removePassword,
+} from "../connectors/sources/postgres/url.ts";
 import type { SyncRequest } from "./request.ts";
 
 function hash(text: string): string {
@@ -21,15 +24,10 @@ export function identifySync(request: SyncRequest): string {
   );
 }
 
-/** A password is never written down: `resume` takes it from the environment, or from a URL that it is given. */
-function removePassword(url: string): string {
-  const parsed = new URL(url);
-  parsed.password = "";
-  parsed.searchParams.delete("password");
-  return parsed.href;
-}
-
-/** The request without its password, as the ledger keeps it and `resume` reads it again. */
+/**
+ * The request as the ledger keeps it and `resume` reads it again. A password is never written down: `resume` takes it
+ * from the environment, or from a URL that it is given.
+ */
 export function recordRequest(request: SyncRequest): string {
   return JSON.stringify({
     ...request,

@@ -30,6 +30,7 @@ export class KeeperHold {
   #socketPath = "";
   #attempt: { readonly runId: string; readonly epoch: number } | null = null;
   #listen: (fact: KeeperFact) => void = () => {};
+  #watch: (child: Child) => void = () => {};
   #isForgotten = false;
 
   constructor(options: KeeperHoldOptions) {
@@ -43,9 +44,14 @@ export class KeeperHold {
     this.#attempt = attempt;
   }
 
-  /** Opens a snapshot, or tells of the one that is still held. */
-  open(url: string, listen: (fact: KeeperFact) => void): void {
+  /** Opens a snapshot, or tells of the one that is still held. `watch` is given the process as soon as it is known. */
+  open(
+    url: string,
+    listen: (fact: KeeperFact) => void,
+    watch: (child: Child) => void,
+  ): void {
     this.#listen = listen;
+    this.#watch = watch;
     this.#open(url).catch((error: unknown) => {
       this.#listen({ type: "process.failed", error: toWireError(error) });
     });
@@ -54,6 +60,7 @@ export class KeeperHold {
   async #open(url: string): Promise<void> {
     if (this.#child && this.#snapshot) {
       const snapshot = this.#snapshot;
+      this.#watch(this.#child);
       setImmediate(() => this.#listen({ type: "snapshot.opened", snapshot }));
       return;
     }
@@ -62,10 +69,13 @@ export class KeeperHold {
       this.#socketPath = last.keeperSocket;
       this.#child = await adoptKeeper(
         last.keeperSocket,
-        last.keeperPid,
+        { pid: last.keeperPid, startTime: last.keeperStart },
         this.#listener(),
       );
-      if (this.#child) return;
+      if (this.#child) {
+        this.#watch(this.#child);
+        return;
+      }
     }
     this.#start(url);
   }
@@ -75,6 +85,7 @@ export class KeeperHold {
     this.#snapshot = null;
     this.#socketPath = join(folder, "keeper.sock");
     this.#child = startChild("keeper", this.#listener());
+    this.#watch(this.#child);
     this.send({ type: "keeper.hold", graceMs, socketPath: this.#socketPath });
     this.send({ type: "snapshot.open", url });
   }
@@ -143,6 +154,13 @@ export class KeeperHold {
     this.#isForgotten = true;
     child?.send({ type: "keeper.release" } as { type: string });
     child?.detach();
+  }
+
+  /** A keeper that no longer answers would keep its locks for ever: it is killed, and its snapshot goes with it. */
+  kill(): void {
+    const child = this.#child;
+    this.forget();
+    child?.kill();
   }
 
   /** The run is over (`release`), or may be resumed within the grace. */

@@ -9,7 +9,10 @@ import { connect } from "node:net";
 import type { Duplex, Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import type { Role } from "../actors/run/run.machine.ts";
-import { processStartTime } from "../checkpoint/store/process-identity.ts";
+import {
+  isAlive,
+  processStartTime,
+} from "../checkpoint/store/process-identity.ts";
 import { createLineReader, writeLine } from "../transport/control-lines.ts";
 
 /** A child that is told to end gets this long before it is killed. */
@@ -32,6 +35,8 @@ export interface Child {
   send(order: { readonly type: string }): void;
   /** SIGTERM, and SIGKILL when that does not help. Resolves when the process is gone. */
   end(): Promise<void>;
+  /** SIGKILL: for one that would not hear anything else. */
+  kill(): void;
   /** Waits until it has gone by itself; ends it when that takes too long. */
   leave(): Promise<void>;
   /** Lets the child live on without us: nothing of it keeps this process alive. */
@@ -103,6 +108,9 @@ export function startChild(role: Role, listener: ChildListener): Child {
     end: async () => {
       if (!isGone) await terminate(child, gone);
     },
+    kill: () => {
+      child.kill("SIGKILL");
+    },
     leave: async () => {
       if (isGone) return;
       const timer = setTimeout(
@@ -132,7 +140,10 @@ async function terminate(
 /** Takes over a keeper whose bookkeeper has died, by the socket in its folder; null when it is gone. */
 export function adoptKeeper(
   socketPath: string,
-  pid: number,
+  {
+    pid,
+    startTime,
+  }: { readonly pid: number; readonly startTime: string | null },
   listener: ChildListener,
 ): Promise<Child | null> {
   return new Promise((resolve) => {
@@ -148,12 +159,20 @@ export function adoptKeeper(
       resolve({
         role: "keeper",
         pid,
-        startTime: processStartTime(pid),
+        startTime,
         send: (order) => {
           if (!socket.destroyed) writeLine(socket, order);
         },
         end: async () => {
           socket.destroy();
+        },
+        kill: () => {
+          if (startTime === null || !isAlive(pid, startTime)) return;
+          try {
+            process.kill(pid, "SIGKILL");
+          } catch {
+            // gone in this moment
+          }
         },
         leave: async () => {
           socket.destroy();

@@ -331,14 +331,19 @@ class SyncRun {
         run && this.#ledger ? this.#ledger.snapshotsOf(run.runId).length : 0,
     };
     this.#keeper?.letGo(isOver ? "release" : "leave");
-    const keeperSocket =
+    const keeperSockets =
       run && this.#ledger
-        ? (this.#ledger.snapshotsOf(run.runId).at(-1)?.keeperSocket ?? null)
-        : null;
+        ? this.#ledger
+            .snapshotsOf(run.runId)
+            .map(({ keeperSocket }) => keeperSocket)
+        : [];
+    // a keeper that was adopted lives in the folder of the attempt that started it
+    if (isOver)
+      for (const socket of keeperSockets) removeRunFolder(dirname(socket));
     if (this.#folder)
       removeRunFolderUnlessKept(
         this.#folder.path,
-        isOver ? null : keeperSocket,
+        isOver ? null : (keeperSockets.at(-1) ?? null),
       );
     this.#ledger?.close();
     this.#lock?.release();

@@ -46,14 +46,12 @@ interface CoordinatorContext extends CoordinatorInput {
   /** The pure ordering: it has no clock and does no IO. */
   readonly coordinator: CheckpointCoordinator;
   readonly streams: readonly number[];
+  /** By stream: the oldest index that is outstanding, while its deadline runs. */
+  readonly heldUp: Readonly<Record<number, number>>;
   readonly error: WireError | null;
 }
 
-function isHeldUp(context: CoordinatorContext): boolean {
-  return context.streams.some(
-    (stream) => context.coordinator.oldestOutstanding(stream) !== null,
-  );
-}
+const deadlineOf = (stream: number): string => `deadline:${stream}`;
 
 export const checkpointCoordinatorMachine = setup({
   types: {
@@ -61,7 +59,12 @@ export const checkpointCoordinatorMachine = setup({
     context: {} as CoordinatorContext,
     events: {} as
       | CoordinatorEvent
-      | { readonly type: "coordinator.fault"; readonly error: WireError },
+      | { readonly type: "coordinator.fault"; readonly error: WireError }
+      | {
+          readonly type: "checkpoint.overdue";
+          readonly stream: number;
+          readonly index: number;
+        },
   },
   actions: {
     releaseState: (_, _params: { state: StreamState }) => {
@@ -104,21 +107,45 @@ export const checkpointCoordinatorMachine = setup({
           enqueueNamed(enqueue, { type: "releaseState", params: { state } });
       },
     ),
+    // each stream has its own clock, set anew only when what holds it up changes: others' progress is not its own
+    watch: enqueueActions(
+      ({ context, enqueue }, params: { stream: number }) => {
+        const { stream } = params;
+        const oldest = context.streams.includes(stream)
+          ? context.coordinator.oldestOutstanding(stream)
+          : null;
+        const index = oldest?.index;
+        if (index === context.heldUp[stream]) return;
+        enqueue.cancel(deadlineOf(stream));
+        const { [stream]: _, ...others } = context.heldUp;
+        if (index === undefined) {
+          enqueue.assign({ heldUp: others });
+          return;
+        }
+        enqueue.assign({ heldUp: { ...others, [stream]: index } });
+        enqueue.raise(
+          { type: "checkpoint.overdue", stream, index },
+          { id: deadlineOf(stream), delay: context.checkpointDeadlineMs },
+        );
+      },
+    ),
     keepError: assign({
       error: (_, params: { error: WireError }) => params.error,
     }),
     nameMissing: assign({
-      error: ({ context }): WireError | null => {
-        for (const stream of context.streams) {
-          const outstanding = context.coordinator.oldestOutstanding(stream);
-          if (outstanding) return toWireError(missingCheckpoint(outstanding));
-        }
-        return context.error;
+      error: ({ context }, params: { stream: number }): WireError | null => {
+        const outstanding = context.coordinator.oldestOutstanding(
+          params.stream,
+        );
+        return outstanding && toWireError(missingCheckpoint(outstanding));
       },
     }),
   },
-  guards: { isHeldUp: ({ context }) => isHeldUp(context) },
-  delays: { checkpointDeadline: ({ context }) => context.checkpointDeadlineMs },
+  guards: {
+    isHeldUp: ({ context }) => Object.keys(context.heldUp).length > 0,
+    isStillHeldUp: ({ context }, params: { stream: number; index: number }) =>
+      context.heldUp[params.stream] === params.index,
+  },
 }).createMachine({
   id: "checkpointCoordinator",
   initial: "even",
@@ -126,6 +153,7 @@ export const checkpointCoordinatorMachine = setup({
     ...input,
     coordinator: new CheckpointCoordinator(input.epoch),
     streams: [],
+    heldUp: {},
     error: null,
   }),
   on: {
@@ -133,26 +161,60 @@ export const checkpointCoordinatorMachine = setup({
       target: ".failed",
       actions: { type: "keepError", params: ({ event }) => event },
     },
-    // every step re-enters, so that the deadline counts from the last progress
+    "checkpoint.overdue": {
+      guard: { type: "isStillHeldUp", params: ({ event }) => event },
+      target: ".failed",
+      actions: { type: "nameMissing", params: ({ event }) => event },
+    },
     "stream.seeded": {
       target: ".deciding",
-      actions: { type: "order", params: ({ event }) => ({ event }) },
+      actions: [
+        { type: "order", params: ({ event }) => ({ event }) },
+        {
+          type: "watch",
+          params: ({ event }) => ({ stream: event.stream }),
+        },
+      ],
     },
     "stream.ended": {
       target: ".deciding",
-      actions: { type: "order", params: ({ event }) => ({ event }) },
+      actions: [
+        { type: "order", params: ({ event }) => ({ event }) },
+        {
+          type: "watch",
+          params: ({ event }) => ({ stream: event.stream }),
+        },
+      ],
     },
     "checkpoint.announced": {
       target: ".deciding",
-      actions: { type: "order", params: ({ event }) => ({ event }) },
+      actions: [
+        { type: "order", params: ({ event }) => ({ event }) },
+        {
+          type: "watch",
+          params: ({ event }) => ({ stream: event.stamp.stream }),
+        },
+      ],
     },
     "checkpoint.durable": {
       target: ".deciding",
-      actions: { type: "order", params: ({ event }) => ({ event }) },
+      actions: [
+        { type: "order", params: ({ event }) => ({ event }) },
+        {
+          type: "watch",
+          params: ({ event }) => ({ stream: event.report.stream }),
+        },
+      ],
     },
     "checkpoint.voided": {
       target: ".deciding",
-      actions: { type: "order", params: ({ event }) => ({ event }) },
+      actions: [
+        { type: "order", params: ({ event }) => ({ event }) },
+        {
+          type: "watch",
+          params: ({ event }) => ({ stream: event.stream }),
+        },
+      ],
     },
   },
   states: {
@@ -160,11 +222,7 @@ export const checkpointCoordinatorMachine = setup({
       always: [{ guard: "isHeldUp", target: "waiting" }, { target: "even" }],
     },
     even: {},
-    waiting: {
-      after: {
-        checkpointDeadline: { target: "failed", actions: "nameMissing" },
-      },
-    },
+    waiting: {},
     failed: {
       type: "final",
       entry: sendParent(({ context }) => ({

@@ -132,8 +132,8 @@ async function takeFrame(): Promise<FrameOutcome> {
     }
     case "checkpoint": {
       const stamp = frame.checkpoint;
-      tell({ type: "checkpoint.announced", stamp });
       const writer = await writerOf(stamp);
+      tell({ type: "checkpoint.announced", stamp });
       const segment = writer.segment ?? `writer:${writer.key}#none`;
       writer.segment = null;
       return { kind: "checkpoint", writer: segment, stamp };

@@ -2,14 +2,13 @@
  * Holds the snapshot that all readers share. It outlives a bookkeeper that dies by `graceMs`, so that a resume finds the
  * snapshot alive, and then lets go: it never holds back the server's vacuum for longer.
  */
-import { assign, enqueueActions, fromPromise, setup } from "xstate";
+import { assign, fromPromise, setup } from "xstate";
 import type {
   KeeperFact,
   KeeperOrder,
   SnapshotWire,
 } from "../../proto/control.ts";
 import { toWireError, type WireError } from "../../proto/error.ts";
-import { enqueueNamed } from "../enqueue.ts";
 
 type Relations = Extract<KeeperOrder, { type: "snapshot.lock" }>["relations"];
 type Problems = Extract<KeeperFact, { type: "snapshot.locked" }>["problems"];
@@ -24,6 +23,17 @@ interface KeeperContext {
   readonly graceMs: number;
   readonly snapshot: SnapshotWire | null;
   readonly error: WireError | null;
+}
+
+/** What a bookkeeper that has come later is told: the snapshot is here already. */
+function describeHeld({
+  context,
+}: {
+  readonly context: KeeperContext;
+}): KeeperFact {
+  const { snapshot } = context;
+  if (!snapshot) throw new Error("a keeper was adopted without a snapshot");
+  return { type: "snapshot.opened", snapshot };
 }
 
 export const keeperMachine = setup({
@@ -43,15 +53,6 @@ export const keeperMachine = setup({
     listen: (_, _params: { socketPath: string }) => {
       throw new Error("listen is not provided");
     },
-    // to a bookkeeper that has come later: the snapshot is here already
-    reportHeld: enqueueActions(({ context, enqueue }) => {
-      const { snapshot } = context;
-      if (!snapshot) throw new Error("a keeper was adopted without a snapshot");
-      enqueueNamed(enqueue, {
-        type: "report",
-        params: { type: "snapshot.opened", snapshot },
-      });
-    }),
     letGo: () => {
       throw new Error("letGo is not provided");
     },
@@ -117,7 +118,9 @@ export const keeperMachine = setup({
       on: {
         "snapshot.lock": "locking",
         "bookkeeper.gone": "orphaned",
-        "bookkeeper.came": { actions: "reportHeld" },
+        "bookkeeper.came": {
+          actions: { type: "report", params: describeHeld },
+        },
       },
     },
     locking: {
@@ -150,13 +153,19 @@ export const keeperMachine = setup({
       on: {
         "bookkeeper.gone": "orphaned",
         // it will ask for locks of its own, and is not to take these for them
-        "bookkeeper.came": { target: "holding", actions: "reportHeld" },
+        "bookkeeper.came": {
+          target: "holding",
+          actions: { type: "report", params: describeHeld },
+        },
       },
     },
     orphaned: {
       after: { grace: "released" },
       on: {
-        "bookkeeper.came": { target: "holding", actions: "reportHeld" },
+        "bookkeeper.came": {
+          target: "holding",
+          actions: { type: "report", params: describeHeld },
+        },
       },
     },
     released: { type: "final", entry: "letGo" },

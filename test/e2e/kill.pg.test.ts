@@ -52,7 +52,13 @@ async function runThroughKills(
     const run =
       isResumable && random() < 0.5
         ? destination.start("resume", destination.root)
-        : destination.start("sync", url, destination.root, ...chosen, ...options);
+        : destination.start(
+            "sync",
+            url,
+            destination.root,
+            ...chosen,
+            ...options,
+          );
     while (kills.count > 0 && !run.isOver()) {
       const waitMs = Math.round(random() * KILL_AFTER_MS_MAX);
       const role = pick(random, roles);
@@ -64,7 +70,15 @@ async function runThroughKills(
       if (role === "bookkeeper") break;
     }
     const { code, signal: by, stderr } = await run.ended;
-    console.log(turn, Math.round(performance.now() - t0), code ?? by, log.at(-1), run.events.filter((e) => e.type === "warning" || e.type === "run.started").map((e) => JSON.stringify(e).slice(0, 200)));
+    console.log(
+      turn,
+      Math.round(performance.now() - t0),
+      code ?? by,
+      log.at(-1),
+      run.events
+        .filter((e) => e.type === "warning" || e.type === "run.started")
+        .map((e) => JSON.stringify(e).slice(0, 200)),
+    );
     if (code === 0) return;
     log.push(`run ${turn} ended with ${code ?? by}`);
     expect([3, null], `${log.join("; ")}\n${stderr}`).toContain(code);

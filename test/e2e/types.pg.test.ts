@@ -332,9 +332,7 @@ describe("tables at the edges", () => {
         expect(rows, `${namespace}.${name}`).toEqual([[number, ...texts]]);
       }
       const folders = run.summary.streams.map((stream) => stream.folder);
-      expect(new Set(folders).size).toBe(
-        folders.length,
-      );
+      expect(new Set(folders).size).toBe(folders.length);
       if (format !== "parquet") return;
       const described = await queryDuckDb(
         `SELECT name FROM parquet_schema(${quoteText(`${run.stream("public.select").folder}/**/*.parquet`)}) OFFSET 1`,

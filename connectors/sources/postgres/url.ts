@@ -76,7 +76,7 @@ export function parseSourceUrl(
   const parameters = readParameters(parsed);
   const host =
     parameters.get("host") ??
-    nonEmpty(decodePart(parsed.hostname, "host")) ??
+    readHostname(parsed) ??
     env["PGHOST"] ??
     "localhost";
   if (host.includes(",")) {
@@ -128,7 +128,7 @@ export function parseSourceUrl(
 export function redactUrl(url: string): string {
   let parsed: URL;
   try {
-    parsed = new URL(url);
+    parsed = new URL(nameHost(url));
   } catch {
     return "<source>";
   }
@@ -136,7 +136,33 @@ export function redactUrl(url: string): string {
   if (parsed.searchParams.has("password")) {
     parsed.searchParams.set("password", "***");
   }
-  return parsed.href;
+  return dropHostName(parsed.href);
+}
+
+/**
+ * The URL without its password.
+ * @throws TypeError for what parseSourceUrl refuses, too
+ */
+export function removePassword(url: string): string {
+  const parsed = new URL(nameHost(url));
+  parsed.password = "";
+  parsed.searchParams.delete("password");
+  return dropHostName(parsed.href);
+}
+
+/**
+ * The URL with a password of its own: in its user part, or as a parameter where it names no user. What is no URL
+ * stays wrong.
+ */
+export function putPassword(url: string, password: string): string {
+  const encoded = encodeURIComponent(password);
+  const named = nameHost(url);
+  const parsed = URL.canParse(named) ? new URL(named) : null;
+  if (parsed === null || parsed.username === "") {
+    return `${url}${url.includes("?") ? "&" : "?"}password=${encoded}`;
+  }
+  parsed.password = encoded;
+  return dropHostName(parsed.href);
 }
 
 /** `host:port`, or the path of the Unix socket, for messages. */
@@ -151,18 +177,35 @@ export function describeServer(
     : `${config.host}:${config.port}`;
 }
 
+/** Stands for the host that a URL does not name. @see RFC 2606: nothing is ever reached under it */
+const NO_HOST = "no-host.invalid";
+
+/** Without a host the WHATWG parser refuses user and port, which libpq takes: the host may come from elsewhere. */
+function nameHost(url: string): string {
+  return url.replace(
+    /^(postgres(?:ql)?:\/\/)(?:([^/?#]*@)(:\d+)?|(:\d+))(?=[/?#]|$)/,
+    (_, scheme: string, user = "", port = "", portAlone = "") =>
+      `${scheme}${user}${NO_HOST}${port}${portAlone}`,
+  );
+}
+
+function dropHostName(url: string): string {
+  return url.replace(NO_HOST, "");
+}
+
+function readHostname({ hostname }: URL): string | undefined {
+  return hostname === NO_HOST
+    ? undefined
+    : nonEmpty(decodePart(hostname, "host"));
+}
+
 function parseUrl(url: string): URL {
   if (!/^postgres(ql)?:\/\//.test(url)) {
     throw usage("a source URL begins with postgres:// or postgresql://", url);
   }
-  // Without a host the WHATWG parser refuses user and port, which libpq allows for Unix sockets.
-  const withHost = url.replace(
-    /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)(:\d+)(?=[/?#]|$)/,
-    "$1localhost$2",
-  );
   let parsed: URL;
   try {
-    parsed = new URL(withHost);
+    parsed = new URL(nameHost(url));
   } catch (cause) {
     throw usage(
       "the source URL cannot be read; characters such as # / ? @ in user or password must be percent-encoded",

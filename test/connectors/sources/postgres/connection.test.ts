@@ -3,7 +3,9 @@ import { ExtractError } from "../../../../proto/error.ts";
 import { toSourceError } from "../../../../connectors/sources/postgres/errors.ts";
 import {
   parseSourceUrl,
+  putPassword,
   redactUrl,
+  removePassword,
 } from "../../../../connectors/sources/postgres/url.ts";
 
 describe("source URLs", () => {
@@ -63,6 +65,12 @@ describe("source URLs", () => {
     { url: "postgres://u@%2Frun%2Fpg/d", host: "/run/pg", port: 5432 },
     { url: "postgres://u@[::1]:5433/d", host: "::1", port: 5433 },
     { url: "postgres://u@:5433/d", host: "localhost", port: 5433 },
+    {
+      url: "postgres://u:p@/d?host=%2Frun%2Fpg",
+      host: "/run/pg",
+      port: 5432,
+    },
+    { url: "postgres://u@/d", host: "localhost", port: 5432 },
   ])("$url leads to $host", ({ url, host, port }) => {
     expect(parseSourceUrl(url, {})).toMatchObject({
       host,
@@ -70,6 +78,16 @@ describe("source URLs", () => {
       user: "u",
       database: "d",
     });
+  });
+
+  test.for([
+    "postgres://",
+    "postgres:///d",
+    "postgres://u@/d",
+    "postgres://u@:8/d",
+    "postgres://:8/d",
+  ])("%s names no host, so that PGHOST does", (url) => {
+    expect(parseSourceUrl(url, { PGHOST: "h", PGUSER: "u" }).host).toBe("h");
   });
 
   test("a database without a name is the user's", () => {
@@ -112,6 +130,30 @@ describe("source URLs", () => {
       "secret",
     );
     expect(redactUrl("postgres://u:sec ret@h:bad/d")).toBe("<source>");
+  });
+
+  test.for([
+    {
+      url: "postgres://u:secret@h:1/d?password=secret",
+      bare: "postgres://u@h:1/d",
+    },
+    {
+      url: "postgres://u:secret@/d?host=%2Frun",
+      bare: "postgres://u@/d?host=%2Frun",
+    },
+    { url: "postgres://u:secret@:5/d", bare: "postgres://u@:5/d" },
+    {
+      url: "postgres:///d?user=u&password=secret",
+      bare: "postgres:///d?user=u",
+    },
+  ])("the password is taken out of $url, and put back", ({ url, bare }) => {
+    expect(removePassword(url)).toBe(bare);
+    expect(redactUrl(url)).not.toContain("secret");
+    const whole = putPassword(bare, "p @/#%");
+    expect(parseSourceUrl(whole, {})).toEqual({
+      ...parseSourceUrl(bare, {}),
+      password: "p @/#%",
+    });
   });
 });
 

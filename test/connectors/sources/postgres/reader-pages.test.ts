@@ -21,7 +21,9 @@ test("the queries of a range touch, and cover it from end to end", () => {
   fc.assert(
     fc.property(ranges, ({ start, length, knownPages, firstPages }) => {
       const end = length === null ? null : start + length;
-      const cuts = cutAll(new PagePacer(start, end, knownPages, undefined, firstPages));
+      const cuts = cutAll(
+        new PagePacer(start, end, knownPages, undefined, firstPages),
+      );
       expect(cuts[0]?.start).toBe(start);
       expect(cuts.at(-1)?.end).toBe(end);
       for (const [index, cut] of cuts.entries()) {
