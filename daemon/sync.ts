@@ -1,5 +1,5 @@
 /** A sync from request to summary: the bookkeeper living for one run. */
-import { createWriteStream, mkdirSync, type WriteStream } from "node:fs";
+import { createWriteStream, type WriteStream } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { createActor, fromPromise } from "xstate";
@@ -20,10 +20,11 @@ import {
   redactUrl,
 } from "../connectors/sources/postgres/url.ts";
 import type { InspectionRecord } from "../proto/control.ts";
-import { ExtractError, toWireError } from "../proto/error.ts";
+import { toWireError } from "../proto/error.ts";
 import { Attempt } from "./attempt.ts";
 import { fingerprintRequest, identifySync, recordRequest } from "./identity.ts";
 import { KeeperHold } from "./keeper-hold.ts";
+import { makeFolder } from "./make-folder.ts";
 import type {
   RunEvent,
   RunHandle,
@@ -76,16 +77,7 @@ class SyncRun {
   async open(): Promise<void> {
     const { source, destination, mode, name } = this.#request;
     parseSourceUrl(source.url);
-    try {
-      mkdirSync(dirname(this.#ledgerPath), { recursive: true });
-    } catch (cause) {
-      throw new ExtractError(
-        "DESTINATION_UNWRITABLE",
-        `cannot make ${dirname(this.#ledgerPath)}: ${cause instanceof Error ? cause.message : String(cause)}`,
-        { path: dirname(this.#ledgerPath) },
-        { cause },
-      );
-    }
+    makeFolder(dirname(this.#ledgerPath));
     const ledger = Ledger.open(this.#ledgerPath, { create: true });
     this.#ledger = ledger;
     this.#lock = acquireRunLock(this.#ledgerPath);

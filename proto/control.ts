@@ -43,11 +43,33 @@ export interface SourceSettings {
   readonly inspect: boolean;
 }
 
+/** What was under way in the source just before a snapshot was taken, and when that was. */
+export interface OpenTransactions {
+  /** Age of the oldest; 0 where none is open. Prepared ones count. */
+  readonly oldestSeconds: number;
+  /** False where some are hidden: this user may not see those of others, or they run on a standby's primary. */
+  readonly complete: boolean;
+  /** The server's clock, as text of a `timestamptz`. */
+  readonly measuredAt: string;
+}
+
 export interface CursorOrder {
   readonly column: string;
   /** What the last committed window left, as the source wrote it; null on the first run. */
   readonly state: string | null;
   readonly lagSeconds: number | null;
+  /** Of the run's snapshot; null where none is held (a plan that nothing follows). */
+  readonly openTransactions: OpenTransactions | null;
+}
+
+/** Drops the rows at the beginning of a window that the run before has moved already. */
+export interface RepeatFilter {
+  /** The cursor up to which rows may be repeats, inclusive. */
+  readonly upTo: string;
+  /** SQL over a row, each giving one of its names as text: the row is a repeat when any of them is known. */
+  readonly names: readonly string[];
+  /** JSON object whose members are the known names. */
+  readonly known: string;
 }
 
 export interface CursorWindow {
@@ -60,8 +82,8 @@ export interface CursorWindow {
   readonly lagSeconds: number;
   /** Only the source reads it: where the next window begins, and the rows that will come again then. */
   readonly nextState: string | null;
-  /** SQL that drops the rows which the last window has moved already; null for none. */
-  readonly dropRepeats: string | null;
+  /** Null: no row can be a repeat. */
+  readonly dropRepeats: RepeatFilter | null;
   readonly rowsWithoutCursor: number;
   readonly warnings: readonly string[];
 }
@@ -315,7 +337,11 @@ export type KeeperOrder =
   | { readonly type: "ping"; readonly id: number };
 
 export type KeeperFact =
-  | { readonly type: "snapshot.opened"; readonly snapshot: SnapshotWire }
+  | {
+      readonly type: "snapshot.opened";
+      readonly snapshot: SnapshotWire;
+      readonly openTransactions: OpenTransactions;
+    }
   | {
       readonly type: "snapshot.locked";
       readonly problems: readonly {

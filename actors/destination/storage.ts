@@ -10,6 +10,7 @@ import {
   type CommitOrder,
   type ManifestMode,
 } from "../../connectors/destinations/file/commit.ts";
+import { checkDistinctFolders } from "../../connectors/destinations/file/names.ts";
 import type { FileDestinationConfig } from "../../connectors/destinations/file/config.ts";
 import type { DurableReport } from "../../proto/checkpoint.ts";
 import type {
@@ -70,6 +71,10 @@ export class FileStorage {
     const reports: DurableReport[] = [];
     const problems: { stream: number; error: WireError }[] = [];
     const strangers: string[] = [];
+    checkDistinctFolders(
+      this.#config.pathTemplate,
+      order.streams.map(({ schema }) => schema),
+    );
     for (const {
       schema,
       generation,

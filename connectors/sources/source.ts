@@ -3,6 +3,7 @@
  * sockets stay unknown to it.
  */
 import type { ColumnBatch } from "../../proto/columns.ts";
+import type { RepeatFilter } from "../../proto/control.ts";
 import type { Partition, Position } from "../../proto/partition.ts";
 import type {
   StreamSchema,
@@ -101,6 +102,7 @@ export interface RowFilter {
     readonly from: string | null;
     /** Inclusive; null when the table has no row with a cursor. */
     readonly to: string | null;
+    readonly dropRepeats: RepeatFilter | null;
   } | null;
 }
 

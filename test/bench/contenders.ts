@@ -28,12 +28,23 @@ export function millraceCommand(...args: readonly string[]): string[] {
   ];
 }
 
-export const millrace: Contender = {
-  name: "millrace",
-  writes: true,
-  prepare: ({ url, table, folder }) =>
-    millraceCommand("sync", url, folder, "--table", table),
-};
+function createMillrace(
+  name: string,
+  ...options: readonly string[]
+): Contender {
+  return {
+    name,
+    writes: true,
+    prepare: ({ url, table, folder }) =>
+      millraceCommand("sync", url, folder, "--table", table, ...options),
+  };
+}
+
+/** With every event and state of every actor written down, as people run it who want to see. */
+export const millrace = createMillrace("millrace", "--trace", "/dev/null");
+
+/** What looking on costs is the difference to the first. */
+export const millraceUnwatched = createMillrace("millrace, inspection off");
 
 /** The same again, under another name: how far the two differ is the noise of this run. */
 export const millraceAgain: Contender = { ...millrace, name: "millrace (A/A)" };

@@ -5,6 +5,7 @@ import {
   listDrains,
   millrace,
   millraceAgain,
+  millraceUnwatched,
   type Contender,
 } from "./contenders.ts";
 import { measureControlPlane } from "./control-plane.ts";
@@ -86,7 +87,7 @@ async function compareAll(
 ): Promise<boolean> {
   const size = options.quick ? sizes.quick : sizes.full;
   const url = await ensureTables(server.url, size);
-  const contenders: Contender[] = [millrace, millraceAgain];
+  const contenders: Contender[] = [millrace, millraceAgain, millraceUnwatched];
   const drains = listDrains(findPsql(server.binFolder));
   if (drains.length === 0) console.log("no psql: the raw drain is left out");
   contenders.push(...drains);

@@ -3,9 +3,10 @@
  *
  * Rows become visible when their transaction commits, not in the order of their cursor: a row may appear below the
  * highest cursor that was read. A time cursor therefore looks back by a lag, the age of the oldest transaction that
- * was open when the snapshot was taken and CLOCK_SKEW_SECONDS more; rows that come twice are dropped by their key.
+ * was open when the snapshot was taken and CLOCK_SKEW_SECONDS more; what comes twice is dropped (`repeats.ts`).
  */
 import assert from "node:assert/strict";
+import type { OpenTransactions } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import type { DiscoveredStream } from "../source.ts";
 import { columnNotFound } from "./selection.ts";
@@ -17,13 +18,6 @@ export const CLOCK_SKEW_SECONDS = 60;
 
 const SECONDS_PER_DAY = 86_400;
 
-export interface OpenTransactions {
-  /** Age of the oldest; 0 where none is open. Prepared ones count. */
-  readonly oldestSeconds: number;
-  /** False where some are hidden: this user may not see those of others, or they run on a standby's primary. */
-  readonly complete: boolean;
-}
-
 /**
  * The transactions open in this database. To be read before the snapshot is taken: one that commits between the two
  * is invisible in the snapshot and gone from here.
@@ -34,7 +28,8 @@ export async function readOpenTransactions(
   const [row] = await connection.query<OpenTransactions>(`
     SELECT coalesce(greatest(0, max(extract(epoch FROM clock_timestamp() - started))), 0)::float8
         AS "oldestSeconds",
-      NOT (pg_is_in_recovery() OR coalesce(bool_or(hidden), false)) AS complete
+      NOT (pg_is_in_recovery() OR coalesce(bool_or(hidden), false)) AS complete,
+      clock_timestamp()::text AS "measuredAt"
     FROM (
       SELECT xact_start AS started, query = '<insufficient privilege>' AS hidden
       FROM pg_stat_activity
@@ -68,8 +63,9 @@ export interface CursorBounds {
   /** The highest cursor in the snapshot, inclusive, as exact server text; null where no row has one. */
   readonly to: string | null;
   /**
-   * What the next run gives as `from`: `to` less the lag, computed by the server, never below this run's `from`. The
-   * rows in `(nextFrom, to]` come again then, and the state keeps what it takes to drop them.
+   * What the next run gives as `from`: `to`, or the time of the snapshot where `to` lies ahead of it, less the lag, as
+   * the server computes it, and never below this run's `from`. The rows in `(nextFrom, to]` come again then, and the
+   * state keeps what it takes to drop them.
    */
   readonly nextFrom: string | null;
   readonly lagSeconds: number;
@@ -126,6 +122,7 @@ export async function readCursorBounds(
   const window = await readWindow(connection, stream, column, {
     from: options.from,
     lagSeconds,
+    now: options.openTransactions?.measuredAt ?? null,
   });
   if (window.isBelow) {
     warnings.push(
@@ -217,7 +214,11 @@ async function readWindow(
   connection: Queryable,
   stream: DiscoveredStream,
   column: CursorColumn,
-  { from, lagSeconds }: { from: string | null; lagSeconds: number },
+  {
+    from,
+    lagSeconds,
+    now,
+  }: { from: string | null; lagSeconds: number; now: string | null },
 ): Promise<Window> {
   const table = quoteRelation({
     schema: stream.schema.namespace,
@@ -228,7 +229,7 @@ async function readWindow(
       coalesce(top < $1::${column.type}, false) AS "isBelow"
     FROM (SELECT ${column.quoted} AS top FROM ${table} WHERE ${column.quoted} IS NOT NULL
       ORDER BY ${column.quoted} DESC LIMIT 1) AS highest`,
-    [from],
+    isClocked(column) ? [from, now] : [from],
   );
   if (row === undefined) return { to: null, nextFrom: from, isBelow: false };
   if (row.to !== null && isEndless(column, row.to)) {
@@ -249,16 +250,28 @@ function isEndless(column: CursorColumn, text: string): boolean {
   );
 }
 
+/** Whether a value names a moment of the server's clock, whatever the zone of those who write it. */
+function isClocked(column: CursorColumn): boolean {
+  return (
+    column.baseTypeOid === oids.timestamptz || column.baseTypeOid === oids.date
+  );
+}
+
 /**
  * A date stands for a whole day: what was open at 00:10 with a lag of 15 minutes began the day before, and the bound
- * itself is exclusive, so one more day is taken.
+ * itself is exclusive, so one more day is taken. One row that lies in the future would hide all that are written until
+ * then, so the lag counts from the snapshot at the latest; of a timestamp without a zone nobody knows whether it does.
  */
 function lowerByLag(column: CursorColumn, lagSeconds: number): string {
   assert(Number.isFinite(lagSeconds) && lagSeconds >= 0);
-  if (lagSeconds === 0 || !timeOids.has(column.baseTypeOid)) return "top";
+  if (!timeOids.has(column.baseTypeOid)) return "top";
+  const written = isClocked(column)
+    ? `least(top, $2::timestamptz::${column.type})`
+    : "top";
+  if (lagSeconds === 0) return written;
   return column.baseTypeOid === oids.date
-    ? `top - ${Math.ceil(lagSeconds / SECONDS_PER_DAY) + 1}`
-    : `top - make_interval(secs => ${lagSeconds})`;
+    ? `${written} - ${Math.ceil(lagSeconds / SECONDS_PER_DAY) + 1}`
+    : `${written} - make_interval(secs => ${lagSeconds})`;
 }
 
 async function countNulls(

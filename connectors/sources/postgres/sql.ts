@@ -88,6 +88,17 @@ export function filterConditions(
       sql.push(`${column} ${operator} $${place}::${cursor.type}`);
       params.push(bound);
     }
+    if (cursor.dropRepeats !== null) {
+      const { upTo, names, known } = cursor.dropRepeats;
+      const place = firstParam + params.length;
+      // CASE, since AND may be evaluated in any order: only rows that may be repeats are to be named. A member of an
+      // object is found by bisection in every version; NOT IN and anti-joins are slow or lose the order in some
+      sql.push(
+        `CASE WHEN ${column} <= $${place}::${cursor.type}
+        THEN NOT ($${place + 1}::jsonb ?| ARRAY[${names.join(", ")}]) ELSE true END`,
+      );
+      params.push(upTo, known);
+    }
   }
   return { sql, params };
 }
