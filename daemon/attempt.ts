@@ -243,15 +243,20 @@ export class Attempt {
       case "channel.connected":
       case "channel.joined":
         return;
-      case "source.discovered":
-        this.#discovered = this.#choose(fact.streams);
+      case "source.discovered": {
+        const streams = this.#choose(fact.streams);
+        const problems = this.#choose(fact.problems);
+        this.#discovered = streams;
         for (const warning of fact.warnings) this.#events.onWarning(warning);
-        for (const { namespace, name, error } of fact.problems) {
+        for (const { namespace, name, error } of problems) {
           this.#input.book.noteProblem({ namespace, name }, error);
         }
-        break;
+        this.#actor.send({ ...fact, streams, problems });
+        return;
+      }
       case "snapshot.opened":
         this.#isSnapshotKept = this.#input.keeper.isKept(fact.snapshot);
+        this.#input.book.noteOpenTransactions(fact.openTransactions);
         break;
       case "stream.read":
         this.#events.onStreamRead(fact);
@@ -265,9 +270,11 @@ export class Attempt {
   }
 
   /** A view holds no rows of its own: it is moved when it was named, not with everything else. */
-  #choose(streams: readonly DiscoveredWire[]): readonly DiscoveredWire[] {
-    if (this.#input.selection.include.length > 0) return streams;
-    return streams.filter(
+  #choose<Found extends { readonly relationKind: string }>(
+    found: readonly Found[],
+  ): readonly Found[] {
+    if (this.#input.selection.include.length > 0) return found;
+    return found.filter(
       ({ relationKind }) =>
         relationKind === "table" || relationKind === "partitioned",
     );

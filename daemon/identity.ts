@@ -10,18 +10,16 @@ function hash(text: string): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
-/** The same database into the same folder: streams of it share their generations, whatever tables a call names. */
+/**
+ * The same database into the same folder: streams of it share their generations, whatever tables a call names. A sync
+ * with a name is the same wherever its server has moved to; so is a folder that brings its ledger along.
+ */
 export function identifySync(request: SyncRequest): string {
   const { host, port, database } = parseSourceUrl(request.source.url);
-  return hash(
-    JSON.stringify([
-      request.name,
-      host,
-      port,
-      database,
-      request.destination.root,
-    ]),
-  );
+  const source =
+    request.name === null ? [host, port, database] : [request.name];
+  const folder = request.ledgerPath === null ? [] : [request.destination.root];
+  return hash(JSON.stringify([source, folder]));
 }
 
 /**

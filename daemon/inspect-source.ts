@@ -132,9 +132,10 @@ async function askDiscovery(
     serverVersion,
     warnings,
     streams: streams as readonly DiscoveredStream[],
-    problems: problems.map(({ namespace, name, error }) => ({
+    problems: problems.map(({ namespace, name, relationKind, error }) => ({
       namespace,
       name,
+      relationKind: relationKind as DiscoveredStream["relationKind"],
       code:
         error.code === "SOURCE_PERMISSION_DENIED"
           ? error.code

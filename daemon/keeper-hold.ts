@@ -26,7 +26,7 @@ export interface KeeperHoldOptions {
 export class KeeperHold {
   readonly #options: KeeperHoldOptions;
   #child: Child | null = null;
-  #snapshot: SnapshotWire | null = null;
+  #opened: Extract<KeeperFact, { type: "snapshot.opened" }> | null = null;
   #socketPath = "";
   #attempt: { readonly runId: string; readonly epoch: number } | null = null;
   #listen: (fact: KeeperFact) => void = () => {};
@@ -58,10 +58,10 @@ export class KeeperHold {
   }
 
   async #open(url: string): Promise<void> {
-    if (this.#child && this.#snapshot) {
-      const snapshot = this.#snapshot;
+    if (this.#child && this.#opened) {
+      const opened = this.#opened;
       this.#watch(this.#child);
-      setImmediate(() => this.#listen({ type: "snapshot.opened", snapshot }));
+      setImmediate(() => this.#listen(opened));
       return;
     }
     const [last] = this.#recorded().slice(-1);
@@ -82,7 +82,7 @@ export class KeeperHold {
 
   #start(url: string): void {
     const { folder, graceMs } = this.#options;
-    this.#snapshot = null;
+    this.#opened = null;
     this.#socketPath = join(folder, "keeper.sock");
     this.#child = startChild("keeper", this.#listener());
     this.#watch(this.#child);
@@ -94,7 +94,7 @@ export class KeeperHold {
     return {
       onFact: (fact) => {
         const known = fact as KeeperFact;
-        if (known.type === "snapshot.opened") this.#snapshot = known.snapshot;
+        if (known.type === "snapshot.opened") this.#opened = known;
         this.#listen(known);
       },
       onProtocolMessage: () => {},
@@ -131,7 +131,7 @@ export class KeeperHold {
   /** Writes a new snapshot into the ledger, once what was read under the one before has been decided on. */
   record(): void {
     const attempt = this.#attempt;
-    const snapshot = this.#snapshot;
+    const snapshot = this.#opened?.snapshot;
     const child = this.#child;
     if (!attempt || !snapshot || !child || this.isKept(snapshot)) return;
     this.#options.ledger.recordSnapshot(attempt.runId, attempt.epoch, {
@@ -150,7 +150,7 @@ export class KeeperHold {
   forget(): void {
     const child = this.#child;
     this.#child = null;
-    this.#snapshot = null;
+    this.#opened = null;
     this.#isForgotten = true;
     child?.send({ type: "keeper.release" } as { type: string });
     child?.detach();

@@ -19,6 +19,7 @@ import type {
   DestinationStream,
   DiscoveredWire,
   GenerationIntent,
+  OpenTransactions,
   SourceOrder,
 } from "../proto/control.ts";
 import { ExtractError, type WireError } from "../proto/error.ts";
@@ -66,6 +67,7 @@ export class RunBook {
   readonly #streams = new Map<number, BookStream>();
   readonly #work = new Map<number, StreamWork>();
   readonly #problems: { ref: StreamRef; error: WireError }[] = [];
+  #openTransactions: OpenTransactions | null = null;
 
   constructor(settings: BookSettings) {
     this.#settings = settings;
@@ -99,6 +101,11 @@ export class RunBook {
       name,
       number,
     }));
+  }
+
+  /** As they were before the snapshot that this attempt reads under. */
+  noteOpenTransactions(openTransactions: OpenTransactions): void {
+    this.#openTransactions = openTransactions;
   }
 
   noteProblem(ref: Omit<StreamRef, "number">, error: WireError): void {
@@ -190,6 +197,7 @@ export class RunBook {
     }
     const stream = createStream(schema, known.generation);
     stream.planVersion = known.planVersion;
+    stream.window = readWindow(known);
     stream.error = known.error;
     if (
       known.state === "committed" ||
@@ -257,11 +265,10 @@ export class RunBook {
     const { ledger, runId } = this.#settings;
     const { number } = stream.ref;
     stream.plan = ledger.planOf(runId, number);
-    if (!stream.plan) return;
-    const record = ledger.streamsOf(runId).find((one) => one.number === number);
-    stream.window = record?.cursorWindowJson
-      ? (JSON.parse(record.cursorWindowJson) as CursorWindow)
-      : null;
+    if (!stream.plan) {
+      stream.window = null;
+      return;
+    }
     stream.rowsKept = plan.kept
       .filter((one) => one.stream === number)
       .reduce((sum, { rows }) => sum + rows, 0);
@@ -332,6 +339,7 @@ export class RunBook {
     const order: CursorOrder | null = cursor && {
       ...cursor,
       state: ledger.cursorState(syncId, namespace, name),
+      openTransactions: this.#openTransactions,
     };
     return { type: "source.plan", stream: number, where, cursor: order };
   }
@@ -461,6 +469,13 @@ export class RunBook {
   rungOf(number: number): Rung | null {
     return this.stream(number).plan?.rung ?? null;
   }
+}
+
+/** A commit that is finished by a later attempt moves the cursor too, so the window is known from the beginning. */
+function readWindow({ cursorWindowJson }: StreamRecord): CursorWindow | null {
+  return cursorWindowJson === null
+    ? null
+    : (JSON.parse(cursorWindowJson) as CursorWindow);
 }
 
 function createStream(schema: StreamSchema, generation: number): BookStream {

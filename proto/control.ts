@@ -145,6 +145,7 @@ export type SourceFact =
       readonly problems: readonly {
         readonly namespace: string;
         readonly name: string;
+        readonly relationKind: DiscoveredWire["relationKind"];
         readonly error: WireError;
       }[];
     }

@@ -147,7 +147,7 @@ export const errorCodes = {
   DESTINATION_FOREIGN: {
     disposition: "failRun",
     exitCode: 2,
-    help: "Choose another folder, or name the ledger that wrote this one with --ledger.",
+    help: "Choose another folder, or name the ledger that wrote this one with --ledger. A source under a new address is another source, unless its sync has a name in millrace.yaml.",
   },
   LEDGER_CORRUPT: {
     disposition: "failRun",

@@ -6,11 +6,11 @@ import { assign, fromPromise, setup } from "xstate";
 import type {
   KeeperFact,
   KeeperOrder,
-  SnapshotWire,
 } from "../../proto/control.ts";
 import { toWireError, type WireError } from "../../proto/error.ts";
 
 type Relations = Extract<KeeperOrder, { type: "snapshot.lock" }>["relations"];
+type Opened = Extract<KeeperFact, { type: "snapshot.opened" }>;
 type Problems = Extract<KeeperFact, { type: "snapshot.locked" }>["problems"];
 
 export type KeeperEvent =
@@ -21,7 +21,7 @@ export type KeeperEvent =
 
 interface KeeperContext {
   readonly graceMs: number;
-  readonly snapshot: SnapshotWire | null;
+  readonly opened: Opened | null;
   readonly error: WireError | null;
 }
 
@@ -31,15 +31,15 @@ function describeHeld({
 }: {
   readonly context: KeeperContext;
 }): KeeperFact {
-  const { snapshot } = context;
-  if (!snapshot) throw new Error("a keeper was adopted without a snapshot");
-  return { type: "snapshot.opened", snapshot };
+  const { opened } = context;
+  if (!opened) throw new Error("a keeper was adopted without a snapshot");
+  return opened;
 }
 
 export const keeperMachine = setup({
   types: { context: {} as KeeperContext, events: {} as KeeperEvent },
   actors: {
-    openSnapshot: fromPromise<SnapshotWire, { url: string }>(() =>
+    openSnapshot: fromPromise<Opened, { url: string }>(() =>
       Promise.reject(new Error("openSnapshot is not provided")),
     ),
     lockRelations: fromPromise<Problems, { relations: Relations }>(() =>
@@ -64,7 +64,7 @@ export const keeperMachine = setup({
 }).createMachine({
   id: "keeper",
   initial: "waiting",
-  context: { graceMs: 0, snapshot: null, error: null },
+  context: { graceMs: 0, opened: null, error: null },
   on: {
     "keeper.release": ".released",
     "keeper.hold": {
@@ -94,14 +94,8 @@ export const keeperMachine = setup({
         onDone: {
           target: "holding",
           actions: [
-            assign({ snapshot: ({ event }) => event.output }),
-            {
-              type: "report",
-              params: ({ event }) => ({
-                type: "snapshot.opened",
-                snapshot: event.output,
-              }),
-            },
+            assign({ opened: ({ event }) => event.output }),
+            { type: "report", params: ({ event }) => event.output },
           ],
         },
         onError: {

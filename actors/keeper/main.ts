@@ -84,7 +84,8 @@ const root = createActor(
           onLost: (error: unknown) =>
             root.send({ type: "connection.lost", error: toWireError(error) }),
         });
-        return held.ref;
+        const { ref: snapshot, openTransactions } = held;
+        return { type: "snapshot.opened", snapshot, openTransactions };
       }),
       lockRelations: fromPromise(async ({ input }) => {
         const problems = (await held?.lockRelations(input.relations)) ?? [];

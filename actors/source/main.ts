@@ -194,6 +194,36 @@ async function planStream(input: {
   plan: Awaited<ReturnType<typeof planPartitions>>;
   window: CursorWindow | null;
 }> {
+  const session = given(connection, "the connection");
+  const stream = given(
+    streams.get(input.stream) ?? null,
+    `stream ${input.stream}`,
+  );
+  return keepTransaction(session, () => planInside(session, stream, input));
+}
+
+/** What fails leaves the snapshot's transaction as it was: the next stream is planned in it. */
+async function keepTransaction<T>(
+  session: PostgresConnection,
+  work: () => Promise<T>,
+): Promise<T> {
+  await session.query("SAVEPOINT planning");
+  try {
+    return await work();
+  } catch (error) {
+    if (session.usable) await session.query("ROLLBACK TO SAVEPOINT planning");
+    throw error;
+  }
+}
+
+async function planInside(
+  session: PostgresConnection,
+  stream: DiscoveredStream,
+  input: { where: string | null; cursor: CursorOrder | null },
+): Promise<{
+  plan: Awaited<ReturnType<typeof planPartitions>>;
+  window: CursorWindow | null;
+}> {
   const {
     channelsMax,
     readers,
@@ -201,11 +231,6 @@ async function planStream(input: {
     partitionBy,
     partitionBytesMin,
   } = given(settings, "settings");
-  const session = given(connection, "the connection");
-  const stream = given(
-    streams.get(input.stream) ?? null,
-    `stream ${input.stream}`,
-  );
   let window: CursorWindow | null = null;
   if (input.cursor) {
     const { readCursorWindow } = await import("./cursor-window.ts");
@@ -218,14 +243,8 @@ async function planStream(input: {
     partitionBytesMin,
     filter: {
       where: input.where,
-      cursor: window
-        ? {
-            column: window.column,
-            type: window.type,
-            from: window.from,
-            to: window.to,
-          }
-        : null,
+      // for estimates: repeats are few, and their list is long
+      cursor: window && { ...window, dropRepeats: null },
     },
     bytesPerSecond: null,
   });
@@ -274,11 +293,18 @@ const machine = sourceProcessMachine.provide({
         type: "source.discovered" as const,
         streams: [...streams.values()],
         warnings: found.warnings,
-        problems: found.problems.map(({ namespace, name, code, message }) => ({
-          namespace,
-          name,
-          error: { code, message, details: { table: `${namespace}.${name}` } },
-        })),
+        problems: found.problems.map(
+          ({ namespace, name, relationKind, code, message }) => ({
+            namespace,
+            name,
+            relationKind,
+            error: {
+              code,
+              message,
+              details: { table: `${namespace}.${name}` },
+            },
+          }),
+        ),
       };
     }),
     reader: readerMachine.provide({

@@ -8,7 +8,7 @@ import type { Partition, Position } from "../../proto/partition.ts";
 import type { CursorWindow } from "../../proto/control.ts";
 import type { ReadRef, SourceWorkerOrder } from "./worker-messages.ts";
 
-const ATTEMPTS_MAX = 8;
+export const ATTEMPTS_MAX = 8;
 const BACKOFF_MS_MIN = 250;
 const BACKOFF_MS_MAX = 10_000;
 

@@ -265,24 +265,13 @@ async function startReading(order: StartOrder): Promise<void> {
         "the read was cancelled",
         { ...ref },
       );
-    const window = order.window;
     const running = startRead(
       session,
       {
         stream: known,
         partition: order.range,
         resumeAfter: order.resumeAfter,
-        filter: {
-          where: order.where,
-          cursor: window
-            ? {
-                column: window.column,
-                type: window.type,
-                from: window.from,
-                to: window.to,
-              }
-            : null,
-        },
+        filter: { where: order.where, cursor: order.window },
         policy: data.policy,
         rowBytesMax: data.rowBytesMax,
       },

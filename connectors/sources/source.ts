@@ -71,6 +71,7 @@ export interface DiscoveredStream {
 export interface DiscoveryProblem {
   readonly namespace: string;
   readonly name: string;
+  readonly relationKind: DiscoveredStream["relationKind"];
   readonly code: "SOURCE_PERMISSION_DENIED" | "SOURCE_QUERY_FAILED";
   readonly message: string;
 }

@@ -90,7 +90,7 @@ export function isReachableBy(user: Identity | null, folder: string): boolean {
   }
 }
 
-async function findFreePort(): Promise<number> {
+export async function findFreePort(): Promise<number> {
   const probe = createServer();
   await new Promise<void>((done, fail) => {
     probe.once("error", fail);

@@ -1,5 +1,12 @@
 /** The demo's own Postgres: programs from npm, data kept below the checkout from one start to the next. */
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import {
   chooseDataFolder,
@@ -7,7 +14,10 @@ import {
   makeReachable,
   repositoryRoot,
 } from "./binaries.ts";
-import { startCluster, type Cluster } from "./cluster.ts";
+import { findFreePort, startCluster, type Cluster } from "./cluster.ts";
+
+const PORT_MIN = 1024;
+const PORT_MAX = 65_535;
 
 /** The data can be made again in seconds, so neither the disk nor the log is waited for. */
 const settings = [
@@ -21,6 +31,28 @@ const settings = [
   "autovacuum=off",
   "logging_collector=off",
 ];
+
+/**
+ * The port of the last start while it is free: a source under another address would be another source to the files that
+ * are there. Else a new one, kept for the next start.
+ */
+async function choosePort(path: string): Promise<number> {
+  const last = existsSync(path) ? Number(readFileSync(path, "utf8")) : 0;
+  const port =
+    last >= PORT_MIN && last <= PORT_MAX && (await isPortFree(last))
+      ? last
+      : await findFreePort();
+  writeFileSync(path, `${port}\n`);
+  return port;
+}
+
+function isPortFree(port: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const probe = createServer();
+  probe.once("error", () => resolve(false));
+  probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
+  return promise;
+}
 
 /**
  * @throws Error when npm has no programs for this platform, or another demo is using the data
@@ -38,7 +70,8 @@ export async function startDemoServer(): Promise<Cluster> {
     join(repositoryRoot, ".cache", "demo", "postgres"),
   );
   mkdirSync(dirname(dataFolder), { recursive: true });
-  const options = { binFolder, dataFolder, settings, temporary: false };
+  const port = await choosePort(join(dirname(dataFolder), "port"));
+  const options = { binFolder, dataFolder, settings, temporary: false, port };
   const wasThere = existsSync(join(dataFolder, "PG_VERSION"));
   try {
     return await startCluster(options);

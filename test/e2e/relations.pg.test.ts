@@ -28,10 +28,10 @@ async function expectSame(
   const stream = run.stream(table);
   expect(stream.state, `${table}: ${run.stderr}`).toBe("committed");
   const found = await queryDuckDb(
-    `SELECT ${columns.map((name) => `${name}::varchar`).join(", ")} FROM ${fromParquet(stream.folder)}`,
+    `SELECT ${columns.map((name) => `"${name}"::varchar`).join(", ")} FROM ${fromParquet(stream.folder)}`,
   );
   const truth = await pg.query<Record<string, string | null>>(
-    `SELECT ${columns.map((name) => `${name}::text`).join(", ")} FROM ${table}`,
+    `SELECT ${columns.map((name) => `"${name}"::text`).join(", ")} FROM ${table}`,
   );
   const sorted = (rows: readonly unknown[]) =>
     rows.map((row) => JSON.stringify(row)).sort();
@@ -78,7 +78,7 @@ describe("what is not a plain table", () => {
       INSERT INTO puppies SELECT n, 'puppy', 'b', 1 FROM generate_series(1, 10) AS n`);
     for (const partitionBy of ["auto", "ctid", "key"]) {
       const run = await runSync(
-        ...[pg.url, join(root, `relations-${partitionBy}`)],
+        ...[pg.url, join(root, `relations-${partitionBy}`), "--table", "*"],
         ...["--partition-by", partitionBy, ...SMALL],
       );
       expect(run.exitCode, run.stderr).toBe(4);
@@ -95,6 +95,11 @@ describe("what is not a plain table", () => {
       await expectSame(pg, run, "keyed_parts", ["n", "at", "v"]);
       expect(run.stream("keyed_parts").partitions).toBeGreaterThan(5);
     }
+    const bare = await runSync(pg.url, join(root, "relations-bare"));
+    expect(bare.exitCode, bare.stderr).toBe(0);
+    expect(bare.summary.streams.map(({ name }) => name)).toEqual([
+      ...["animals", "base", "keyed_parts", "parts"],
+    ]);
     const named = await runSync(
       ...[pg.url, join(root, "relations-named")],
       ...["--table", "parts_north", "--table", "dogs"],
@@ -130,7 +135,7 @@ describe("what is not a plain table", () => {
       INSERT INTO mixed_here SELECT n, 'here ' || n FROM generate_series(100000, 102000) AS n`);
     for (const partitionBy of ["ctid", "key"]) {
       const run = await runSync(
-        ...[pg.url, join(root, `foreign-${partitionBy}`)],
+        ...[pg.url, join(root, `foreign-${partitionBy}`), "--table", "*"],
         ...["--partition-by", partitionBy, ...SMALL],
       );
       expect(run.exitCode, run.stderr).toBe(0);

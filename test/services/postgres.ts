@@ -54,6 +54,29 @@ function listDebianMajors(): number[] {
     .sort((a, b) => b - a);
 }
 
+/**
+ * The versions that tests of versions run on: those of MILLRACE_TEST_MAJORS (`13,14,15`), else the oldest, the newest
+ * and Debian's.
+ * @throws Error naming a version that is not between them
+ */
+export function chooseMajors(
+  wanted: string = process.env["MILLRACE_TEST_MAJORS"] ?? "",
+): PostgresMajor[] {
+  const known = Object.keys(embeddedVersions).map(Number);
+  const chosen =
+    wanted === ""
+      ? [Math.min(...known), ...listDebianMajors(), Math.max(...known)]
+      : wanted.split(",").map(Number);
+  const strange = chosen.find((major) => !known.includes(major));
+  if (strange !== undefined && wanted !== "")
+    throw new Error(
+      `MILLRACE_TEST_MAJORS: ${wanted} is not a list of ${known.join(", ")}`,
+    );
+  return [...new Set(chosen)]
+    .filter((major) => known.includes(major))
+    .sort((a, b) => a - b) as PostgresMajor[];
+}
+
 /** `$XDG_CACHE_HOME/millrace`, else `~/.cache/millrace`: what a later run can use again. */
 export function findCacheFolder(): string {
   const base = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");

@@ -160,7 +160,11 @@ function findProblem(
   { relation, leaves }: Root,
   chosen: readonly ColumnRow[],
 ): DiscoveryProblem | null {
-  const at = { namespace: relation.schema, name: relation.name };
+  const at = {
+    namespace: relation.schema,
+    name: relation.name,
+    relationKind: relationKinds[relation.kind],
+  };
   const full = `${relation.schema}.${relation.name}`;
   const denied = (message: string): DiscoveryProblem => ({
     ...at,

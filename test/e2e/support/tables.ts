@@ -16,19 +16,29 @@ export interface TableSpec {
   readonly duckdb: readonly string[];
 }
 
+/** One that a writer may be let loose on. */
+export interface WritableTable extends TableSpec {
+  /** Adds one more row once the table is prepared. `n` is above the numbers that are there. */
+  insert(n: number): string;
+}
+
 const payload = (of: string): string =>
   `repeat(md5((${of})::text), 48) AS payload`;
 
 const spec = (
   name: string,
   key: readonly string[],
+  keyValues: (n: number) => string,
   create: string,
-): TableSpec => {
+): WritableTable => {
   const common = ["name", "amount", "active", "payload"];
   return {
     name,
     key,
     create,
+    insert: (n) =>
+      `INSERT INTO ${name} (${key.join(", ")}, name, amount, active, changed, payload, n)
+       VALUES (${keyValues(n)}, 'new', 1, true, now(), repeat(md5('${n}'), 48), ${n})`,
     postgres: [
       ...key,
       ...common,
@@ -49,6 +59,8 @@ const columns = `
 export const accounts = spec(
   "accounts",
   ["id"],
+  // into the gaps, all over the range
+  (n) => String(((n * 7919) % ROWS) * 3 + 1),
   `CREATE TABLE accounts AS
      SELECT ((g::bigint * 7919) % ${ROWS}) * 3 AS id, ${columns} FROM generate_series(1, ${ROWS}) AS g;
    ALTER TABLE accounts ADD PRIMARY KEY (id)`,
@@ -58,6 +70,7 @@ export const accounts = spec(
 export const lines = spec(
   "lines",
   ["account", "line"],
+  (n) => `${n % 40}, 'new ${n}'`,
   `CREATE TABLE lines AS
      SELECT g / 1000 AS account, 'l' || (g % 1000) AS line, ${columns} FROM generate_series(1, ${ROWS}) AS g;
    ALTER TABLE lines ADD PRIMARY KEY (account, line)`,
@@ -67,12 +80,14 @@ export const lines = spec(
 export const visits = spec(
   "visits",
   ["id"],
+  String,
   `CREATE TABLE visits AS SELECT g AS id, ${columns} FROM generate_series(1, ${ROWS}) AS g`,
 );
 
 export const regions = spec(
   "regions",
   ["id"],
+  String,
   `CREATE TABLE regions AS SELECT g AS id, ${columns} FROM generate_series(1, 20) AS g;
    ALTER TABLE regions ADD PRIMARY KEY (id)`,
 );
