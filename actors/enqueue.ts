@@ -25,3 +25,8 @@ export function tell<Event extends EventObject>(
     enqueue as { sendTo: (target: AnyActorRef, event: EventObject) => void }
   ).sendTo(target, event);
 }
+
+/** Asks a guard of the same machine by its name. */
+export function checkNamed(check: unknown, guard: NamedAction): boolean {
+  return (check as (guard: NamedAction) => boolean)(guard);
+}

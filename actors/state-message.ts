@@ -1,6 +1,14 @@
 /** A stream's state as an Airbyte STATE message: both sides write it to their stdout, and the bookkeeper compares. */
 import type { StreamState } from "../proto/checkpoint.ts";
 
+/** A number as the protocol's JSON has it, which `JSON.stringify` writes as it is. */
+type RawNumber = ReturnType<typeof rawJson>;
+
+interface Stats {
+  /** Rows of this stream since its state before, with a decimal point (`51234.0`): the protocol's schema says `number`. */
+  readonly recordCount: RawNumber;
+}
+
 export interface StateMessage {
   readonly type: "STATE";
   readonly state: {
@@ -12,33 +20,49 @@ export interface StateMessage {
       };
       readonly stream_state: StreamState;
     };
-    readonly sourceStats?: { readonly recordCount: number };
-    readonly destinationStats?: { readonly recordCount: number };
+    readonly sourceStats?: Stats;
+    readonly destinationStats?: Stats;
     /** The checkpoint's index. */
     readonly id: number;
     readonly partition_id: string;
   };
 }
 
-export function createStateMessage(
+/** Gives the function that turns one side's states, in the order of their indexes, into messages. */
+export function createStateMessages(
   side: "source" | "destination",
+): (
   stream: { readonly namespace: string; readonly name: string },
   state: StreamState,
-): StateMessage {
-  const count = { recordCount: state.rows };
-  return {
-    type: "STATE",
-    state: {
-      type: "STREAM",
-      stream: {
-        stream_descriptor: { name: stream.name, namespace: stream.namespace },
-        stream_state: state,
+) => StateMessage {
+  const rowsBefore = new Map<number, number>();
+  return ({ name, namespace }, state) => {
+    const rows = state.rows - (rowsBefore.get(state.stream) ?? 0);
+    rowsBefore.set(state.stream, state.rows);
+    const stats: Stats = { recordCount: rawJson(`${rows}.0`) };
+    return {
+      type: "STATE",
+      state: {
+        type: "STREAM",
+        stream: {
+          stream_descriptor: { name, namespace },
+          stream_state: state,
+        },
+        ...(side === "source"
+          ? { sourceStats: stats }
+          : { destinationStats: stats }),
+        id: state.index,
+        partition_id: `s${state.stream}`,
       },
-      ...(side === "source"
-        ? { sourceStats: count }
-        : { destinationStats: count }),
-      id: state.index,
-      partition_id: `s${state.stream}`,
-    },
+    };
   };
+}
+
+/** `JSON.rawJSON` of ES2026, which Node has since 21 and the types of our target do not know. */
+function rawJson(text: string): { readonly rawJSON: string } {
+  return (
+    JSON as typeof JSON & {
+      rawJSON(text: string): { readonly rawJSON: string };
+    }
+  ).rawJSON(text);
 }

@@ -46,14 +46,21 @@ interface PartitionProgress {
  * - A complete partition is never read again, an open one goes on behind its last durable position.
  * - Files behind a checkpoint without a position count only once their partition is complete.
  * - Without the old snapshot, pages and whole tables do not go together with what is read now: an unfinished stream
- *   that has such a partition starts over. Key ranges go on, since a row keeps its key.
+ *   that has such a partition starts over. Key ranges go on, since a row keeps its key, but not those of an incremental
+ *   stream (`windowed`): what its next run leaves out is what this snapshot showed.
  *
  * @throws ExtractError CHECKPOINT_MISMATCH when the checkpoints of a partition are no chain
  */
 export function planResume(
   partitions: readonly Partition[],
   durable: readonly DurableReport[],
-  { snapshotKept }: { readonly snapshotKept: boolean },
+  {
+    snapshotKept,
+    windowed = new Set(),
+  }: {
+    readonly snapshotKept: boolean;
+    readonly windowed?: ReadonlySet<number>;
+  },
 ): ResumePlan {
   const streams = groupByStream(partitions, durable);
   const orders: ReadOrder[] = [];
@@ -69,9 +76,9 @@ export function planResume(
       .sort((a, b) => a.partition.ordinal - b.partition.ordinal)
       .map(({ partition, reports }) => followPartition(partition, reports));
     const unfinished = progress.some(({ done }) => !done);
-    const snapshotBound = progress.some(
-      ({ partition }) => partition.split.kind !== "key",
-    );
+    const snapshotBound =
+      windowed.has(stream) ||
+      progress.some(({ partition }) => partition.split.kind !== "key");
     if (unfinished && snapshotBound && !snapshotKept) {
       rePlanStreams.push(stream);
       seeds.set(stream, { done: [], open: [] });

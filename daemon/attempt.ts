@@ -226,6 +226,9 @@ export class Attempt {
         this.#events.onInspected(fact.event);
         return;
       case "process.failed":
+        // a reader may find it out before the keeper does, and the next attempt needs another one
+        if (fact.error.code === "SOURCE_SNAPSHOT_LOST")
+          this.#input.keeper.forget();
         this.#actor.send({ type: "run.fault", error: fact.error });
         return;
       case "progress":
@@ -239,6 +242,12 @@ export class Attempt {
         this.#events.onWarning(
           `partition ${fact.stream}/${fact.partition} is read again after attempt ${fact.attempt}: ${fact.error.message}`,
         );
+        return;
+      case "partition.split":
+        this.#child("source").send({
+          type: "source.resplit",
+          ...this.#input.book.recordSplit(fact),
+        });
         return;
       case "channel.connected":
       case "channel.joined":
@@ -324,7 +333,11 @@ export class Attempt {
             }),
           },
           actions: {
-            orderPlan: (_, { stream }) => source(book.planOrder(stream)),
+            orderPlan: (_, { stream }) => {
+              const warning = book.warnBeforePlan(stream);
+              if (warning !== null) this.#events.onWarning(warning);
+              source(book.planOrder(stream));
+            },
             orderRead: (_, { stream, work }) => {
               const { begin, read } = book.readOrders(stream, work);
               destination(begin);

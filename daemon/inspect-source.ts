@@ -203,7 +203,12 @@ export async function planSource(
           cursor:
             cursor === null
               ? null
-              : { column: cursor, state: null, lagSeconds: cursorLagSeconds },
+              : {
+                  column: cursor,
+                  state: null,
+                  lagSeconds: cursorLagSeconds,
+                  openTransactions: null,
+                },
         },
         "stream.planned",
       );

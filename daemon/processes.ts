@@ -13,6 +13,7 @@ import {
   isAlive,
   processStartTime,
 } from "../checkpoint/store/process-identity.ts";
+import { toWireError, type ExtractError } from "../proto/error.ts";
 import { createLineReader, writeLine } from "../transport/control-lines.ts";
 
 /** A child that is told to end gets this long before it is killed. */
@@ -44,6 +45,7 @@ export interface Child {
 }
 
 const extension = import.meta.url.slice(-3);
+const keeperStderr = process.env["MILLRACE_LOG_LEVEL"] ? "inherit" : "ignore";
 
 function scriptOf(role: Role): string {
   return fileURLToPath(
@@ -55,7 +57,8 @@ export function startChild(role: Role, listener: ChildListener): Child {
   const stdio: StdioOptions =
     role === "keeper"
       ? // it outlives us: an inherited pipe would keep whoever reads our output waiting
-        ["ignore", "ignore", "ignore", "pipe"]
+        // (unless its log is asked for)
+        ["ignore", "ignore", keeperStderr, "pipe"]
       : ["ignore", "pipe", "inherit", "pipe"];
   const child = spawn(process.execPath, [...process.execArgv, scriptOf(role)], {
     stdio,
@@ -72,15 +75,21 @@ export function startChild(role: Role, listener: ChildListener): Child {
   control.on("error", () => {
     // the exit that follows says more
   });
+  // who cannot be understood any more would be waited for in vain; one that broke off is followed by its exit
+  const onEnd = (error: ExtractError | null): void => {
+    if (error?.code !== "CONTROL_MALFORMED") return;
+    const failure = { type: "process.failed", error: toWireError(error) };
+    listener.onFact(failure);
+  };
   createLineReader(control, {
     onMessage: (fact) => listener.onFact(fact as { type: string }),
-    onEnd: () => {},
+    onEnd,
   });
   if (child.stdout) {
     createLineReader(child.stdout as Readable, {
       lineBytesMax: PROTOCOL_LINE_BYTES_MAX,
       onMessage: (message) => listener.onProtocolMessage(message),
-      onEnd: () => {},
+      onEnd,
     });
   }
   let isGone = false;

@@ -2,6 +2,10 @@
  * What a sync is asked to do, and what it tells while it works: the border between the command line (or any other
  * front) and the bookkeeper.
  */
+import {
+  FILE_BYTES_MAX_DEFAULT,
+  PATH_TEMPLATE_DEFAULT,
+} from "../connectors/destinations/file/config.ts";
 import type { FormatOptions } from "../connectors/formats/format.ts";
 import type { WireError } from "../proto/error.ts";
 import type { Rung } from "../proto/partition.ts";
@@ -85,8 +89,8 @@ export const requestDefaults = {
 } as const satisfies Partial<SyncRequest>;
 
 export const destinationDefaults = {
-  pathTemplate: "{namespace}/{stream}",
-  fileBytesMax: 512 * 1024 * 1024,
+  pathTemplate: PATH_TEMPLATE_DEFAULT,
+  fileBytesMax: FILE_BYTES_MAX_DEFAULT,
 } as const;
 
 export interface StreamRef {

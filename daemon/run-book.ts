@@ -20,10 +20,11 @@ import type {
   DiscoveredWire,
   GenerationIntent,
   OpenTransactions,
+  SourceFact,
   SourceOrder,
 } from "../proto/control.ts";
 import { ExtractError, type WireError } from "../proto/error.ts";
-import type { Plan, Rung } from "../proto/partition.ts";
+import type { Partition, Plan, Rung } from "../proto/partition.ts";
 import type { StreamSchema } from "../proto/schema.ts";
 import type { StreamRef, SyncMode } from "./request.ts";
 
@@ -134,8 +135,14 @@ export class RunBook {
         this.#putStream(stream, null);
       }
     });
-    for (const { number, namespace, name } of recorded.values()) {
+    for (const known of recorded.values()) {
+      const { number, namespace, name } = known;
       if (this.#streams.has(number)) continue;
+      // all its rows are durable: what became of the table does not matter any more
+      if (hasAllRows(known)) {
+        this.#streams.set(number, this.#findAgain(readSchema(known), known));
+        continue;
+      }
       this.noteProblem(
         { namespace, name },
         {
@@ -185,17 +192,16 @@ export class RunBook {
   }
 
   #findAgain(schema: StreamSchema, known: StreamRecord): BookStream {
-    if (
-      known.fingerprint !== schema.fingerprint &&
-      known.state !== "committed"
-    ) {
+    if (known.fingerprint !== schema.fingerprint && !hasAllRows(known)) {
       throw new ExtractError(
         "STATE_INCOMPATIBLE",
         `${known.namespace}.${known.name} has other columns than when this run began`,
         { stream: `${known.namespace}.${known.name}` },
       );
     }
-    const stream = createStream(schema, known.generation);
+    // files that are complete keep the columns that they were written with
+    const written = hasAllRows(known) ? readSchema(known) : schema;
+    const stream = createStream(written, known.generation);
     stream.planVersion = known.planVersion;
     stream.window = readWindow(known);
     stream.error = known.error;
@@ -244,7 +250,14 @@ export class RunBook {
     const plan = planResume(
       ledger.partitionsOf(runId).filter((one) => isOpen.has(one.stream)),
       ledger.durableOf(runId).filter((one) => isOpen.has(one.stream)),
-      { snapshotKept: isSnapshotKept },
+      {
+        snapshotKept: isSnapshotKept,
+        windowed: new Set(
+          open
+            .filter((stream) => stream.window !== null)
+            .map((stream) => stream.ref.number),
+        ),
+      },
     );
     ledger.applyResume(runId, epoch, plan);
     for (const stream of open) this.#resume(stream, plan);
@@ -297,7 +310,9 @@ export class RunBook {
       const state = ledger
         .generationsOf(syncId, namespace, name)
         .find((one) => one.generation === generation)?.state;
-      const isOurs = state === "open" && owner === runId;
+      // of a commit that was begun, what it left of its manifest
+      const isOurs =
+        (state === "open" || state === "committing") && owner === runId;
       if (!isOurs && state !== "abandoned" && state !== "superseded") continue;
       const key = `${namespace}/${name}/${generation}`;
       const known = byGeneration.get(key);
@@ -344,6 +359,20 @@ export class RunBook {
     return { type: "source.plan", stream: number, where, cursor: order };
   }
 
+  /** For people, before a stream is planned. */
+  warnBeforePlan(number: number): string | null {
+    const { cursor, ledger, syncId } = this.#settings;
+    const { namespace, name } = this.stream(number).ref;
+    if (cursor === null || ledger.cursorState(syncId, namespace, name) !== null)
+      return null;
+    const hasRows = ledger
+      .generationsOf(syncId, namespace, name)
+      .some(({ state }) => state === "committed");
+    return hasRows
+      ? `${namespace}.${name} was copied as a whole before: this first incremental run adds every row to that, a second time`
+      : null;
+  }
+
   recordPlan(
     number: number,
     planned: Plan,
@@ -370,6 +399,25 @@ export class RunBook {
       seed: EMPTY_SEED,
       window,
     };
+  }
+
+  /** One transaction for both parts; a stream that is not read any more keeps its partitions. */
+  recordSplit({
+    giver,
+    taker,
+  }: Pick<
+    Extract<SourceFact, { type: "partition.split" }>,
+    "giver" | "taker"
+  >): {
+    readonly giver: Partition;
+    readonly taker: Partition | null;
+  } {
+    const { ledger, runId, epoch } = this.#settings;
+    const stream = this.stream(giver.stream);
+    if (stream.state !== "open") return { giver, taker: null };
+    const added = ledger.splitPartition(runId, epoch, giver, taker);
+    stream.plan = ledger.planOf(runId, giver.stream);
+    return { giver, taker: added };
   }
 
   readOrders(
@@ -493,4 +541,12 @@ function createStream(schema: StreamSchema, generation: number): BookStream {
     state: "open",
     error: null,
   };
+}
+
+function hasAllRows({ state }: StreamRecord): boolean {
+  return state === "committing" || state === "committed";
+}
+
+function readSchema({ schemaJson }: StreamRecord): StreamSchema {
+  return JSON.parse(schemaJson) as StreamSchema;
 }

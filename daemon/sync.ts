@@ -147,6 +147,8 @@ class SyncRun {
       }
       return unfinished;
     }
+    // it failed before it knew its tables: there is nothing to go on with, and nothing to say
+    if (ledger.streamsOf(unfinished.runId).length === 0) return null;
     if (this.#request.restart) return null;
     const isSame =
       fingerprintRequest(unfinished.requestJson) ===

@@ -2,7 +2,12 @@
  * Re-splitting: an open partition gives up the tail of its range. Pure: the caller stops the giver first, seals it at
  * its position, and records both halves in one ledger transaction before either acts.
  */
-import type { KeyTuple, Position, Split } from "../proto/partition.ts";
+import type {
+  KeyTuple,
+  Partition,
+  Position,
+  Split,
+} from "../proto/partition.ts";
 import { equalKeys } from "./quantiles.ts";
 
 export type ResplitRequest =
@@ -81,4 +86,74 @@ export function findMiddlePage(
   const from = Math.max(split.startPage, position?.nextPage ?? 0);
   const left = (split.endPage ?? pages) - from;
   return left >= 2 * pagesMin && left >= 2 ? from + Math.floor(left / 2) : null;
+}
+
+/** A partition that is being read, and what of it has been since it was begun or resumed. */
+export interface ReadSoFar {
+  readonly range: Partition;
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+/** Bytes of one row: as they came, else as the plan has them; 0 where neither is known. */
+export function estimateRowBytes({ range, rows, bytes }: ReadSoFar): number {
+  if (rows > 0) return bytes / rows;
+  return range.estimatedRows > 0
+    ? range.estimatedBytes / range.estimatedRows
+    : 0;
+}
+
+/**
+ * Bytes that are left to read, at most. The rows of a plan are even where their widths are not, so that what is left
+ * is counted in both.
+ */
+export function estimateBytesLeft(read: ReadSoFar): number {
+  const { range, rows, bytes } = read;
+  return Math.max(
+    0,
+    range.estimatedBytes - bytes,
+    (range.estimatedRows - rows) * estimateRowBytes(read),
+  );
+}
+
+/**
+ * The one with the most left, where that makes two parts of `bytesMin` each; null where none has so much. A whole table
+ * has no tail to give.
+ */
+export function chooseGiver<Read extends ReadSoFar>(
+  reads: readonly Read[],
+  bytesMin: number,
+): Read | null {
+  let giver: Read | null = null;
+  let most = Math.max(1, 2 * bytesMin);
+  for (const read of reads) {
+    const left = estimateBytesLeft(read);
+    if (read.range.split.kind === "whole" || left < most) continue;
+    giver = read;
+    most = left;
+  }
+  return giver;
+}
+
+/**
+ * Shares out the estimates: half of what is left goes to the taker. What the giver read before stays its own.
+ * @param rowsLeft behind the giver's position, estimated
+ */
+export function shareEstimates(
+  { estimatedRows, estimatedBytes }: Partition,
+  rowsLeft: number,
+  rowBytes: number,
+): Record<
+  "giver" | "taker",
+  Pick<Partition, "estimatedRows" | "estimatedBytes">
+> {
+  const rows = Math.round(rowsLeft / 2);
+  const bytes = Math.round((rowsLeft * rowBytes) / 2);
+  return {
+    giver: {
+      estimatedRows: Math.max(rows, estimatedRows - rows),
+      estimatedBytes: Math.max(bytes, estimatedBytes - bytes),
+    },
+    taker: { estimatedRows: rows, estimatedBytes: bytes },
+  };
 }

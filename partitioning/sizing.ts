@@ -39,9 +39,12 @@ export interface SizeEstimate {
   readonly bytes: number;
 }
 
-/** Answers come from a server: what is not a finite number at or above zero counts as zero. */
+/** Rows or bytes that no server holds: sums and products of numbers up to here stay finite. */
+const MEASURE_MAX = 2 ** 62;
+
+/** Answers come from a server: what is not a finite number at or above zero counts as zero, what no server holds as the most. */
 function atLeastZero(value: number): number {
-  return Number.isFinite(value) && value > 0 ? value : 0;
+  return Number.isFinite(value) && value > 0 ? Math.min(value, MEASURE_MAX) : 0;
 }
 
 /** Bytes on disk, an upper bound but for compression: what is known before any sample. */

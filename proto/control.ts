@@ -121,6 +121,12 @@ export type SourceOrder =
       readonly window: CursorWindow | null;
     }
   | {
+      /** The ledger has the split. A null taker: it was not made, and the giver keeps its range. */
+      readonly type: "source.resplit";
+      readonly giver: Partition;
+      readonly taker: Partition | null;
+    }
+  | {
       readonly type: "ledger.committed";
       readonly stream: number;
       readonly index: number;
@@ -179,6 +185,13 @@ export type SourceFact =
       readonly partition: number;
       readonly attempt: number;
       readonly error: WireError;
+    }
+  | {
+      /** The giver has stopped and could leave the tail of its range to another reader; nobody reads either part yet. */
+      readonly type: "partition.split";
+      /** With its new end. */
+      readonly giver: Partition;
+      readonly taker: Omit<Partition, "ordinal">;
     }
   | {
       readonly type: "progress";

@@ -92,7 +92,7 @@ export const errorCodes = {
   CURSOR_UNUSABLE: {
     disposition: "failRun",
     exitCode: 2,
-    help: "Choose a cursor column with a total order: integer, date, timestamp or text.",
+    help: "A cursor column has a total order: integer, numeric, date, timestamp or text; the message says what stands against this one.",
   },
   CHANNEL_BROKEN: {
     disposition: "retryPartition",

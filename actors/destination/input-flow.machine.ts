@@ -9,7 +9,7 @@ import { enqueueNamed, tell } from "../enqueue.ts";
 import { writerMachine, type WriterNews } from "./writer.machine.ts";
 
 /** Seals (file sync, rename) of one channel that may be under way while reading goes on. */
-const SEALS_AT_ONCE_MAX = 16;
+export const SEALS_AT_ONCE_MAX = 16;
 
 /** What the worker did with one frame. */
 export type FrameOutcome =

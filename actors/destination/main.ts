@@ -18,7 +18,8 @@ import {
   writeTraceError,
 } from "../child.ts";
 import { createInspector } from "../inspect.ts";
-import { createStateMessage } from "../state-message.ts";
+import { createLog } from "../log.ts";
+import { createStateMessages } from "../state-message.ts";
 import { checkpointCoordinatorMachine } from "./checkpoint-coordinator.machine.ts";
 import {
   destinationProcessMachine,
@@ -31,6 +32,8 @@ import type {
   DestinationWorkerOrder,
 } from "./worker-messages.ts";
 
+const log = createLog("destination");
+const describeState = createStateMessages("destination");
 const streams = new Map<number, DestinationStream>();
 const workers = new Map<number, Worker>();
 let settings: DestinationSettings | null = null;
@@ -56,7 +59,11 @@ function given<T>(value: T | null, name: string): T {
 }
 
 function report(fact: DestinationFact): void {
-  if (fact.type === "process.failed") writeTraceError(fact.error);
+  if (fact.type === "process.failed") {
+    writeTraceError(fact.error);
+    log.write("info", fact.error.message, { code: fact.error.code });
+  } else if (fact.type === "channel.joined")
+    log.write("debug", "channel opened", { channel: fact.channel });
   pipe.send(fact);
 }
 
@@ -121,6 +128,8 @@ const machine = destinationProcessMachine.provide({
   actors: {
     openDestination: fromPromise(async ({ input }) => {
       settings = input;
+      const { runId, epoch } = input.attempt;
+      log.bind({ run: runId, epoch });
       storage = new FileStorage(input);
       await prepareRoot(input.config as FileDestinationConfig);
     }),
@@ -132,11 +141,7 @@ const machine = destinationProcessMachine.provide({
             `stream ${state.stream}`,
           );
           writeProtocolMessage(
-            createStateMessage(
-              "destination",
-              schema,
-              JSON.parse(stateJson(state)),
-            ),
+            describeState(schema, JSON.parse(stateJson(state))),
           );
         },
       },
@@ -146,6 +151,9 @@ const machine = destinationProcessMachine.provide({
     report: (_, fact) => report(fact),
     startWorker: (_, { channel, path }) => startWorker(channel, path),
     makeStreamKnown: (_, { stream }) => {
+      const { generation, planVersion, schema } = stream;
+      const fields = { stream: schema.number, generation, planVersion };
+      log.write("debug", "stream begun", fields);
       streams.set(stream.schema.number, stream);
       tellAll({ type: "stream.known", stream });
     },

@@ -5,6 +5,7 @@ import {
   publishCommit,
   recoverCheckpoints,
   removeSuperseded,
+  hasEarlierFiles,
   verifyCommit,
   writeEmptyFile,
   type CommitOrder,
@@ -103,17 +104,22 @@ export class FileStorage {
   async #verify(order: OrderOf<"stream.verify">): Promise<DestinationFact> {
     const { stream } = order;
     const { runId, epoch } = this.#settings.attempt;
+    const { config, schema, generation, planVersion } = {
+      config: this.#config,
+      ...stream,
+    };
     const files =
-      order.files.length > 0
+      order.files.length > 0 ||
+      hasEarlierFiles({ config, schema, generation, mode: order.mode })
         ? order.files
         : [
             await writeEmptyFile({
-              config: this.#config,
-              schema: stream.schema,
+              config,
+              schema,
               run: runId,
-              generation: stream.generation,
+              generation,
               epoch,
-              planVersion: stream.planVersion,
+              planVersion,
             }),
           ];
     await verifyCommit(this.#commitOrder({ ...order, files }));

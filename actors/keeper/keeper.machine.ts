@@ -3,10 +3,7 @@
  * snapshot alive, and then lets go: it never holds back the server's vacuum for longer.
  */
 import { assign, fromPromise, setup } from "xstate";
-import type {
-  KeeperFact,
-  KeeperOrder,
-} from "../../proto/control.ts";
+import type { KeeperFact, KeeperOrder } from "../../proto/control.ts";
 import { toWireError, type WireError } from "../../proto/error.ts";
 
 type Relations = Extract<KeeperOrder, { type: "snapshot.lock" }>["relations"];
@@ -146,7 +143,8 @@ export const keeperMachine = setup({
       },
       on: {
         "bookkeeper.gone": "orphaned",
-        // it will ask for locks of its own, and is not to take these for them
+        // another attempt asks anew, and is not to take these locks for its own
+        "snapshot.lock": { target: "locking", reenter: true },
         "bookkeeper.came": {
           target: "holding",
           actions: { type: "report", params: describeHeld },

@@ -5,11 +5,13 @@ import { createActor, fromPromise } from "xstate";
 import { HeldSnapshot } from "../../connectors/sources/postgres/snapshot.ts";
 import { parseSourceUrl } from "../../connectors/sources/postgres/url.ts";
 import type { KeeperFact, KeeperOrder } from "../../proto/control.ts";
-import { toWireError } from "../../proto/error.ts";
+import { ExtractError, toWireError } from "../../proto/error.ts";
 import { createLineReader, writeLine } from "../../transport/control-lines.ts";
 import { openControlPipe } from "../child.ts";
+import { createLog } from "../log.ts";
 import { keeperMachine } from "./keeper.machine.ts";
 
+const log = createLog("keeper");
 let held: HeldSnapshot | null = null;
 let server: Server | null = null;
 let socketPath: string | null = null;
@@ -20,10 +22,24 @@ const send = (order: KeeperOrder): void => {
 };
 const pipe = openControlPipe<KeeperOrder, KeeperFact>(send, () => {
   // one that was adopted before it noticed has a bookkeeper
-  if (!adopter) root.send({ type: "bookkeeper.gone" });
+  if (!adopter) orphan();
 });
 
+function orphan(): void {
+  if (root.getSnapshot().status !== "active") return;
+  // nobody else is left to tell it to
+  log.write(
+    "info",
+    "the bookkeeper is gone: the snapshot is held for its grace",
+  );
+  root.send({ type: "bookkeeper.gone" });
+}
+
 function report(fact: KeeperFact): void {
+  if (fact.type === "snapshot.opened")
+    log.write("debug", "snapshot held", { snapshot: fact.snapshot.id });
+  else if (fact.type === "snapshot.lost")
+    log.write("info", fact.error.message, { code: fact.error.code });
   if (adopter) writeLine(adopter, fact);
   else pipe.send(fact);
 }
@@ -35,7 +51,7 @@ function adopt(socket: Socket): void {
   const end = (): void => {
     if (adopter !== socket) return;
     adopter = null;
-    root.send({ type: "bookkeeper.gone" });
+    orphan();
   };
   socket.on("error", end);
   socket.on("close", end);
@@ -76,6 +92,29 @@ function letGo(): void {
   );
 }
 
+/** What has changed between the snapshot and the locks is seen by a new snapshot, as a rewritten table is. */
+async function lockUnchanged(
+  relations: Parameters<HeldSnapshot["lockRelations"]>[0],
+): ReturnType<HeldSnapshot["lockRelations"]> {
+  try {
+    return (await held?.lockRelations(relations)) ?? [];
+  } catch (error) {
+    if (
+      !(error instanceof ExtractError) ||
+      error.code !== "SOURCE_SCHEMA_CHANGED"
+    ) {
+      throw error;
+    }
+    const { message, details } = error;
+    throw new ExtractError(
+      "SOURCE_SNAPSHOT_LOST",
+      message,
+      { ...details, reason: "changed" },
+      { cause: error },
+    );
+  }
+}
+
 const root = createActor(
   keeperMachine.provide({
     actors: {
@@ -88,7 +127,7 @@ const root = createActor(
         return { type: "snapshot.opened", snapshot, openTransactions };
       }),
       lockRelations: fromPromise(async ({ input }) => {
-        const problems = (await held?.lockRelations(input.relations)) ?? [];
+        const problems = await lockUnchanged(input.relations);
         return problems.map(({ oid, schema, name, message }) => ({
           oid,
           error: {

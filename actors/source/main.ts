@@ -3,8 +3,14 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { createActor, fromPromise } from "xstate";
 import { stateJson } from "../../checkpoint/state.ts";
+import { checkCondition } from "../../connectors/sources/postgres/condition.ts";
 import { PostgresConnection } from "../../connectors/sources/postgres/connection.ts";
 import { discover } from "../../connectors/sources/postgres/discover.ts";
+import { asSchemaChange } from "../../connectors/sources/postgres/errors.ts";
+import {
+  canSplit,
+  findSplit,
+} from "../../connectors/sources/postgres/middle.ts";
 import { planPartitions } from "../../connectors/sources/postgres/plan.ts";
 import { parseSourceUrl } from "../../connectors/sources/postgres/url.ts";
 import type { DiscoveredStream } from "../../connectors/sources/source.ts";
@@ -24,13 +30,15 @@ import {
   writeTraceError,
 } from "../child.ts";
 import { createInspector } from "../inspect.ts";
-import { createStateMessage } from "../state-message.ts";
+import { createLog } from "../log.ts";
+import { createStateMessages } from "../state-message.ts";
 import { statsEmitterMachine } from "../stats-emitter.machine.ts";
 import { sourceChannelMachine } from "./channel.machine.ts";
 import { SourceCheckpoints } from "./checkpoints.ts";
 import { ReaderGovernor } from "./governing.ts";
 import { partitionerMachine } from "./partitioner.machine.ts";
 import { readerMachine } from "./reader.machine.ts";
+import { resplitterMachine } from "./resplitter.machine.ts";
 import { sourceProcessMachine } from "./source-process.machine.ts";
 import { SourceStats } from "./stats.ts";
 import type {
@@ -39,6 +47,8 @@ import type {
   SourceWorkerOrder,
 } from "./worker-messages.ts";
 
+const log = createLog("source");
+const describeState = createStateMessages("source");
 const streams = new Map<number, DiscoveredStream>();
 const workers = new Map<number, Worker>();
 const stats = new SourceStats();
@@ -58,6 +68,7 @@ failOnUncaught(pipe);
 let inspect: ReturnType<typeof createInspector> | null = null;
 function begin(wanted: SourceSettings): void {
   settings = wanted;
+  log.bind({ run: wanted.attempt.runId, epoch: wanted.attempt.epoch });
   checkpoints = new SourceCheckpoints(wanted.attempt.epoch);
   if (wanted.readers === null)
     governor = new ReaderGovernor(wanted.channelsMax);
@@ -72,13 +83,42 @@ function given<T>(value: T | null, name: string): T {
   return value;
 }
 
+function streamOf(number: number): DiscoveredStream {
+  return given(streams.get(number) ?? null, `stream ${number}`);
+}
+
 function describe(stream: number): { namespace: string; name: string } {
-  return given(streams.get(stream) ?? null, `stream ${stream}`).schema;
+  return streamOf(stream).schema;
 }
 
 function report(fact: SourceFact): void {
   if (fact.type === "process.failed") writeTraceError(fact.error);
+  logFact(fact);
   pipe.send(fact);
+}
+
+function logFact(fact: SourceFact): void {
+  switch (fact.type) {
+    case "channel.connected":
+      log.write("debug", "channel opened", { channel: fact.channel });
+      return;
+    case "partition.retried": {
+      const { stream, partition, attempt, error } = fact;
+      const fields = { stream, partition, attempt, code: error.code };
+      log.write("info", `read again: ${error.message}`, fields);
+      return;
+    }
+    case "stream.failed": {
+      const { stream, error } = fact;
+      log.write("info", error.message, { stream, code: error.code });
+      return;
+    }
+    case "process.failed":
+      log.write("info", fact.error.message, { code: fact.error.code });
+      return;
+    default:
+      return;
+  }
 }
 
 function orderWorker(channel: number, order: SourceWorkerOrder): void {
@@ -195,11 +235,39 @@ async function planStream(input: {
   window: CursorWindow | null;
 }> {
   const session = given(connection, "the connection");
-  const stream = given(
-    streams.get(input.stream) ?? null,
-    `stream ${input.stream}`,
+  const stream = streamOf(input.stream);
+  try {
+    return await takeTurn(() =>
+      keepTransaction(session, () => planInside(session, stream, input)),
+    );
+  } catch (error) {
+    throw nameTable(error, stream, input);
+  }
+}
+
+/** A name that only a condition or a cursor may hold was never there; any other was, when it was discovered. */
+function nameTable(
+  error: unknown,
+  { schema: { namespace, name } }: DiscoveredStream,
+  { where, cursor }: { where: string | null; cursor: CursorOrder | null },
+): unknown {
+  if (!(error instanceof ExtractError)) return error;
+  const named = new ExtractError(
+    error.code,
+    error.message,
+    { table: `${namespace}.${name}`, ...error.details },
+    { cause: error },
   );
-  return keepTransaction(session, () => planInside(session, stream, input));
+  return where === null && cursor === null ? asSchemaChange(named) : named;
+}
+
+let lastTurn: Promise<unknown> = Promise.resolve();
+
+/** The planning connection serves one at a time: a step back to a savepoint is everybody's. */
+function takeTurn<T>(work: () => Promise<T>): Promise<T> {
+  const turn = lastTurn.then(work);
+  lastTurn = turn.catch(() => {});
+  return turn;
 }
 
 /** What fails leaves the snapshot's transaction as it was: the next stream is planned in it. */
@@ -231,6 +299,7 @@ async function planInside(
     partitionBy,
     partitionBytesMin,
   } = given(settings, "settings");
+  if (input.where !== null) await checkCondition(session, stream, input.where);
   let window: CursorWindow | null = null;
   if (input.cursor) {
     const { readCursorWindow } = await import("./cursor-window.ts");
@@ -321,7 +390,21 @@ const machine = sourceProcessMachine.provide({
     partitioner: partitionerMachine.provide({
       actors: { planStream: fromPromise(({ input }) => planStream(input)) },
     }),
+    resplitter: resplitterMachine.provide({
+      actors: {
+        findSplit: fromPromise(({ input }) => {
+          const session = given(connection, "the connection");
+          const stream = streamOf(input.range.stream);
+          return takeTurn(() =>
+            keepTransaction(session, () => findSplit(session, stream, input)),
+          );
+        }),
+      },
+    }),
     statsEmitter: statsEmitterMachine.provide({ actions: { emitStats } }),
+  },
+  guards: {
+    canSplit: (_, { range }) => canSplit(streamOf(range.stream), range),
   },
   actions: {
     report: (_, fact) => report(fact),
@@ -330,8 +413,10 @@ const machine = sourceProcessMachine.provide({
       snapshot = { type: "snapshot.use", snapshot: params.snapshot };
       for (const worker of workers.values()) worker.postMessage(snapshot);
     },
-    seedStream: (_, { stream, seed }) =>
-      given(checkpoints, "the checkpoints").begin(stream, seed),
+    seedStream: (_, { stream, seed, orders }) => {
+      log.write("debug", "stream begun", { stream, partitions: orders.length });
+      given(checkpoints, "the checkpoints").begin(stream, seed);
+    },
     allotIndex: (_, { channel, fact }) => {
       const {
         stream,
@@ -368,11 +453,7 @@ const machine = sourceProcessMachine.provide({
         ack,
       )) {
         writeProtocolMessage(
-          createStateMessage(
-            "source",
-            describe(state.stream),
-            JSON.parse(stateJson(state)),
-          ),
+          describeState(describe(state.stream), JSON.parse(stateJson(state))),
         );
       }
     },

@@ -22,6 +22,8 @@ export interface ReaderInput {
 export interface ReaderContext extends ReaderInput {
   /** Counts from 1; every frame names it, so that what an earlier try left behind is never taken for this one's. */
   readonly attempt: number;
+  /** Of the attempts, those that failed: the others gave a part of the range away. */
+  readonly failures: number;
   readonly channel: number;
   readonly holdsChannel: boolean;
   /** The sequence behind the attempt's last checkpoint: from there a Discard takes back. */
@@ -30,6 +32,8 @@ export interface ReaderContext extends ReaderInput {
   readonly inFlight: readonly string[];
   /** Told to stop or to let go: what has to be read again is left to a later run. */
   readonly isLeaving: boolean;
+  /** Asked for the tail of its range: it stops, and goes on with what it is left. */
+  readonly isYielding: boolean;
   readonly error: WireError | null;
 }
 
@@ -50,6 +54,8 @@ export type ReaderEvent =
   | { readonly type: "read.stopped" }
   | { readonly type: "read.failed"; readonly error: WireError }
   | { readonly type: "read.discarded" }
+  | { readonly type: "reader.yield" }
+  | { readonly type: "reader.resume"; readonly range: Partition }
   | { readonly type: "reader.stop" }
   | { readonly type: "reader.cancel" };
 
@@ -66,6 +72,12 @@ export type ReaderNews =
       readonly key: string;
       readonly attempt: number;
       readonly error: WireError | null;
+    }
+  | {
+      /** All that it read is durable, and it waits to be told which range it keeps. */
+      readonly type: "reader.yielded";
+      readonly key: string;
+      readonly resumeAfter: Position | null;
     }
   | {
       readonly type: "reader.finished";
@@ -115,11 +127,17 @@ export const readerMachine = setup({
       channel: (_, params: { channel: number }) => params.channel,
       holdsChannel: true,
       checkpointSequence: 1,
+      isYielding: false,
       error: null,
     }),
     dropChannel: assign({ holdsChannel: false }),
     countAttempt: assign({ attempt: ({ context }) => context.attempt + 1 }),
+    countFailure: assign({ failures: ({ context }) => context.failures + 1 }),
     noteLeaving: assign({ isLeaving: true }),
+    noteYielding: assign({ isYielding: true }),
+    takeRange: assign({
+      range: (_, params: { range: Partition }) => params.range,
+    }),
     keepError: assign({
       error: (_, params: { error: WireError }) => params.error,
     }),
@@ -153,14 +171,17 @@ export const readerMachine = setup({
   guards: {
     isRetryable: ({ context }, params: { error: WireError }) =>
       errorCodes[params.error.code].disposition === "retryPartition" &&
-      context.attempt < ATTEMPTS_MAX,
+      context.failures + 1 < ATTEMPTS_MAX,
     hasError: ({ context }) => context.error !== null,
     nothingInFlight: ({ context }) => context.inFlight.length === 0,
     isLeaving: ({ context }) => context.isLeaving,
+    isYielding: ({ context }) => context.isYielding && !context.isLeaving,
+    isYieldedWhole: ({ context }) =>
+      context.isYielding && context.inFlight.length === 0,
   },
   delays: {
     backoff: ({ context }) =>
-      Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** (context.attempt - 1)),
+      Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** context.failures),
   },
 }).createMachine({
   id: "reader",
@@ -168,11 +189,13 @@ export const readerMachine = setup({
   context: ({ input }) => ({
     ...input,
     attempt: 1,
+    failures: 0,
     channel: 0,
     holdsChannel: false,
     checkpointSequence: 1,
     inFlight: [],
     isLeaving: false,
+    isYielding: false,
     error: null,
   }),
   on: {
@@ -216,7 +239,10 @@ export const readerMachine = setup({
           actions: { type: "moveResumePoint", params: ({ event }) => event },
         },
         "read.done": "flushed",
-        "read.stopped": "stopped",
+        "read.stopped": [
+          { guard: "isYielding", target: "yielding" },
+          { target: "stopped" },
+        ],
         "read.failed": [
           {
             guard: { type: "isRetryable", params: ({ event }) => event },
@@ -228,6 +254,18 @@ export const readerMachine = setup({
             actions: { type: "keepError", params: ({ event }) => event },
           },
         ],
+        "reader.yield": {
+          actions: [
+            "noteYielding",
+            {
+              type: "orderWorker",
+              params: ({ context }) => ({
+                channel: context.channel,
+                order: { type: "read.stop", ...refOf(context) },
+              }),
+            },
+          ],
+        },
         "reader.stop": {
           actions: [
             "noteLeaving",
@@ -248,6 +286,57 @@ export const readerMachine = setup({
       entry: ["releaseChannel", "dropChannel"],
       always: { guard: "nothingInFlight", target: "done" },
       on: { "reader.cancel": "stopped", "reader.stop": "stopped" },
+    },
+    // everything read is behind a checkpoint; the channel may change only once the destination has said so
+    yielding: {
+      entry: {
+        type: "orderWorker",
+        params: ({ context }) => ({
+          channel: context.channel,
+          order: {
+            type: "read.discard",
+            ...refOf(context),
+            fromSequence: context.checkpointSequence,
+          },
+        }),
+      },
+      on: {
+        "read.discarded": [
+          { guard: "isLeaving", target: "stopped" },
+          {
+            target: "settling",
+            actions: ["releaseChannel", "dropChannel"],
+          },
+        ],
+        "reader.stop": { actions: "noteLeaving" },
+        "reader.cancel": { actions: "noteLeaving" },
+      },
+    },
+    // on another channel a later checkpoint could be durable before these: a resume would begin behind rows that are lost
+    settling: {
+      always: [
+        { guard: "isYieldedWhole", target: "yielded" },
+        { guard: "nothingInFlight", target: "queued" },
+      ],
+      on: { "reader.stop": "stopped", "reader.cancel": "stopped" },
+    },
+    yielded: {
+      entry: sendParent(({ context }) => ({
+        type: "reader.yielded" as const,
+        key: keyOf(context),
+        resumeAfter: context.resumeAfter,
+      })),
+      on: {
+        "reader.resume": {
+          target: "queued",
+          actions: [
+            { type: "takeRange", params: ({ event }) => event },
+            "countAttempt",
+          ],
+        },
+        "reader.stop": "stopped",
+        "reader.cancel": "stopped",
+      },
     },
     cancelling: {
       entry: {
@@ -287,6 +376,7 @@ export const readerMachine = setup({
           {
             target: "backingOff",
             actions: [
+              assign({ isYielding: false }),
               sendParent(({ context }) => ({
                 type: "reader.retried" as const,
                 key: keyOf(context),
@@ -303,7 +393,12 @@ export const readerMachine = setup({
       },
     },
     backingOff: {
-      after: { backoff: { target: "queued", actions: "countAttempt" } },
+      after: {
+        backoff: {
+          target: "settling",
+          actions: ["countAttempt", "countFailure"],
+        },
+      },
       on: { "reader.stop": "stopped", "reader.cancel": "stopped" },
     },
     // given up: the destination drops what is unsealed, then the channel is free for others

@@ -2,17 +2,23 @@
  * The root of the source process: opens, discovers, has partitioners plan and readers read, shares the channels among
  * the readers, and ends the channels in good order. What touches the world is given by `main.ts`.
  */
-import { assign, enqueueActions, fromPromise, setup } from "xstate";
+import { assign, enqueueActions, fromPromise, raise, setup } from "xstate";
 import type {
   CursorOrder,
   CursorWindow,
   SnapshotWire,
   SourceFact,
+  SourceOrder,
   SourceSettings,
   StreamSeed,
 } from "../../proto/control.ts";
 import type { ReadOrder } from "../../proto/checkpoint.ts";
 import { errorCodes, toWireError, type WireError } from "../../proto/error.ts";
+import {
+  chooseGiver,
+  estimateRowBytes,
+  type ReadSoFar,
+} from "../../partitioning/resplit.ts";
 import type { Partition } from "../../proto/partition.ts";
 import { sourceChannelMachine, type ChannelNews } from "./channel.machine.ts";
 import {
@@ -20,7 +26,12 @@ import {
   type PartitionerNews,
 } from "./partitioner.machine.ts";
 import { readerKey, readerMachine, type ReaderNews } from "./reader.machine.ts";
-import { enqueueNamed, tell } from "../enqueue.ts";
+import {
+  resplitterMachine,
+  type ResplitterEvent,
+  type ResplitterNews,
+} from "./resplitter.machine.ts";
+import { checkNamed, enqueueNamed, tell } from "../enqueue.ts";
 import { statsEmitterMachine } from "../stats-emitter.machine.ts";
 import type { SourceWorkerFact, SourceWorkerOrder } from "./worker-messages.ts";
 
@@ -54,10 +65,28 @@ interface QueuedRead {
   readonly edge: boolean;
 }
 
+/** A partition that has a reader. */
+interface KnownRead extends ReadSoFar {
+  readonly key: string;
+  /** There was nothing to give when it was asked for a part. */
+  readonly hasRefused: boolean;
+}
+
 export interface SourceProcessContext {
   readonly settings: SourceSettings | null;
   readonly queue: readonly QueuedRead[];
   readonly weights: Readonly<Record<string, QueuedRead>>;
+  readonly reads: Readonly<Record<string, KnownRead>>;
+  /** What the rows of each stream are chosen by. */
+  readonly filters: Readonly<
+    Record<number, Pick<ReadStreamOrder, "where" | "window">>
+  >;
+  /** The one re-split under way: the giver's key, and the actor's. */
+  readonly resplitting: {
+    readonly key: string;
+    readonly actor: string;
+  } | null;
+  readonly resplits: number;
   /** What each open channel is doing: the key of its reader, or null. A channel that is still connecting is not here. */
   readonly channels: Readonly<Record<number, string | null>>;
   readonly channelsOpened: number;
@@ -86,6 +115,8 @@ export type SourceProcessEvent =
       readonly cursor: CursorOrder | null;
     }
   | ({ readonly type: "source.read" } & ReadStreamOrder)
+  | Extract<SourceOrder, { type: "source.resplit" }>
+  | { readonly type: "resplit.consider" }
   | { readonly type: "source.drain" }
   | { readonly type: "source.finish" }
   | {
@@ -94,12 +125,14 @@ export type SourceProcessEvent =
       readonly fact: SourceWorkerFact;
     }
   | { readonly type: "governor.target"; readonly readers: number }
-  | { readonly type: "dispatch" }
   | ReaderNews
+  | ResplitterNews
   | ChannelNews
   | PartitionerNews;
 
 const STATS_EVERY_MS = 200;
+/** How long what was planned may take to come as an order before readers are thought to be idle. */
+const CONSIDER_AFTER_MS = 200;
 
 function byPriority(a: QueuedRead, b: QueuedRead): number {
   return b.streamBytes - a.streamBytes || Number(b.edge) - Number(a.edge);
@@ -112,6 +145,16 @@ function without<T>(
   const { [key]: _, ...rest } = record;
   return rest;
 }
+
+function beginRead(key: string, range: Partition): KnownRead {
+  return { key, range, rows: 0, bytes: 0, hasRefused: false };
+}
+
+const unexplained: WireError = {
+  code: "INTERNAL",
+  message: "a failure without a reason",
+  details: {},
+};
 
 const streamOfKey = (key: string): number =>
   Number(key.slice(0, key.indexOf("/")));
@@ -132,6 +175,7 @@ export const sourceProcessMachine = setup({
     reader: readerMachine,
     channel: sourceChannelMachine,
     partitioner: partitionerMachine,
+    resplitter: resplitterMachine,
     statsEmitter: statsEmitterMachine,
   },
   actions: {
@@ -229,6 +273,169 @@ export const sourceProcessMachine = setup({
       if (wanted > context.channelsOpened)
         enqueueNamed(enqueue, { type: "openChannel" });
     }),
+    noteIdle: assign({
+      channels: ({ context }, params: { channel: number }) => ({
+        ...context.channels,
+        [params.channel]: null,
+      }),
+    }),
+    tellConnected: enqueueActions(
+      ({ enqueue }, params: { channel: number; first: boolean }) => {
+        if (!params.first) return;
+        enqueueNamed(enqueue, {
+          type: "report",
+          params: { type: "channel.connected", channel: params.channel },
+        });
+      },
+    ),
+    // more could work than there are partitions waiting: the reader with the most left is asked for the tail of its range
+    askForTail: enqueueActions(({ context, enqueue, system, check }) => {
+      const { settings, channels, channelsOpened } = context;
+      const isBusy =
+        context.resplitting !== null ||
+        context.queue.length > 0 ||
+        context.planning ||
+        context.plansWaiting.length > 0;
+      if (!settings || isBusy) return;
+      const target = Math.min(context.readersTarget, settings.channelsMax);
+      const reading = Object.values(channels).filter((key) => key !== null);
+      if (reading.length >= target) return;
+      const giver = chooseGiver(
+        reading
+          .map((key) => context.reads[key])
+          .filter((read) => read !== undefined)
+          .filter(
+            ({ key, range, hasRefused }) =>
+              !hasRefused &&
+              !context.failedStreams.includes(streamOfKey(key)) &&
+              checkNamed(check, { type: "canSplit", params: { range } }),
+          ),
+        settings.partitionBytesMin,
+      );
+      if (!giver) return;
+      if (reading.length === Object.keys(channels).length) {
+        // one that is being opened says channel.idle when it is there
+        if (reading.length === channelsOpened)
+          enqueueNamed(enqueue, { type: "openChannel" });
+        return;
+      }
+      const actor = `resplitter:${context.resplits + 1}`;
+      enqueue.assign({
+        resplits: context.resplits + 1,
+        resplitting: { key: giver.key, actor },
+      });
+      enqueue.spawnChild("resplitter", {
+        id: actor,
+        systemId: actor,
+        input: {
+          key: giver.key,
+          range: giver.range,
+          rowBytes: estimateRowBytes(giver),
+          bytesMin: settings.partitionBytesMin,
+        },
+      });
+      tell(enqueue, system.get(`reader:${giver.key}`), {
+        type: "reader.yield",
+      });
+    }),
+    tellResplitter: enqueueActions(
+      (
+        { context, enqueue, system },
+        { key, event }: { key: string; event: ResplitterEvent },
+      ) => {
+        if (context.resplitting?.key !== key) return;
+        tell(enqueue, system.get(context.resplitting.actor), event);
+      },
+    ),
+    keepWhole: enqueueActions(({ enqueue }, { key }: { key: string }) => {
+      enqueueNamed(enqueue, {
+        type: "tellResplitter",
+        params: { key, event: { type: "reader.kept" } },
+      });
+    }),
+    endResplit: enqueueActions(
+      (
+        { context, enqueue, system },
+        {
+          key,
+          outcome,
+          giver,
+          taker,
+        }: Extract<ResplitterNews, { type: "resplitter.ended" }>,
+      ) => {
+        enqueue.assign({ resplitting: null });
+        const read = context.reads[key];
+        if (!read || outcome === "kept") return;
+        const reads = {
+          ...context.reads,
+          [key]: { ...read, range: giver, hasRefused: outcome === "refused" },
+        };
+        enqueue.assign({ reads });
+        if (taker) {
+          const added = readerKey({
+            stream: taker.stream,
+            partition: taker.ordinal,
+          });
+          const { streamBytes = 0 } = context.weights[key] ?? {};
+          enqueue.assign({
+            reads: { ...reads, [added]: beginRead(added, taker) },
+            weights: {
+              ...context.weights,
+              [added]: { key: added, streamBytes, edge: false },
+            },
+            remaining: {
+              ...context.remaining,
+              [taker.stream]: (context.remaining[taker.stream] ?? 0) + 1,
+            },
+            readersAlive: context.readersAlive + 1,
+          });
+          enqueue.spawnChild("reader", {
+            id: `reader:${added}`,
+            systemId: `reader:${added}`,
+            input: {
+              range: taker,
+              resumeAfter: null,
+              where: null,
+              window: null,
+              ...context.filters[taker.stream],
+            },
+          });
+        }
+        tell(enqueue, system.get(`reader:${key}`), {
+          type: "reader.resume",
+          range: giver,
+        });
+      },
+    ),
+    // the reader goes on as it was
+    warnOfRefusal: enqueueActions(
+      (
+        { enqueue },
+        { key, error }: { key: string; error: WireError | null },
+      ) => {
+        if (!error) return;
+        const message = `partition ${key} could not be split between two readers: ${error.message}`;
+        enqueueNamed(enqueue, {
+          type: "report",
+          params: { type: "warning", message },
+        });
+      },
+    ),
+    countBytes: assign(
+      (
+        { context },
+        fact: Extract<SourceWorkerFact, { type: "read.progress" }>,
+      ) => {
+        const read = context.reads[readerKey(fact)];
+        if (!read) return {};
+        const counted = {
+          ...read,
+          rows: read.rows + fact.rows,
+          bytes: read.bytes + fact.bytes,
+        };
+        return { reads: { ...context.reads, [read.key]: counted } };
+      },
+    ),
     route: enqueueActions(
       (
         { enqueue, system },
@@ -256,6 +463,9 @@ export const sourceProcessMachine = setup({
             enqueueNamed(enqueue, { type: "settleCheckpoint", params: fact });
             break;
           case "read.progress":
+            enqueueNamed(enqueue, { type: "countRead", params: fact });
+            enqueueNamed(enqueue, { type: "countBytes", params: fact });
+            return;
           case "value.nulled":
             enqueueNamed(enqueue, { type: "countRead", params: fact });
             return;
@@ -315,6 +525,7 @@ export const sourceProcessMachine = setup({
     forgetReader: assign(({ context }, params: { key: string }) => ({
       readersAlive: context.readersAlive - 1,
       weights: without(context.weights, params.key),
+      reads: without(context.reads, params.key),
     })),
     spawnReaders: enqueueActions(
       ({ context, enqueue }, params: ReadStreamOrder) => {
@@ -327,6 +538,7 @@ export const sourceProcessMachine = setup({
         );
         const lastOrdinal = Math.max(...byOrdinal.keys());
         const weights: Record<string, QueuedRead> = { ...context.weights };
+        const reads: Record<string, KnownRead> = { ...context.reads };
         for (const order of params.orders) {
           const range = byOrdinal.get(order.partition);
           if (!range)
@@ -339,6 +551,7 @@ export const sourceProcessMachine = setup({
             streamBytes,
             edge: order.partition === 0 || order.partition === lastOrdinal,
           };
+          reads[key] = beginRead(key, range);
           enqueue.spawnChild("reader", {
             id: `reader:${key}`,
             systemId: `reader:${key}`,
@@ -352,6 +565,11 @@ export const sourceProcessMachine = setup({
         }
         enqueue.assign({
           weights,
+          reads,
+          filters: {
+            ...context.filters,
+            [params.stream]: { where: params.where, window: params.window },
+          },
           remaining: {
             ...context.remaining,
             [params.stream]: params.orders.length,
@@ -382,6 +600,9 @@ export const sourceProcessMachine = setup({
     }),
   },
   guards: {
+    canSplit: (_, _params: { range: Partition }): boolean => {
+      throw new Error("canSplit is not provided");
+    },
     isFailStream: (_, params: { error: WireError }) =>
       errorCodes[params.error.code].disposition === "failStream",
     streamAlreadyFailed: ({ context }, params: { key: string }) =>
@@ -397,6 +618,10 @@ export const sourceProcessMachine = setup({
     settings: null,
     queue: [],
     weights: {},
+    reads: {},
+    filters: {},
+    resplitting: null,
+    resplits: 0,
     channels: {},
     channelsOpened: 0,
     readersTarget: 1,
@@ -422,20 +647,8 @@ export const sourceProcessMachine = setup({
     },
     "channel.idle": {
       actions: [
-        assign({
-          channels: ({ context, event }) => ({
-            ...context.channels,
-            [event.channel]: null,
-          }),
-        }),
-        enqueueActions(({ event, enqueue }) => {
-          if (event.first) {
-            enqueue({
-              type: "report",
-              params: { type: "channel.connected", channel: event.channel },
-            });
-          }
-        }),
+        { type: "noteIdle", params: ({ event }) => event },
+        { type: "tellConnected", params: ({ event }) => event },
         "dispatch",
       ],
     },
@@ -536,6 +749,59 @@ export const sourceProcessMachine = setup({
         input: { everyMs: STATS_EVERY_MS },
       },
       on: {
+        "channel.idle": {
+          actions: [
+            { type: "noteIdle", params: ({ event }) => event },
+            { type: "tellConnected", params: ({ event }) => event },
+            "dispatch",
+            "askForTail",
+          ],
+        },
+        "reader.yielded": {
+          actions: {
+            type: "tellResplitter",
+            params: ({ event }) => ({ key: event.key, event }),
+          },
+        },
+        "resplitter.found": {
+          actions: {
+            type: "report",
+            params: ({ event: { giver, taker } }) => ({
+              type: "partition.split",
+              giver,
+              taker,
+            }),
+          },
+        },
+        "source.resplit": {
+          actions: {
+            type: "tellResplitter",
+            params: ({ event }) => ({
+              key: readerKey({
+                stream: event.giver.stream,
+                partition: event.giver.ordinal,
+              }),
+              event,
+            }),
+          },
+        },
+        "resplitter.ended": [
+          {
+            guard: ({ event }) => event.error?.code === "INTERNAL",
+            target: "failed",
+            actions: {
+              type: "keepError",
+              params: ({ event }) => ({ error: event.error ?? unexplained }),
+            },
+          },
+          {
+            actions: [
+              { type: "endResplit", params: ({ event }) => event },
+              { type: "warnOfRefusal", params: ({ event }) => event },
+              "askForTail",
+            ],
+          },
+        ],
         "source.plan": {
           actions: [
             assign({
@@ -591,8 +857,13 @@ export const sourceProcessMachine = setup({
           actions: [
             { type: "seedStream", params: ({ event }) => event },
             { type: "spawnReaders", params: ({ event }) => event },
+            raise(
+              { type: "resplit.consider" },
+              { id: "consider", delay: CONSIDER_AFTER_MS },
+            ),
           ],
         },
+        "resplit.consider": { actions: "askForTail" },
         "reader.queued": {
           actions: [
             assign({
@@ -618,23 +889,27 @@ export const sourceProcessMachine = setup({
           actions: { type: "freeChannel", params: ({ event }) => event },
         },
         "reader.retried": {
-          actions: {
-            type: "report",
-            params: ({ event }) => ({
-              type: "partition.retried",
-              stream: streamOfKey(event.key),
-              partition: Number(event.key.slice(event.key.indexOf("/") + 1)),
-              attempt: event.attempt,
-              error: event.error ?? {
-                code: "INTERNAL",
-                message: "a retry without a reason",
-                details: {},
-              },
-            }),
-          },
+          actions: [
+            { type: "keepWhole", params: ({ event }) => event },
+            {
+              type: "report",
+              params: ({ event }) => ({
+                type: "partition.retried",
+                stream: streamOfKey(event.key),
+                partition: Number(event.key.slice(event.key.indexOf("/") + 1)),
+                attempt: event.attempt,
+                error: event.error ?? {
+                  code: "INTERNAL",
+                  message: "a retry without a reason",
+                  details: {},
+                },
+              }),
+            },
+          ],
         },
         "reader.finished": {
           actions: [
+            { type: "keepWhole", params: ({ event }) => event },
             { type: "forgetReader", params: ({ event }) => event },
             { type: "freeChannel", params: ({ event }) => event },
             enqueueActions(({ context, event, enqueue }) => {
@@ -657,6 +932,7 @@ export const sourceProcessMachine = setup({
               params: ({ event }) => event,
             },
             actions: [
+              { type: "keepWhole", params: ({ event }) => event },
               { type: "forgetReader", params: ({ event }) => event },
               { type: "freeChannel", params: ({ event }) => event },
             ],
@@ -666,6 +942,7 @@ export const sourceProcessMachine = setup({
               event.error !== null &&
               errorCodes[event.error.code].disposition === "failStream",
             actions: [
+              { type: "keepWhole", params: ({ event }) => event },
               { type: "forgetReader", params: ({ event }) => event },
               { type: "freeChannel", params: ({ event }) => event },
               {
@@ -704,6 +981,7 @@ export const sourceProcessMachine = setup({
           actions: [
             assign({ readersTarget: ({ event }) => event.readers }),
             "dispatch",
+            "askForTail",
           ],
         },
         "source.drain": "draining",

@@ -285,6 +285,9 @@ async function startReading(order: StartOrder): Promise<void> {
       data.checkpointEveryMs,
     );
     const result = await running.done;
+    // a statement that was ended before its end has ended the transaction too
+    if (result.outcome === "stopped")
+      await session.beginSnapshot(snapshot).catch(dropConnection);
     tellProgress(read);
     active = null;
     tell({

@@ -6,7 +6,8 @@ import type { StreamMode } from "./records.ts";
 import { findStreamRow, writeStreamState } from "./streams.ts";
 
 /**
- * Once the manifest is in place. Overwriting supersedes the generations before; appending leaves them to count.
+ * Once the manifest is in place. Overwriting supersedes the generations before, and what had been copied by a cursor
+ * into them; appending leaves them to count.
  * May be repeated: a commit that was cut short is done again from the manifest on.
  * Gives the generations whose files may be removed now.
  */
@@ -26,13 +27,18 @@ export function commitStream(
     const place = placeOf(db, runId, row);
     writeStreamState(db, runId, stream, "committed", null);
     setGenerationState(db, runId, stream, "committed");
-    if ((row["mode"] as StreamMode) === "full-refresh-overwrite")
+    if ((row["mode"] as StreamMode) === "full-refresh-overwrite") {
       db.run(
         `UPDATE generations SET state = 'superseded'
          WHERE sync = ? AND namespace = ? AND name = ? AND generation < ? AND state = 'committed'`,
         ...place,
         Number(row["generation"]),
       );
+      db.run(
+        "DELETE FROM cursor_states WHERE sync = ? AND namespace = ? AND name = ?",
+        ...place,
+      );
+    }
     if (cursorState !== null) writeCursorState(db, place, cursorState, runId);
     const removable = db
       .all(

@@ -93,7 +93,10 @@ export function mergeRecovered(
       db,
       `d.run = ? AND d.epoch < ? AND d.dropped_epoch IS NULL AND s.state <> 'committed'`,
       [runId, epoch],
-    ).filter((report) => !found.has(placeOf(report)));
+    ).filter(
+      // a checkpoint without rows has no file that could tell of it, or be lost
+      (report) => report.files.length > 0 && !found.has(placeOf(report)),
+    );
     return { added, stale, missing };
   });
 }

@@ -17,7 +17,8 @@ export interface FormatOptions {
 export interface FileEncoder {
   /**
    * The bytes to append for this batch, in order; may be empty while a row group or block is collected. The batch is
-   * borrowed: nothing of it may be kept after the call. The pieces returned are valid until the encoder's next call.
+   * borrowed: nothing of it may be kept after the call. The pieces returned are valid until the next call of any
+   * encoder in this thread.
    */
   encode(batch: ColumnBatch): readonly Uint8Array[];
   /** Bytes of the file so far: those handed out and those still collected (estimated). */
@@ -34,5 +35,6 @@ export interface FileFormat {
   readonly extension: string;
   /** Whether `finish` stores metadata inside the file. */
   readonly storesMetadata: boolean;
+  /** Encoders of one format learn from each other how columns are best encoded. */
   createEncoder(): FileEncoder;
 }

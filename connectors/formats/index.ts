@@ -4,6 +4,7 @@ import type { StreamSchema } from "../../proto/schema.ts";
 import { CsvEncoder } from "./csv/encoder.ts";
 import type { CompressionName, FileFormat, FormatOptions } from "./format.ts";
 import { JsonlEncoder } from "./jsonl/encoder.ts";
+import { EncodingChoice } from "./parquet/column-chunk.ts";
 import { ParquetEncoder } from "./parquet/encoder.ts";
 
 /** What compression adds to the name of a text file. */
@@ -16,11 +17,17 @@ export function createFileFormat(
 ): FileFormat {
   if (options.format === "parquet") {
     const compression = options.compression ?? "zstd";
+    const choices = schema.columns.map(() => new EncodingChoice());
     return {
       extension: ".parquet",
       storesMetadata: true,
       createEncoder: () =>
-        new ParquetEncoder(schema, compression, options.plainEncodings),
+        new ParquetEncoder(
+          schema,
+          compression,
+          options.plainEncodings,
+          choices,
+        ),
     };
   }
   const compression = checkTextCompression(options);

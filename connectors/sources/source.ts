@@ -103,7 +103,7 @@ export interface RowFilter {
     readonly from: string | null;
     /** Inclusive; null when the table has no row with a cursor. */
     readonly to: string | null;
-    readonly dropRepeats: RepeatFilter | null;
+    readonly dropRepeats?: RepeatFilter | null;
   } | null;
 }
 

@@ -18,7 +18,9 @@ import { getShortestPaths } from "xstate/graph";
 export type StateName<Value> = Value extends string
   ? Value
   : {
-      [Key in keyof Value & string]: `${Key}.${StateName<NonNullable<Value[Key]>>}`;
+      [
+        Key in keyof Value & string
+      ]: `${Key}.${StateName<NonNullable<Value[Key]>>}`;
     }[keyof Value & string];
 
 export function nameState(value: unknown): string {
@@ -51,20 +53,14 @@ export const failedBy = (actorId: string, error: unknown): AnyEvent => ({
 
 type Scope = ActorScope<AnyMachineSnapshot, EventObject>;
 
-/** Somebody for `sendParent` to name: XState's own `transition` knows no parent, and most machines here report to one. */
-function giveParent(scope: Scope): Scope {
-  Object.assign(scope.self, { _parent: createActor(createMachine({})) });
-  return scope;
-}
-
-/** As XState's `transition`, below a parent: actions are resolved and none is run. */
-function step(
-  machine: AnyStateMachine,
-  from: AnyMachineSnapshot,
-  event: EventObject,
-): AnyMachineSnapshot {
-  const self = createActor(machine) as unknown as Scope["self"];
-  const scope: Scope = {
+/**
+ * Where nothing happens, with a parent for `sendParent` to name: XState's own `transition` knows none, and most machines
+ * here report to one.
+ */
+function createStillScope(): Scope {
+  const self = createActor(createMachine({})) as unknown as Scope["self"];
+  Object.assign(self, { _parent: createActor(createMachine({})) });
+  return {
     self,
     id: "",
     sessionId: "",
@@ -75,7 +71,14 @@ function step(
     stopChild: () => {},
     actionExecutor: () => {},
   };
-  return machine.transition(from, event, giveParent(scope));
+}
+
+function step(
+  machine: AnyStateMachine,
+  from: AnyMachineSnapshot,
+  event: EventObject,
+): AnyMachineSnapshot {
+  return machine.transition(from, event, createStillScope());
 }
 
 export interface Table<
@@ -107,7 +110,10 @@ export function describeTable<
         } as Parameters<Machine["resolveState"]>[0]);
         return [name, nameState(step(machine, from, event).value)];
       });
-      if (process.env["GEN"]) { console.log("GEN " + JSON.stringify([state, Object.fromEntries(row)])); return; }
+      if (process.env["GEN"]) {
+        console.log("GEN " + JSON.stringify([state, Object.fromEntries(row)]));
+        return;
+      }
       expect(Object.fromEntries(row)).toEqual(nextState[state]);
     });
   });
@@ -123,22 +129,31 @@ export function listReachable<Machine extends AnyStateMachine>(
   },
 ): string[] {
   const below = {
-    getInitialSnapshot: (scope: Scope, input: unknown) =>
-      machine.getInitialSnapshot(giveParent(scope) as never, input as never),
-    transition: (from: AnyMachineSnapshot, event: EventObject, scope: Scope) =>
-      machine.transition(from, event, giveParent(scope)),
+    getInitialSnapshot: (_: unknown, input: unknown) =>
+      machine.getInitialSnapshot(createStillScope() as never, input as never),
+    transition: (from: AnyMachineSnapshot, event: EventObject) =>
+      step(machine, from, event),
     getPersistedSnapshot: (from: AnyMachineSnapshot) => from,
   };
-  const paths = getShortestPaths(below as unknown as AnyStateMachine, {
-    events: options.events,
-    input: options.input,
-    limit: 50_000,
-    serializeState: ({ value, context }: { value: unknown; context: unknown }) =>
-      JSON.stringify([
+  const paths = getShortestPaths(
+    below as unknown as AnyStateMachine,
+    {
+      events: options.events,
+      input: options.input,
+      limit: 50_000,
+      serializeState: ({
         value,
-        options.distinguish?.(context as ContextFrom<Machine>),
-      ]),
-  } as never);
+        context,
+      }: {
+        value: unknown;
+        context: unknown;
+      }) =>
+        JSON.stringify([
+          value,
+          options.distinguish?.(context as ContextFrom<Machine>),
+        ]),
+    } as never,
+  );
   const names = paths.map(({ state }) =>
     nameState((state as { value: unknown }).value),
   );

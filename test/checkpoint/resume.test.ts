@@ -146,6 +146,28 @@ test("without the snapshot, a stream of pages that is complete stays", () => {
   });
 });
 
+test("without the snapshot, an incremental stream that is not complete starts over, by keys as well", () => {
+  const done = [0, 1, 2].map((partition) =>
+    makeReport({ index: partition + 1, partition, last: true }),
+  );
+  const windowed = new Set([1]);
+  const some = done.slice(0, 2);
+  expect(planResume(keyPlan, some, { ...lost, windowed })).toMatchObject({
+    orders: [],
+    rePlanStreams: [1],
+    dropped: some,
+  });
+  expect(planResume(keyPlan, some, { ...kept, windowed })).toMatchObject({
+    orders: [{ partition: 2 }],
+    rePlanStreams: [],
+  });
+  expect(planResume(keyPlan, done, { ...lost, windowed })).toMatchObject({
+    orders: [],
+    rePlanStreams: [],
+    kept: done,
+  });
+});
+
 test("one leaf read by pages takes the key ranges of its stream with it; another stream goes on", () => {
   const plan = planResume(
     [

@@ -318,6 +318,20 @@ describe("refusals of the command line", () => {
     expect(filesWith(workFolder, "Donkey")).toEqual([]);
   });
 
+  test("what failed for its password is gone on with under the right one", async () => {
+    const root = inWork("mended");
+    const url = urlBy({ password: WRONG_PASSWORD, sslmode: "require" });
+    const failed = await runCommand(["sync", url, root, "-t", "items"]);
+    expect(failed.exitCode, failed.stderr).toBe(2);
+    const again = await runCommand(["resume", root]);
+    expect(again.exitCode, again.stderr).toBe(2);
+    const run = await runCommand(["resume", root], { PGPASSWORD: PASSWORD });
+    expect(run.exitCode, run.stderr).toBe(0);
+    await expectSameContent(root);
+    expect(filesWith(root, "Donkey")).toEqual([]);
+    expect(filesWith(root, "Horse")).toEqual([]);
+  });
+
   test("an authority that does not know the server", async () => {
     const url = urlBy({
       sslmode: "verify-full",

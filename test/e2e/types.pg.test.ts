@@ -17,8 +17,12 @@ import {
   type Notation,
 } from "../fixtures/read-back.ts";
 import {
+  makeEveryType,
+  prepareCases,
+  sessionSettings,
+} from "../fixtures/every-type.ts";
+import {
   truthOf,
-  typeCases,
   typeSetUp,
   unrepresentable,
   type TypeCase,
@@ -33,10 +37,6 @@ import { runCommand, runSync } from "../fixtures/run-sync.ts";
 
 const root = mkdtempSync(join(tmpdir(), "millrace-types-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
-
-/** As the reader's own session. */
-const sessionSettings =
-  "SET IntervalStyle = 'iso_8601'; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET extra_float_digits = 3";
 
 const variants: readonly {
   readonly format: FormatName;
@@ -56,42 +56,6 @@ const variants: readonly {
   { format: "jsonl", compression: "gzip" },
   { format: "jsonl", compression: "zstd" },
 ];
-
-/** The cases whose types this server has, once their extensions are there. */
-async function prepareCases(pg: PostgresFixture): Promise<TypeCase[]> {
-  const missing = new Set<string>();
-  for (const { needs } of typeCases) {
-    if (needs === undefined) continue;
-    await pg
-      .query(
-        `DO $$ BEGIN
-          IF EXISTS (SELECT FROM pg_available_extensions WHERE name = '${needs}')
-          THEN CREATE EXTENSION IF NOT EXISTS ${needs}; END IF;
-        END $$; SELECT NULL::${needs}; SELECT '<a/>'::${needs} WHERE '${needs}' = 'xml'`,
-      )
-      .catch(() => missing.add(needs));
-  }
-  return typeCases.filter(({ needs }) => !missing.has(needs ?? ""));
-}
-
-/** One column for each case and one row for each value, the first row all NULL; as many rows as the longest case has. */
-async function makeEveryType(
-  pg: PostgresFixture,
-  cases: readonly TypeCase[],
-): Promise<void> {
-  const columns = cases.map(({ type }, i) => `c${i} ${type}`);
-  await pg.query(
-    `CREATE TABLE every_type (n int PRIMARY KEY, ${columns.join(", ")})`,
-  );
-  const valuesMax = Math.max(...cases.map(({ values }) => values.length));
-  const casts = cases.map(({ type }, i) => `$${i + 2}::text::${type}`);
-  for (let n = 0; n <= valuesMax; n++) {
-    await pg.query(`INSERT INTO every_type VALUES ($1, ${casts.join(", ")})`, [
-      n,
-      ...cases.map(({ values }) => values[n - 1] ?? null),
-    ]);
-  }
-}
 
 const floatKinds: readonly string[] = ["float32", "float64"];
 
@@ -141,7 +105,6 @@ function noteFound({ kind }: TypeCase, found: Notation): Notation {
 test("every type comes out of every format as the server says it is", async ({
   pg,
 }) => {
-  await pg.query(typeSetUp);
   const cases = await prepareCases(pg);
   await makeEveryType(pg, cases);
   await pg.query(sessionSettings);
@@ -398,7 +361,13 @@ describe("tables at the edges", () => {
       `SELECT count(*), count(a), count(b), count(c), count(d), count(e), count(f) FROM ${from("nothing_but_null")}`,
     );
     expect(nulls).toEqual([20_000n, 0n, 0n, 0n, 0n, 0n, 0n]);
-    // a table without rows has no file, or one that says what its columns are
+    // a file without rows still says what its columns are
+    const described = await queryDuckDb(`DESCRIBE FROM ${from("empty")}`);
+    expect(described.map(([name, type]) => [name, type])).toEqual([
+      ["n", "INTEGER"],
+      ["t", "VARCHAR"],
+      ["d", "DECIMAL(30,2)"],
+    ]);
     const rows = await readNumbers(run.stream("wide").folder);
     const truth = await pg.query<Record<string, string | null>>(
       `SELECT ${wide.map((i) => `c${i}::text`).join(", ")} FROM wide ORDER BY c3`,

@@ -134,7 +134,8 @@ describe.for(chooseMajors())("Postgres %i", (major) => {
       await waitFor("the first durable rows", () =>
         destination.look((ledger) => {
           const [run] = ledger.listRuns({ limit: 1 });
-          return run !== undefined && ledger.durableOf(run.runId).length > 0;
+          const durable = run === undefined ? [] : ledger.durableOf(run.runId);
+          return durable.some(({ rows }) => rows > 0);
         }),
       );
       signal(first.pid, "SIGKILL");

@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { findMiddlePage, resplit } from "../../partitioning/resplit.ts";
+import {
+  chooseGiver,
+  estimateBytesLeft,
+  findMiddlePage,
+  resplit,
+  shareEstimates,
+  type ReadSoFar,
+} from "../../partitioning/resplit.ts";
 
 const pages = (startPage: number, endPage: number | null) => ({
   kind: "pages" as const,
@@ -113,4 +120,65 @@ describe("keys", () => {
       ).toBeNull();
     },
   );
+});
+
+describe("who gives", () => {
+  const read = (estimatedBytes: number, bytes: number, rows: number) => ({
+    range: {
+      stream: 1,
+      ordinal: 0,
+      relation: { schema: "public", name: "orders", oid: 1 },
+      only: true,
+      split: keys(null, null),
+      estimatedRows: 100,
+      estimatedBytes,
+    },
+    rows,
+    bytes,
+  });
+  const whole = { ...read(9000, 0, 0) };
+  const view = {
+    ...whole,
+    range: { ...whole.range, split: { kind: "whole" as const } },
+  };
+
+  test.for([
+    {
+      name: "the most left",
+      reads: [read(1000, 900, 90), read(1000, 100, 10)],
+      giver: 1,
+    },
+    {
+      name: "wide rows behind narrow estimates",
+      reads: [read(500, 0, 0), read(100, 1000, 10)],
+      giver: 1,
+    },
+    { name: "two small parts at least", reads: [read(199, 0, 0)], giver: -1 },
+    { name: "just enough", reads: [read(200, 0, 0)], giver: 0 },
+    { name: "a whole table has no tail", reads: [view], giver: -1 },
+    { name: "nobody", reads: [], giver: -1 },
+    {
+      name: "more read than was planned",
+      reads: [read(1000, 5000, 500)],
+      giver: -1,
+    },
+  ])("$name", ({ reads, giver }) => {
+    expect(chooseGiver<ReadSoFar>(reads, 100)).toBe(reads[giver] ?? null);
+  });
+
+  test("what is left is never negative", () => {
+    expect(estimateBytesLeft(read(1000, 5000, 500))).toBe(0);
+  });
+
+  test("the taker gets half of what is left, and the giver keeps what it has read", () => {
+    const shares = shareEstimates(
+      { ...read(1000, 0, 0).range, estimatedRows: 100 },
+      40,
+      10,
+    );
+    expect(shares).toEqual({
+      giver: { estimatedRows: 80, estimatedBytes: 800 },
+      taker: { estimatedRows: 20, estimatedBytes: 200 },
+    });
+  });
 });

@@ -72,6 +72,14 @@ describe("the size of a leaf", () => {
       estimateLeaf(measure({ rowEstimate: -1 }), null, 81.92, 8_192).rows,
     ).toBe(100_000);
   });
+
+  test("numbers that no server has do not add up to infinity", () => {
+    const wild = measure({ toastBytes: 1.7e308, rowEstimate: -1 });
+    const { rows, bytes } = estimateLeaf(wild, null, null, 8_192);
+    expect(rows).toBeLessThanOrEqual(2 ** 62);
+    expect(bytes).toBeLessThanOrEqual(2 ** 62);
+    expect(bytes).toBeGreaterThan(1e18);
+  });
 });
 
 describe("the size of a partition", () => {

@@ -1,7 +1,7 @@
 import type { TestProject } from "vitest/node";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { isReachableBy } from "../../deploy/demo/cluster.ts";
-import { isContinuousIntegration } from "./postgres.ts";
+import { chooseMajors, isContinuousIntegration } from "./postgres.ts";
 import setup from "./postgres.setup.ts";
 
 afterEach(() => vi.unstubAllEnvs());
@@ -47,4 +47,19 @@ test("a folder of mode 700 above the data is out of reach of another user", () =
   const nobody = { uid: 65_534, gid: 65_534 };
   expect(isReachableBy(nobody, "/usr/bin")).toBe(true);
   expect(isReachableBy(null, "/root/somewhere")).toBe(true);
+});
+
+describe("the versions that the tests of versions run on", () => {
+  test("are the oldest and the newest at least", () => {
+    const majors = chooseMajors("");
+    expect([majors[0], majors.at(-1)]).toEqual([13, 18]);
+  });
+
+  test("are those that were asked for, each once and in their order", () => {
+    expect(chooseMajors("17,14,17")).toEqual([14, 17]);
+  });
+
+  test.for(["12", "15,x", ","])("%s is refused", (wanted) => {
+    expect(() => chooseMajors(wanted)).toThrow(wanted);
+  });
 });

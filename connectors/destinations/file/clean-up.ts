@@ -8,8 +8,10 @@ import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 
 import type { GenerationIntent } from "../../../proto/control.ts";
+import { ExtractError } from "../../../proto/error.ts";
 import type { FileDestinationConfig } from "./config.ts";
 import { systemErrorCode, toDestinationError } from "./errors.ts";
+import { readManifest } from "./manifest.ts";
 import {
   generationFolder,
   parseFileName,
@@ -44,13 +46,43 @@ export async function cleanUp(
   for (const intent of intents) {
     const ended = findEndedEpochs(intent);
     const parent = streamFolder(config.pathTemplate, intent);
-    const sweep = { root: config.root, keep, removed, left, ended };
+    const listed =
+      intent.currentEpoch === null
+        ? []
+        : listPublished(config.root, parent, intent.generation);
+    const sweep = {
+      root: config.root,
+      keep: listed.length === 0 ? keep : new Set([...keep, ...listed]),
+      removed,
+      left,
+      ended,
+    };
     await removeManifestTemporaries(sweep, parent, intent.generation);
     const folder = `${parent}/${generationFolder(intent.generation)}`;
     await removeFiles(sweep, folder);
     if (intent.currentEpoch === null) await removeEmptyFolder(sweep, folder);
   }
   return { removed, left };
+}
+
+/** What the manifest in place lists of a generation that is being committed: whoever reads it now needs those files. */
+function listPublished(
+  root: string,
+  parent: string,
+  generation: number,
+): string[] {
+  try {
+    const manifest = readManifest(join(root, parent));
+    const ours = manifest?.generations.filter(
+      (one) => one.generation === generation,
+    );
+    return ours?.flatMap(({ files }) => files.map(({ path }) => path)) ?? [];
+  } catch (error) {
+    // a manifest that is not ours lists nothing of ours
+    if (error instanceof ExtractError && error.code === "DESTINATION_FOREIGN")
+      return [];
+    throw error;
+  }
 }
 
 interface Sweep {

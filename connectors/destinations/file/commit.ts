@@ -135,14 +135,17 @@ export async function publishCommit(order: CommitOrder): Promise<Manifest> {
     assert(place, `${file.path} is not a name of ours`);
     epochs.add(place.epoch);
   }
-  const generations = [
-    ...kept.filter((entry) => entry.generation !== generation),
-    {
-      generation,
-      epochs: [...epochs].sort((a, b) => a - b),
-      files: order.files,
-    },
-  ].sort((a, b) => a.generation - b.generation);
+  const others = kept.filter((entry) => entry.generation !== generation);
+  const added = {
+    generation,
+    epochs: [...epochs].sort((a, b) => a - b),
+    files: order.files,
+  };
+  // runs that find nothing new would make the manifest longer for ever
+  const addsNothing = order.files.length === 0 && others.length > 0;
+  const generations = (addsNothing ? others : [...others, added]).sort(
+    (a, b) => a.generation - b.generation,
+  );
   const files = generations.flatMap((entry) => entry.files);
   const manifest: Manifest = {
     version: MANIFEST_VERSION,
@@ -180,6 +183,24 @@ export async function removeSuperseded(
     return intent.currentEpoch === null && !listed.has(intent.generation);
   });
   return cleanUp(config, superseded, new Set());
+}
+
+/** Whether this generation is appended to files that show the columns: then one without rows needs no file. */
+export function hasEarlierFiles({
+  config,
+  schema,
+  generation,
+  mode,
+}: Pick<CommitOrder, "config" | "schema" | "generation"> & {
+  readonly mode: string;
+}): boolean {
+  if (mode === "full-refresh-overwrite") return false;
+  const { namespace, name } = schema;
+  const folder = streamFolder(config.pathTemplate, { namespace, name });
+  const manifest = readManifest(join(config.root, folder));
+  return (manifest?.generations ?? []).some(
+    (entry) => entry.generation !== generation && entry.files.length > 0,
+  );
 }
 
 /**

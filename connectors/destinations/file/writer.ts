@@ -10,7 +10,7 @@ import { batchBytes } from "../../../proto/columns.ts";
 import type { ColumnBatch } from "../../../proto/columns.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import type { StreamSchema } from "../../../proto/schema.ts";
-import type { FileFormat } from "../../formats/format.ts";
+import type { FileFormat, FormatOptions } from "../../formats/format.ts";
 import { createFileFormat } from "../../formats/index.ts";
 import type { FileDestinationConfig } from "./config.ts";
 import { MARKER_BYTES_MAX, MARKER_KEY, PLACE_KEY } from "./marker.ts";
@@ -29,6 +29,26 @@ import { drawTag, makeFoldersBelow } from "./storage.ts";
 
 /** Full files whose last bytes are on their way to the disk; one more makes the writer wait for the disk. */
 const FULL_FILES_SYNCING_MAX = 16;
+
+interface KnownFormat {
+  readonly options: FormatOptions;
+  readonly format: FileFormat;
+}
+
+/** By the very object that describes the stream: one for all partitions that a thread writes. */
+const formats = new WeakMap<StreamSchema, KnownFormat>();
+
+/** The stream's format in this thread. Its files share what was learned of each column's best encoding. */
+function useFileFormat(
+  schema: StreamSchema,
+  options: FormatOptions,
+): FileFormat {
+  const known = formats.get(schema);
+  if (known?.options === options) return known.format;
+  const format = createFileFormat(schema, options);
+  formats.set(schema, { options, format });
+  return format;
+}
 
 export interface PartitionWriterOptions {
   readonly config: FileDestinationConfig;
@@ -64,7 +84,7 @@ export class PartitionWriter {
   constructor(options: PartitionWriterOptions) {
     const { config, schema, generation, runId, epoch, planVersion } = options;
     this.#options = options;
-    this.#format = createFileFormat(schema, config.format);
+    this.#format = useFileFormat(schema, config.format);
     const stream = { namespace: schema.namespace, name: schema.name };
     this.#origin = {
       run: runId,

@@ -10,23 +10,40 @@ export function countBits(max: number): number {
 }
 
 /**
- * Appends `values[from … from + count)`, each in `width` (1 … 32) bits, as whole bytes; `count × width` must be a
- * multiple of 8. The caller has reserved the bytes and 4 more.
+ * Appends `values[from … from + count) - base`, each in `width` (1 … 32) bits, as whole bytes; `count × width` must be a
+ * multiple of 8, and `count` of 4. The caller has reserved the bytes and 4 more. Narrow values are joined to pairs and
+ * fours first, which halves the time.
  */
 export function packBits(
   sink: ByteSink,
   values: Int32Array,
+  base: number,
   from: number,
   count: number,
   width: number,
 ): void {
-  const view = sink.view;
+  const { view, length } = sink;
   const end = from + count;
-  let at = sink.length;
+  if (width <= 8) packFours(view, length, values, base, from, end, width);
+  else if (width <= 16) packPairs(view, length, values, base, from, end, width);
+  else packSingles(view, length, values, base, from, end, width);
+  sink.length += (count * width) >>> 3;
+}
+
+function packSingles(
+  view: DataView,
+  start: number,
+  values: Int32Array,
+  base: number,
+  from: number,
+  end: number,
+  width: number,
+): void {
+  let at = start;
   let word = 0;
   let used = 0;
   for (let i = from; i < end; i++) {
-    const value = values[i]!;
+    const value = (values[i]! - base) | 0;
     word |= value << used;
     used += width;
     if (used >= 32) {
@@ -37,7 +54,64 @@ export function packBits(
     }
   }
   if (used > 0) view.setInt32(at, word, true);
-  sink.length += (count * width) >>> 3;
+}
+
+function packPairs(
+  view: DataView,
+  start: number,
+  values: Int32Array,
+  base: number,
+  from: number,
+  end: number,
+  width: number,
+): void {
+  const step = width * 2;
+  let at = start;
+  let word = 0;
+  let used = 0;
+  for (let i = from; i < end; i += 2) {
+    const pair = (values[i]! - base) | ((values[i + 1]! - base) << width);
+    word |= pair << used;
+    used += step;
+    if (used >= 32) {
+      view.setInt32(at, word, true);
+      at += 4;
+      used -= 32;
+      word = used === 0 ? 0 : pair >>> (step - used);
+    }
+  }
+  if (used > 0) view.setInt32(at, word, true);
+}
+
+function packFours(
+  view: DataView,
+  start: number,
+  values: Int32Array,
+  base: number,
+  from: number,
+  end: number,
+  width: number,
+): void {
+  const step = width * 4;
+  let at = start;
+  let word = 0;
+  let used = 0;
+  for (let i = from; i < end; i += 4) {
+    const four =
+      (values[i]! - base) |
+      ((values[i + 1]! - base) << width) |
+      ((values[i + 2]! - base) << (width * 2)) |
+      ((values[i + 3]! - base) << (width * 3));
+    word |= four << used;
+    used += step;
+    if (used >= 32) {
+      view.setInt32(at, word, true);
+      at += 4;
+      used -= 32;
+      word = used === 0 ? 0 : four >>> (step - used);
+    }
+  }
+  if (used > 0) view.setInt32(at, word, true);
 }
 
 /**
@@ -63,5 +137,5 @@ export function appendIndexes(
   indexes.fill(0, count, groups * 8);
   sink.appendVarint(groups * 2 + 1);
   sink.reserve(groups * width + 4);
-  packBits(sink, indexes, 0, groups * 8, width);
+  packBits(sink, indexes, 0, 0, groups * 8, width);
 }

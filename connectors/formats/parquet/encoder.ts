@@ -2,11 +2,18 @@
 import assert from "node:assert/strict";
 import type { ColumnBatch } from "../../../proto/columns.ts";
 import type { StreamSchema } from "../../../proto/schema.ts";
-import { createCompressor } from "../compression.ts";
+import { useCompressor } from "../compression.ts";
 import type { CompressionName, FileEncoder } from "../format.ts";
 import { ByteSink } from "../byte-sink.ts";
-import { ColumnChunk, ROW_GROUP_ROWS } from "./column-chunk.ts";
+import {
+  ColumnChunk,
+  EncodingChoice,
+  ROW_GROUP_ROWS,
+  type Workspace,
+} from "./column-chunk.ts";
 import { encodeFooter, MAGIC, type RowGroupMetadata } from "./footer.ts";
+import { reclaimSegments } from "./segments.ts";
+import { ThriftWriter } from "./thrift.ts";
 import { Scratch } from "./values.ts";
 
 /** Compressed bytes held at most for one row group, except for a single batch that is larger. */
@@ -16,31 +23,41 @@ const ROW_GROUP_RAW_BYTES_MAX = 256 * 1024 * 1024;
 /** The page buffer is given back above this. */
 const PAGE_BYTES_KEPT = 16 * 1024 * 1024;
 
+const workspace: Workspace = {
+  page: new ByteSink(64 * 1024),
+  header: new ThriftWriter(64),
+  scratch: new Scratch(),
+};
+
 export class ParquetEncoder implements FileEncoder {
   readonly #schema: StreamSchema;
   readonly #compression: CompressionName;
-  readonly #page = new ByteSink(64 * 1024);
   readonly #chunks: readonly ColumnChunk[];
   readonly #groups: RowGroupMetadata[] = [];
   /** Bytes handed out. */
   #fileOffset = 0;
   #groupRows = 0;
   #isFinished = false;
-  /** The chunks' buffers were handed out by the last call: they may be used again from now on. */
-  #mustReset = false;
 
+  /** @param choices one for each column, shared by the encoders of a format */
   constructor(
     schema: StreamSchema,
     compression: CompressionName,
     plainEncodings: boolean,
+    choices: readonly EncodingChoice[],
   ) {
     this.#schema = schema;
     this.#compression = compression;
-    const compress = createCompressor(compression);
-    const scratch = new Scratch();
+    const compress = useCompressor(compression);
     this.#chunks = schema.columns.map(
-      (column) =>
-        new ColumnChunk(column, compress, this.#page, scratch, plainEncodings),
+      (column, i) =>
+        new ColumnChunk(
+          column,
+          compress,
+          workspace,
+          choices[i]!,
+          plainEncodings,
+        ),
     );
   }
 
@@ -51,14 +68,14 @@ export class ParquetEncoder implements FileEncoder {
   encode(batch: ColumnBatch): readonly Uint8Array[] {
     assert(!this.#isFinished, "the file is finished");
     assert.equal(batch.columns.length, this.#chunks.length);
-    this.#resetChunks();
+    reclaimSegments();
     const pieces: Uint8Array[] = [];
     if (this.#fileOffset === 0) this.#push(pieces, MAGIC);
     if (batch.rowCount === 0) return pieces;
     this.#chunks.forEach((chunk, i) =>
       chunk.writePage(batch.columns[i]!, batch.rowCount),
     );
-    this.#page.shrink(PAGE_BYTES_KEPT);
+    workspace.page.shrink(PAGE_BYTES_KEPT);
     this.#groupRows += batch.rowCount;
     if (this.#isRowGroupFull()) this.#finishRowGroup(pieces);
     return pieces;
@@ -67,7 +84,7 @@ export class ParquetEncoder implements FileEncoder {
   finish(metadata: Readonly<Record<string, string>>): readonly Uint8Array[] {
     assert(!this.#isFinished, "the file is finished");
     this.#isFinished = true;
-    this.#resetChunks();
+    reclaimSegments();
     const pieces: Uint8Array[] = [];
     if (this.#fileOffset === 0) this.#push(pieces, MAGIC);
     if (this.#groupRows > 0) this.#finishRowGroup(pieces);
@@ -85,7 +102,6 @@ export class ParquetEncoder implements FileEncoder {
   }
 
   #bufferedBytes(): number {
-    if (this.#mustReset) return 0;
     let bytes = 0;
     for (const chunk of this.#chunks) bytes += chunk.bufferedBytes;
     return bytes;
@@ -110,13 +126,6 @@ export class ParquetEncoder implements FileEncoder {
     });
     this.#groups.push({ rows: this.#groupRows, offset, chunks });
     this.#groupRows = 0;
-    this.#mustReset = true;
-  }
-
-  #resetChunks(): void {
-    if (!this.#mustReset) return;
-    for (const chunk of this.#chunks) chunk.reset();
-    this.#mustReset = false;
   }
 
   #push(pieces: Uint8Array[], piece: Uint8Array): void {

@@ -58,7 +58,9 @@ export class FloatValues implements PageValues {
   encode(encoding: ValueEncoding, sink: ByteSink): boolean {
     if (encoding === "dictionary") {
       const indexes = this.#scratch.indexes;
-      if (!this.#dictionary.findIndexes(this.#words, this.#count, indexes))
+      if (
+        !this.#dictionary.findIndexes(this.#words, this.#count, indexes, null)
+      )
         return false;
       appendIndexes(sink, indexes, this.#count, this.#dictionary.entryCount);
       return true;

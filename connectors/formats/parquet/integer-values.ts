@@ -4,8 +4,8 @@ import { appendIndexes } from "./bit-packing.ts";
 import type { Bounds, SortOrder } from "./bounds.ts";
 import type { ByteSink } from "../byte-sink.ts";
 import { compactWords } from "./compaction.ts";
-import { appendDeltaBinary } from "./delta-binary.ts";
-import { FixedDictionary } from "./fixed-dictionary.ts";
+import { appendDeltaBinary, appendDeltaNarrow } from "./delta-binary.ts";
+import { FixedDictionary, TABLE_SPAN_MAX } from "./fixed-dictionary.ts";
 import {
   viewWords,
   type PageValues,
@@ -16,6 +16,8 @@ import {
 /** Integers in [-2^52, 2^52], and their differences, are exact as doubles. */
 const EXACT_MAX = 2 ** 52;
 const TWO_POW_32 = 4294967296;
+/** Values that span less are told apart, and subtracted, by their low 32 bits. */
+const NARROW_SPAN = 2 ** 31;
 
 const plainCandidates: readonly ValueEncoding[] = ["dictionary", "plain"];
 const allCandidates: readonly ValueEncoding[] = [
@@ -29,7 +31,10 @@ abstract class IntegerValues implements PageValues {
   abstract readonly sortOrder: SortOrder;
   protected readonly scratch: Scratch;
   protected words: Int32Array = new Int32Array(0);
+  /** The values' low 32 bits. */
+  protected narrow: Int32Array = new Int32Array(0);
   protected count = 0;
+  /** Smallest and largest; beyond 2^53 rounded. */
   protected min = 0;
   protected max = 0;
   readonly #width: 1 | 2;
@@ -54,6 +59,9 @@ abstract class IntegerValues implements PageValues {
 
   abstract computeBounds(): Bounds | null;
 
+  /** The loaded values as doubles, exact in [-2^53, 2^53]. */
+  protected abstract fillDoubles(doubles: Float64Array): void;
+
   encode(encoding: ValueEncoding, sink: ByteSink): boolean {
     switch (encoding) {
       case "plain":
@@ -66,14 +74,17 @@ abstract class IntegerValues implements PageValues {
         );
         return true;
       case "delta":
-        return (
-          this.min >= -EXACT_MAX &&
-          this.max <= EXACT_MAX &&
-          appendDeltaBinary(sink, this.scratch.doubles, this.count)
-        );
+        return this.#appendDelta(sink);
       case "dictionary": {
         const indexes = this.scratch.indexes;
-        if (!this.#dictionary.findIndexes(this.words, this.count, indexes))
+        if (
+          !this.#dictionary.findIndexes(
+            this.words,
+            this.count,
+            indexes,
+            this.#findMiddle(),
+          )
+        )
           return false;
         appendIndexes(sink, indexes, this.count, this.#dictionary.entryCount);
         return true;
@@ -87,6 +98,30 @@ abstract class IntegerValues implements PageValues {
 
   resetDictionary(): void {
     this.#dictionary.reset();
+  }
+
+  #isExact(): boolean {
+    return this.min >= -EXACT_MAX && this.max <= EXACT_MAX;
+  }
+
+  /** For the dictionary's table; null where the values are too far apart. */
+  #findMiddle(): number | null {
+    if (this.max - this.min >= TABLE_SPAN_MAX || !this.#isExact()) return null;
+    return Math.floor((this.min + this.max) / 2);
+  }
+
+  #appendDelta(sink: ByteSink): boolean {
+    if (!this.#isExact()) return false;
+    const { count, narrow } = this;
+    if (this.max - this.min < NARROW_SPAN) {
+      // the low bits of a difference to the smallest are the difference itself
+      const first = this.min + ((narrow[0]! - (this.min | 0)) >>> 0);
+      appendDeltaNarrow(sink, narrow, count, first);
+      return true;
+    }
+    const doubles = this.scratch.reserveDoubles(count);
+    this.fillDoubles(doubles);
+    return appendDeltaBinary(sink, doubles, count);
   }
 }
 
@@ -111,16 +146,15 @@ export class Int32Values extends IntegerValues {
       count = compactWords(words, 1, vector.validity!, rowCount, scratch.words);
       words = scratch.words;
     }
-    const doubles = scratch.doubles;
     let min = words[0]!;
     let max = min;
-    for (let i = 0; i < count; i++) {
+    for (let i = 1; i < count; i++) {
       const value = words[i]!;
-      doubles[i] = value;
       if (value < min) min = value;
       if (value > max) max = value;
     }
     this.words = words;
+    this.narrow = words;
     this.count = count;
     this.min = min;
     this.max = max;
@@ -132,6 +166,11 @@ export class Int32Values extends IntegerValues {
       new Uint8Array(Int32Array.of(this.min).buffer),
       new Uint8Array(Int32Array.of(this.max).buffer),
     );
+  }
+
+  protected fillDoubles(doubles: Float64Array): void {
+    const { words, count } = this;
+    for (let i = 0; i < count; i++) doubles[i] = words[i]!;
   }
 
   #widen(data: Uint8Array, rowCount: number): Int32Array {
@@ -164,9 +203,9 @@ export class Int64Values extends IntegerValues {
       words = scratch.words;
     }
     this.words = words;
+    this.narrow = scratch.narrow;
     this.count = count;
-    if (this.#isUnsigned) this.#loadUnsigned();
-    else this.#loadSigned();
+    if (count > 0) this.#measure();
     return count;
   }
 
@@ -176,14 +215,41 @@ export class Int64Values extends IntegerValues {
     return exactBounds(encodeInt64(this.min), encodeInt64(this.max));
   }
 
-  #loadSigned(): void {
-    const { words, count } = this;
-    const doubles = this.scratch.doubles;
+  /** Takes the low halves, and finds the bounds among them where all high halves are the same, as they mostly are. */
+  #measure(): void {
+    const { words, narrow, count } = this;
+    const high = words[1]!;
+    const middle = count >>> 1;
+    if (words[middle * 2 + 1] !== high || words[count * 2 - 1] !== high)
+      return this.#measureWide();
+    let highBits = 0;
+    // with the sign bit flipped, signed numbers sort as the unsigned low halves do
+    let min = 2147483647;
+    let max = -2147483648;
+    for (let i = 0; i < count; i++) {
+      const low = words[i * 2]!;
+      highBits |= words[i * 2 + 1]! ^ high;
+      narrow[i] = low;
+      const key = low ^ -2147483648;
+      if (key < min) min = key;
+      if (key > max) max = key;
+    }
+    if (highBits !== 0) return this.#measureWide();
+    const offset = (this.#isUnsigned ? high >>> 0 : high) * TWO_POW_32;
+    this.min = offset + ((min ^ -2147483648) >>> 0);
+    this.max = offset + ((max ^ -2147483648) >>> 0);
+  }
+
+  #measureWide(): void {
+    const { words, narrow, count } = this;
+    const bias = this.#isUnsigned ? TWO_POW_32 : 0;
     let min = Infinity;
     let max = -Infinity;
     for (let i = 0; i < count; i++) {
-      const value = words[i * 2 + 1]! * TWO_POW_32 + (words[i * 2]! >>> 0);
-      doubles[i] = value;
+      const high = words[i * 2 + 1]!;
+      const low = words[i * 2]!;
+      narrow[i] = low;
+      const value = (high < 0 ? high + bias : high) * TWO_POW_32 + (low >>> 0);
       if (value < min) min = value;
       if (value > max) max = value;
     }
@@ -191,20 +257,11 @@ export class Int64Values extends IntegerValues {
     this.max = max;
   }
 
-  #loadUnsigned(): void {
+  /** Called for values up to 2^52 only, which are the same signed and unsigned. */
+  protected fillDoubles(doubles: Float64Array): void {
     const { words, count } = this;
-    const doubles = this.scratch.doubles;
-    let min = Infinity;
-    let max = -Infinity;
-    for (let i = 0; i < count; i++) {
-      const value =
-        (words[i * 2 + 1]! >>> 0) * TWO_POW_32 + (words[i * 2]! >>> 0);
-      doubles[i] = value;
-      if (value < min) min = value;
-      if (value > max) max = value;
-    }
-    this.min = min;
-    this.max = max;
+    for (let i = 0; i < count; i++)
+      doubles[i] = words[i * 2 + 1]! * TWO_POW_32 + (words[i * 2]! >>> 0);
   }
 
   /** Compares the halves: as doubles these values are rounded. */

@@ -38,19 +38,27 @@ export interface PageValues {
 export class Scratch {
   /** Values without the slots of nulls. */
   words = new Int32Array(0);
-  /** Integers as doubles. */
-  doubles = new Float64Array(0);
+  /** Low halves of integers, or lengths. */
+  narrow = new Int32Array(0);
   /** Dictionary entries, with seven to spare for padding. */
   indexes = new Int32Array(0);
   /** Offsets without the slots of nulls. */
   offsets = new Int32Array(0);
 
+  #doubles = new Float64Array(0);
+
+  /** Room for `count` integers as doubles: few columns need them. */
+  reserveDoubles(count: number): Float64Array {
+    if (this.#doubles.length < count) this.#doubles = new Float64Array(count);
+    return this.#doubles;
+  }
+
   /** Makes room for a page of `rowCount` rows of `words` 32-bit words each. */
   reserve(rowCount: number, words: number): void {
     if (this.words.length < rowCount * words)
       this.words = new Int32Array(rowCount * words);
-    if (this.doubles.length < rowCount) {
-      this.doubles = new Float64Array(rowCount);
+    if (this.narrow.length < rowCount) {
+      this.narrow = new Int32Array(rowCount);
       this.indexes = new Int32Array(rowCount + 7);
       this.offsets = new Int32Array(rowCount + 1);
     }

@@ -156,6 +156,22 @@ export function fromServerError(
   );
 }
 
+/** Of a query whose names discovery has found: what the server does not find any more has changed since. */
+export function asSchemaChange(error: ExtractError): ExtractError {
+  if (
+    error.code !== "SOURCE_COLUMN_NOT_FOUND" &&
+    error.code !== "SOURCE_TABLE_NOT_FOUND"
+  ) {
+    return error;
+  }
+  return new ExtractError(
+    "SOURCE_SCHEMA_CHANGED",
+    `${error.message} any more`,
+    error.details,
+    { cause: error },
+  );
+}
+
 function classifyState(error: ServerError): ErrorCode {
   if (isSnapshotLoss(error)) return "SOURCE_SNAPSHOT_LOST";
   const exact = codeByState[error.code];

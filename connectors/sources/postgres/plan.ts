@@ -181,7 +181,7 @@ async function explainRows(
 }
 
 /** `FROM` of a page sample. The pages are chosen by chance, so `percent` of them is about what comes. */
-function fromSample(leaf: LeafRelation, percent: number): string {
+export function fromSample(leaf: LeafRelation, percent: number): string {
   const sample =
     percent >= 100
       ? ""
@@ -222,7 +222,7 @@ interface KeyParts {
   readonly list: string;
 }
 
-function describeKey(stream: DiscoveredStream): KeyParts {
+export function describeKey(stream: DiscoveredStream): KeyParts {
   assert(stream.key !== null, "a question about a key wants a key");
   const aliases = stream.key.columns.map((_, i) => `k${i + 1}`);
   return {
@@ -278,7 +278,7 @@ async function readKeyRange(
  * Bounds as the server compares them after their trip through text: sorted, and only those above the one before. The
  * empty branch of the union lends the bounds the columns' collations.
  */
-async function orderBounds(
+export async function orderBounds(
   connection: Queryable,
   stream: DiscoveredStream,
   leaf: LeafRelation,

@@ -16,7 +16,7 @@ const US_PER_DAY = 86_400_000_000n;
  * exact text (floats).
  */
 export function createPositionReader(
-  task: ReadTask,
+  task: Pick<ReadTask, "stream" | "partition">,
   fields: readonly FieldPlan[],
 ): PositionReader | null {
   const { split } = task.partition;

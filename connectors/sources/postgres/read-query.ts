@@ -20,7 +20,9 @@ export interface SelectedField extends FieldPlan {
  * The fields of a partition's SELECT: those of the stream, then the columns of a key range that the stream leaves out,
  * as text, since positions are made of them.
  */
-export function selectFields(task: ReadTask): SelectedField[] {
+export function selectFields(
+  task: Pick<ReadTask, "stream" | "partition">,
+): SelectedField[] {
   const { columns, schema } = task.stream;
   const fields = columns.map((column, index): SelectedField => {
     const { type, wire, selectExpression } = resolveColumn(column);
@@ -106,7 +108,8 @@ function pagePredicates(pages: PageRange): string[] {
   return predicates;
 }
 
-function keyPredicates(
+/** What is left of a key range behind `resumeAfter`; the bounds are added to `params`. */
+export function keyPredicates(
   split: Extract<Split, { kind: "key" }>,
   resumeAfter: Position | null,
   params: string[],

@@ -20,7 +20,7 @@ import { createDecoder, type DecoderChoice } from "./decode/choose.ts";
 import type { RowDecoder } from "./decode/decoder.ts";
 import type { DecodePlan } from "./decode/plan.ts";
 import { BatchSupply } from "./decode/supply.ts";
-import { fromServerError, toSourceError } from "./errors.ts";
+import { asSchemaChange, fromServerError, toSourceError } from "./errors.ts";
 import { PagePacer } from "./page-pacer.ts";
 import { createPositionReader, type PositionReader } from "./position.ts";
 import {
@@ -265,7 +265,9 @@ class TableRead implements PartitionRead, WireConsumer {
         this.#draining = true;
         // what the server says of a statement that we cancelled is not news
         if (this.#failure === null && this.#outcome === null) {
-          this.#failure = fromServerError(error, this.#details());
+          this.#failure = asSchemaChange(
+            fromServerError(error, this.#details()),
+          );
         }
         return;
       }

@@ -142,8 +142,14 @@ function nameByRow(columns: readonly string[]): string {
 }
 
 /** A key is unique in each leaf; in those of an inherited table only there. */
-function hasUniqueRows({ key, relationKind, leaves }: DiscoveredStream): boolean {
-  return key !== null && (relationKind === "partitioned" || leaves.length === 1);
+function hasUniqueRows({
+  key,
+  relationKind,
+  leaves,
+}: DiscoveredStream): boolean {
+  return (
+    key !== null && (relationKind === "partitioned" || leaves.length === 1)
+  );
 }
 
 /** Whether rows have transaction ids and places that mean something: a refreshed view's rows are all new. */
@@ -161,7 +167,7 @@ function fromZone(
 ): { readonly sql: string; readonly params: readonly string[] } {
   const { column, type, after, upTo } = zone;
   const { sql, params } = filterConditions(
-    { where, cursor: { column, type, from: after, to: upTo, dropRepeats: null } },
+    { where, cursor: { column, type, from: after, to: upTo } },
     1,
   );
   const { namespace: schema, name } = stream.schema;

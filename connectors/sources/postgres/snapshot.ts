@@ -2,11 +2,12 @@
  * The snapshot that all readers of a run share, and the locks under which DDL cannot empty a table: a TRUNCATE or a
  * rewriting ALTER would give readers under the old snapshot 0 rows and no error.
  */
+import type { OpenTransactions } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import type { RelationRef } from "../../../proto/partition.ts";
 import type { LeafRelation, SnapshotRef } from "../source.ts";
 import { PostgresConnection } from "./connection.ts";
-import { readOpenTransactions, type OpenTransactions } from "./cursor.ts";
+import { readOpenTransactions } from "./cursor.ts";
 import { oidArray, quoteRelation } from "./sql.ts";
 import type { PostgresConfig } from "./url.ts";
 

@@ -88,7 +88,7 @@ export function filterConditions(
       sql.push(`${column} ${operator} $${place}::${cursor.type}`);
       params.push(bound);
     }
-    if (cursor.dropRepeats !== null) {
+    if (cursor.dropRepeats) {
       const { upTo, names, known } = cursor.dropRepeats;
       const place = firstParam + params.length;
       // CASE, since AND may be evaluated in any order: only rows that may be repeats are to be named. A member of an

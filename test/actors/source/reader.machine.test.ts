@@ -40,11 +40,13 @@ const input = {
 const context: ContextFrom<typeof readerMachine> = {
   ...input,
   attempt: 1,
+  failures: 0,
   channel: 1,
   holdsChannel: true,
   checkpointSequence: 1,
   inFlight: [],
   isLeaving: false,
+  isYielding: false,
   error: null,
 };
 
@@ -61,6 +63,8 @@ const events: Record<Event, AnyEvent> = {
   "read.stopped": { type: "read.stopped" },
   "read.failed": { type: "read.failed", error: lost },
   "read.discarded": { type: "read.discarded" },
+  "reader.yield": { type: "reader.yield" },
+  "reader.resume": { type: "reader.resume", range: input.range },
   "reader.stop": { type: "reader.stop" },
   "reader.cancel": { type: "reader.cancel" },
   backoff: { type: "xstate.after.backoff.reader.backingOff" },
@@ -76,46 +80,73 @@ describeTable<
   events,
   contextOf: (state) => ({
     ...context,
-    // with nothing in flight a flushed partition is done
-    inFlight: state === "flushed" ? ["1/4"] : [],
+    // with nothing in flight a flushed partition is done, and one that settles goes on
+    inFlight: state === "flushed" || state === "settling" ? ["1/4"] : [],
+    isYielding: state === "yielding" || state === "settling",
     error: state === "abandoning" ? refused : null,
   }),
   // prettier-ignore
   nextState: {
     queued: {
+      "reader.yield": "queued", "reader.resume": "queued",
       "channel.assigned": "reading", "checkpoint.ready": "queued", "checkpoint.acked": "queued",
       "read.done": "queued", "read.stopped": "queued", "read.failed": "queued", "read.discarded": "queued",
       "reader.stop": "stopped", "reader.cancel": "stopped", backoff: "queued",
     },
     reading: {
+      "reader.yield": "reading", "reader.resume": "reading",
       "channel.assigned": "reading", "checkpoint.ready": "reading", "checkpoint.acked": "reading",
       "read.done": "done", "read.stopped": "stopped", "read.failed": "discarding",
       "read.discarded": "reading", "reader.stop": "reading", "reader.cancel": "cancelling",
       backoff: "reading",
     },
     flushed: {
+      "reader.yield": "flushed", "reader.resume": "flushed",
       "channel.assigned": "flushed", "checkpoint.ready": "flushed", "checkpoint.acked": "done",
       "read.done": "flushed", "read.stopped": "flushed", "read.failed": "flushed",
       "read.discarded": "flushed", "reader.stop": "stopped", "reader.cancel": "stopped", backoff: "flushed",
     },
     cancelling: {
+      "reader.yield": "cancelling", "reader.resume": "cancelling",
       "channel.assigned": "cancelling", "checkpoint.ready": "cancelling", "checkpoint.acked": "cancelling",
       "read.done": "abandoning", "read.stopped": "abandoning", "read.failed": "abandoning",
       "read.discarded": "cancelling", "reader.stop": "cancelling", "reader.cancel": "cancelling",
       backoff: "cancelling",
     },
     discarding: {
+      "reader.yield": "discarding", "reader.resume": "discarding",
       "channel.assigned": "discarding", "checkpoint.ready": "discarding", "checkpoint.acked": "discarding",
       "read.done": "discarding", "read.stopped": "discarding", "read.failed": "discarding",
       "read.discarded": "backingOff", "reader.stop": "discarding", "reader.cancel": "discarding",
       backoff: "discarding",
     },
     backingOff: {
+      "reader.yield": "backingOff", "reader.resume": "backingOff",
       "channel.assigned": "backingOff", "checkpoint.ready": "backingOff", "checkpoint.acked": "backingOff",
       "read.done": "backingOff", "read.stopped": "backingOff", "read.failed": "backingOff",
       "read.discarded": "backingOff", "reader.stop": "stopped", "reader.cancel": "stopped", backoff: "queued",
     },
+    yielding: {
+      "reader.yield": "yielding", "reader.resume": "yielding",
+      "channel.assigned": "yielding", "checkpoint.ready": "yielding", "checkpoint.acked": "yielding",
+      "read.done": "yielding", "read.stopped": "yielding", "read.failed": "yielding",
+      "read.discarded": "yielded", "reader.stop": "yielding", "reader.cancel": "yielding",
+      backoff: "yielding",
+    },
+    settling: {
+      "reader.yield": "settling", "reader.resume": "settling",
+      "channel.assigned": "settling", "checkpoint.ready": "settling", "checkpoint.acked": "yielded",
+      "read.done": "settling", "read.stopped": "settling", "read.failed": "settling",
+      "read.discarded": "settling", "reader.stop": "stopped", "reader.cancel": "stopped", backoff: "settling",
+    },
+    yielded: {
+      "reader.yield": "yielded", "reader.resume": "queued",
+      "channel.assigned": "yielded", "checkpoint.ready": "yielded", "checkpoint.acked": "yielded",
+      "read.done": "yielded", "read.stopped": "yielded", "read.failed": "yielded",
+      "read.discarded": "yielded", "reader.stop": "stopped", "reader.cancel": "stopped", backoff: "yielded",
+    },
     abandoning: {
+      "reader.yield": "abandoning", "reader.resume": "abandoning",
       "channel.assigned": "abandoning", "checkpoint.ready": "abandoning", "checkpoint.acked": "abandoning",
       "read.done": "abandoning", "read.stopped": "abandoning", "read.failed": "abandoning",
       "read.discarded": "failed", "reader.stop": "abandoning", "reader.cancel": "abandoning",
@@ -131,10 +162,11 @@ test("every state can be reached", () => {
       ...Object.values(events),
       { type: "read.failed", error: refused } as ReaderEvent,
     ],
-    distinguish: ({ inFlight, error, isLeaving }) => [
-      inFlight.length,
+    distinguish: ({ inFlight, error, isLeaving, isYielding }) => [
+      inFlight.length > 0,
       error?.code,
       isLeaving,
+      isYielding,
     ],
   });
   expect(reached).toEqual(Object.keys(readerMachine.states).toSorted());
@@ -199,6 +231,7 @@ test("a retry goes on behind the last checkpoint, and only once the Discard is a
   reader.clock.increment(249);
   expect(reader.state()).toBe("backingOff");
   reader.clock.increment(1);
+  reader.send({ type: "checkpoint.acked", attempt: 1, sequence: 4 });
   expect(reader.names().at(-1)).toBe("reader.queued");
   reader.send({ type: "channel.assigned", channel: 3 });
   expect(reader.orders.at(-1)).toMatchObject({
@@ -208,24 +241,72 @@ test("a retry goes on behind the last checkpoint, and only once the Discard is a
   });
 });
 
-test("a retry that is through waits for what the try before it had put on the wire", () => {
+test("a retry begins only once all that the try before it had put on the wire is durable", () => {
   const reader = start();
   reader.send({ type: "channel.assigned", channel: 1 });
   reader.ready(1, 4, position);
-  reader.send(
-    { type: "read.failed", error: lost },
-    { type: "read.discarded" },
-  );
+  reader.send({ type: "read.failed", error: lost }, { type: "read.discarded" });
   reader.clock.increment(250);
-  reader.send({ type: "channel.assigned", channel: 2 });
-  reader.ready(2, 2, null);
-  reader.send(
-    { type: "read.done" },
-    { type: "checkpoint.acked", attempt: 2, sequence: 2 },
-  );
-  expect(reader.state()).toBe("flushed");
+  expect(reader.state()).toBe("settling");
   reader.send({ type: "checkpoint.acked", attempt: 1, sequence: 4 });
+  expect(reader.state()).toBe("queued");
+});
+
+test("a reader that is asked for its tail stops, is durable, and goes on behind with the range that it is left", () => {
+  const reader = start();
+  reader.send({ type: "channel.assigned", channel: 1 });
+  reader.send({ type: "reader.yield" });
+  expect(reader.orders.at(-1)).toMatchObject({ type: "read.stop" });
+  reader.ready(1, 4, position);
+  reader.send({ type: "read.stopped" });
+  expect(reader.orders.at(-1)).toMatchObject({
+    type: "read.discard",
+    fromSequence: 5,
+  });
+  reader.send({ type: "read.discarded" });
+  expect(reader.names().at(-1)).toBe("reader.released");
+  reader.send({ type: "checkpoint.acked", attempt: 1, sequence: 4 });
+  expect(reader.heard.at(-1)).toEqual({
+    type: "reader.yielded",
+    key: "1/0",
+    resumeAfter: position,
+  });
+  const range = { ...input.range, estimatedRows: 50 };
+  reader.send({ type: "reader.resume", range });
+  expect(reader.names().at(-1)).toBe("reader.queued");
+  reader.send({ type: "channel.assigned", channel: 2 });
+  expect(reader.orders.at(-1)).toMatchObject({
+    type: "read.start",
+    attempt: 2,
+    resumeAfter: position,
+    range,
+  });
+});
+
+test("a reader that is through before it stops gives nothing away", () => {
+  const reader = start();
+  reader.send({ type: "channel.assigned", channel: 1 });
+  reader.send({ type: "reader.yield" }, { type: "read.done" });
+  expect(reader.names()).not.toContain("reader.yielded");
   expect(reader.state()).toBe("done");
+});
+
+test("giving ranges away uses up none of the tries", () => {
+  const reader = start();
+  for (let turn = 0; turn <= ATTEMPTS_MAX; turn += 1) {
+    reader.send(
+      { type: "channel.assigned", channel: 1 },
+      { type: "reader.yield" },
+      { type: "read.stopped" },
+      { type: "read.discarded" },
+      { type: "reader.resume", range: input.range },
+    );
+  }
+  reader.send(
+    { type: "channel.assigned", channel: 1 },
+    { type: "read.failed", error: lost },
+  );
+  expect(reader.state()).toBe("discarding");
 });
 
 test("back-off doubles, is bounded, and ends after the last attempt with the error", () => {
@@ -272,12 +353,12 @@ test("what is not worth retrying fails once the destination has dropped its rows
 
 test("a partition that fails because it was stopped is not queued again", () => {
   const reader = start();
-  reader.send({ type: "channel.assigned", channel: 1 }, { type: "reader.stop" });
-  expect(reader.orders.at(-1)).toMatchObject({ type: "read.stop" });
   reader.send(
-    { type: "read.failed", error: lost },
-    { type: "read.discarded" },
+    { type: "channel.assigned", channel: 1 },
+    { type: "reader.stop" },
   );
+  expect(reader.orders.at(-1)).toMatchObject({ type: "read.stop" });
+  reader.send({ type: "read.failed", error: lost }, { type: "read.discarded" });
   expect(reader.heard.at(-1)).toEqual({
     type: "reader.finished",
     key: "1/0",

@@ -377,6 +377,20 @@ describe("generations", () => {
     expect(ledger.cursorState("s1", "public", "t2")).toBeNull();
   });
 
+  test("overwriting forgets what a cursor had gathered", ({ folder }) => {
+    const ledger = folder.open();
+    const gathered = beginPlannedRun(ledger, {
+      streams: 2,
+      mode: "incremental-append",
+    });
+    commit(ledger, gathered.runId, '{"to":"5"}');
+    ledger.setStreamState(gathered.runId, 1, 2, "committing");
+    ledger.commitStream(gathered.runId, 1, 2, { cursorState: '{"to":"6"}' });
+    commit(ledger, beginPlannedRun(ledger).runId);
+    expect(ledger.cursorState("s1", "public", "t1")).toBeNull();
+    expect(ledger.cursorState("s1", "public", "t2")).toBe('{"to":"6"}');
+  });
+
   test("a commit has to be announced first, and from then on there is only forward", ({
     folder,
   }) => {
@@ -564,8 +578,10 @@ describe("checkpoints", () => {
     const { runId } = beginPlannedRun(ledger);
     const known = makeReport({ index: 1 });
     const gone = makeReport({ index: 2, partition: 1 });
-    ledger.recordDurable(runId, 1, known);
-    ledger.recordDurable(runId, 1, gone);
+    // no rows, no file: nothing that the destination could find, or lose
+    const empty = makeReport({ index: 4, partition: 1, rows: 0, bytes: 0 });
+    for (const report of [known, gone, empty])
+      ledger.recordDurable(runId, 1, report);
     const epoch = ledger.beginAttempt(runId, owner);
     // sealed, and the process died before the ledger knew
     const sealed = makeReport({ index: 3, last: true });
@@ -574,7 +590,7 @@ describe("checkpoints", () => {
       stale: [],
       missing: [gone],
     });
-    expect(ledger.durableOf(runId)).toEqual([known, gone, sealed]);
+    expect(ledger.durableOf(runId)).toEqual([known, gone, sealed, empty]);
     for (const wrong of [
       { ...known, rows: 11 },
       makeReport({ index: 9, epoch: 2 }),

@@ -13,6 +13,9 @@ import type { SnapshotRecord } from "../../../checkpoint/store/records.ts";
 import type { RunEvent, RunSummary } from "../../../daemon/request.ts";
 import { repositoryRoot, toolEnv } from "../../arrows.ts";
 
+/** A debugger that a test opens takes any free port. */
+const debuggerPort = { NODE_OPTIONS: "--inspect-port=127.0.0.1:0" };
+
 const launcher = join(repositoryRoot, "bin/millrace.js");
 
 /** What a test waits for comes within this, or never. */
@@ -33,6 +36,8 @@ export interface Running {
   /** What was told so far, oldest first. */
   readonly events: readonly RunEvent[];
   readonly ended: Promise<Ended>;
+  /** What was written to stderr so far. */
+  stderr(): string;
   isOver(): boolean;
   /** The process of that role, null while there is none. */
   find(role: Role): number | null;
@@ -95,7 +100,7 @@ export class Destination {
   /** Starts `millrace` with these arguments and `--json`. */
   start(...args: readonly string[]): Running {
     const child = spawn(process.execPath, [launcher, ...args, "--json"], {
-      env: { ...toolEnv, MILLRACE_SOURCES: "1" },
+      env: { ...toolEnv, MILLRACE_SOURCES: "1", ...debuggerPort },
       stdio: ["ignore", "pipe", "pipe"],
     });
     const events: RunEvent[] = [];
@@ -127,6 +132,7 @@ export class Destination {
       pid,
       events,
       ended,
+      stderr: () => stderr,
       isOver: () => isOver,
       find: (role) => {
         if (role === "bookkeeper") return isOver ? null : pid;

@@ -1,7 +1,12 @@
 /** `test` with one database for the whole file, filled once, and a destination of each test's own. */
-import { inject, test as base } from "vitest";
+import { beforeEach, inject, test as base } from "vitest";
 import { withDatabase, type PostgresFixture } from "../../fixtures/postgres.ts";
 import { Destination } from "./command.ts";
+
+// before any fixture is made: the database's could only fail
+beforeEach(({ skip }) => {
+  if (inject("postgresUrl") === null) skip(inject("postgresReason"));
+});
 
 export const test = base.extend<{
   $test: { destination: Destination };

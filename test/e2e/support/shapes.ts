@@ -3,7 +3,7 @@ import type { PostgresFixture } from "../../fixtures/postgres.ts";
 import type { TableSpec } from "./tables.ts";
 
 /** Rows of the large tables, about 250 bytes each. */
-export const SHAPE_ROWS = 12_000;
+const SHAPE_ROWS = 12_000;
 
 export interface Shape extends TableSpec {
   /** The first version that takes the statements. */
@@ -32,7 +32,7 @@ function shape(
 
 const plain = ["name", "payload"];
 
-export const shapes: readonly Shape[] = [
+const shapes: readonly Shape[] = [
   shape(
     "accounts",
     ["id"],

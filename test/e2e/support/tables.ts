@@ -92,7 +92,7 @@ export const regions = spec(
    ALTER TABLE regions ADD PRIMARY KEY (id)`,
 );
 
-export const tables = [accounts, lines, visits, regions] as const;
+const tables = [accounts, lines, visits, regions] as const;
 
 export async function createTables(
   query: Query,

@@ -9,7 +9,11 @@ import { HeldSnapshot } from "../../../../connectors/sources/postgres/snapshot.t
 import { filterConditions } from "../../../../connectors/sources/postgres/sql.ts";
 import { describe, discoverOne, expect, test } from "./session.ts";
 
-const none = { oldestSeconds: 0, complete: true };
+const none = {
+  oldestSeconds: 0,
+  complete: true,
+  measuredAt: "2025-01-01 00:00:00+00",
+};
 const options = (
   column: string,
   changes: Partial<CursorOptions> = {},
@@ -149,7 +153,7 @@ describe("the lag", () => {
       "CREATE TABLE t (i int, c timestamptz, d date); INSERT INTO t VALUES (5, '2024-01-01', '2024-01-10')",
     );
     const stream = await discoverOne(connection, "t");
-    const openTransactions = { oldestSeconds: 3_540.2, complete: true };
+    const openTransactions = { ...none, oldestSeconds: 3_540.2 };
     const read = (column: string, lagSeconds: number | null = null) =>
       readCursorBounds(
         connection,

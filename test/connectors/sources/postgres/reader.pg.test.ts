@@ -530,12 +530,12 @@ describe("failures", () => {
     {
       name: "a dropped table",
       sql: "DROP TABLE t",
-      code: "SOURCE_TABLE_NOT_FOUND",
+      code: "SOURCE_SCHEMA_CHANGED",
     },
     {
       name: "a dropped column",
       sql: "ALTER TABLE t DROP COLUMN b",
-      code: "SOURCE_COLUMN_NOT_FOUND",
+      code: "SOURCE_SCHEMA_CHANGED",
     },
     {
       name: "a changed type",

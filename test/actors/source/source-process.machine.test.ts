@@ -1,0 +1,641 @@
+import { expect, test } from "vitest";
+import type { EventFrom, StateValueFrom } from "xstate";
+import { sourceProcessMachine } from "../../../actors/source/source-process.machine.ts";
+import { EMPTY_SEED } from "../../../checkpoint/state.ts";
+import { ExtractError, type WireError } from "../../../proto/error.ts";
+import { settle } from "../recorder.ts";
+import {
+  describeTable,
+  doneBy,
+  failedBy,
+  listReachable,
+  type AnyEvent,
+  type StateName,
+} from "../table.ts";
+import { settings, startSource } from "./harness.ts";
+import { makePartition, makePlan } from "./partitions.ts";
+
+type State = StateName<StateValueFrom<typeof sourceProcessMachine>>;
+type Event =
+  | EventFrom<typeof sourceProcessMachine>["type"]
+  | "opened"
+  | "openFailed"
+  | "discovered"
+  | "discoverFailed";
+
+const lost: WireError = {
+  code: "SOURCE_CONNECTION_LOST",
+  message: "the server went away",
+  details: {},
+};
+const changed: WireError = {
+  code: "SOURCE_SCHEMA_CHANGED",
+  message: "a column is gone",
+  details: {},
+};
+const broken: WireError = {
+  code: "CHANNEL_BROKEN",
+  message: "reset by peer",
+  details: {},
+};
+const plan = makePlan(1, 2);
+
+const events: Record<Event, AnyEvent> = {
+  "source.open": { type: "source.open", settings },
+  "source.discover": {
+    type: "source.discover",
+    snapshot: null,
+    include: [],
+    exclude: [],
+    columns: null,
+    numbers: null,
+  },
+  "source.plan": {
+    type: "source.plan",
+    stream: 1,
+    where: null,
+    cursor: null,
+  },
+  "source.read": {
+    type: "source.read",
+    stream: 1,
+    partitions: plan.partitions,
+    orders: [{ stream: 1, partition: 0, resumeAfter: null }],
+    seed: EMPTY_SEED,
+    where: null,
+    window: null,
+  },
+  "source.resplit": {
+    type: "source.resplit",
+    giver: makePartition(1, 0),
+    taker: makePartition(1, 2),
+  },
+  "resplit.consider": { type: "resplit.consider" },
+  "source.drain": { type: "source.drain" },
+  "source.finish": { type: "source.finish" },
+  "worker.fact": {
+    type: "worker.fact",
+    channel: 1,
+    fact: { type: "channel.connected" },
+  },
+  "governor.target": { type: "governor.target", readers: 2 },
+  "reader.queued": { type: "reader.queued", key: "1/0" },
+  "reader.released": { type: "reader.released", key: "1/0", channel: 1 },
+  "reader.retried": {
+    type: "reader.retried",
+    key: "1/0",
+    attempt: 1,
+    error: lost,
+  },
+  "reader.yielded": { type: "reader.yielded", key: "1/0", resumeAfter: null },
+  "resplitter.found": {
+    type: "resplitter.found",
+    giver: makePartition(1, 0),
+    taker: makePartition(1, 2),
+  },
+  "resplitter.ended": {
+    type: "resplitter.ended",
+    key: "1/0",
+    outcome: "refused",
+    giver: makePartition(1, 0),
+    taker: null,
+    error: null,
+  },
+  "reader.finished": {
+    type: "reader.finished",
+    key: "1/0",
+    outcome: "done",
+    channel: null,
+  },
+  "reader.failed": {
+    type: "reader.failed",
+    key: "1/0",
+    error: lost,
+    channel: 1,
+  },
+  "channel.announced": { type: "channel.announced", channel: 1, path: "/s1" },
+  "channel.idle": { type: "channel.idle", channel: 1, first: true },
+  "channel.failed": { type: "channel.failed", channel: 1, error: broken },
+  "channel.closed": { type: "channel.closed", channel: 1 },
+  "partitioner.planned": {
+    type: "partitioner.planned",
+    stream: 1,
+    plan,
+    window: null,
+  },
+  "partitioner.failed": {
+    type: "partitioner.failed",
+    stream: 1,
+    error: lost,
+  },
+  opened: doneBy("openSource", { serverVersion: 150_000 }),
+  openFailed: failedBy("openSource", new ExtractError("USAGE", "no")),
+  discovered: doneBy("discover", {
+    type: "source.discovered",
+    streams: [],
+    warnings: [],
+    problems: [],
+  }),
+  discoverFailed: failedBy("discover", new ExtractError("USAGE", "no")),
+};
+
+describeTable<
+  typeof sourceProcessMachine,
+  State,
+  Exclude<State, "finished" | "failed">,
+  Event
+>({
+  machine: sourceProcessMachine,
+  events,
+  contextOf: () => ({
+    settings,
+    queue: [],
+    weights: { "1/0": { key: "1/0", streamBytes: 1000, edge: true } },
+    reads: {},
+    filters: {},
+    resplitting: null,
+    resplits: 0,
+    channels: { 1: "1/0" },
+    channelsOpened: 1,
+    readersTarget: 1,
+    remaining: { 1: 1 },
+    plansWaiting: [],
+    planning: false,
+    failedStreams: [],
+    readersAlive: 1,
+    channelsClosed: 0,
+    error: null,
+  }),
+  // prettier-ignore
+  nextState: {
+    waiting: {
+      "source.open": "opening", "source.discover": "waiting", "source.plan": "waiting",
+      "source.read": "waiting", "source.resplit": "waiting", "resplit.consider": "waiting",
+      "source.drain": "waiting", "source.finish": "finishing", "worker.fact": "waiting",
+      "governor.target": "waiting", "reader.queued": "waiting", "reader.released": "waiting",
+      "reader.retried": "waiting", "reader.yielded": "waiting", "resplitter.found": "waiting",
+      "resplitter.ended": "waiting", "reader.finished": "waiting", "reader.failed": "waiting",
+      "channel.announced": "waiting", "channel.idle": "waiting", "channel.failed": "failed",
+      "channel.closed": "waiting", "partitioner.planned": "waiting", "partitioner.failed": "waiting",
+      opened: "waiting", openFailed: "waiting", discovered: "waiting", discoverFailed: "waiting",
+    },
+    opening: {
+      "source.open": "opening", "source.discover": "opening", "source.plan": "opening",
+      "source.read": "opening", "source.resplit": "opening", "resplit.consider": "opening",
+      "source.drain": "opening", "source.finish": "finishing", "worker.fact": "opening",
+      "governor.target": "opening", "reader.queued": "opening", "reader.released": "opening",
+      "reader.retried": "opening", "reader.yielded": "opening", "resplitter.found": "opening",
+      "resplitter.ended": "opening", "reader.finished": "opening", "reader.failed": "opening",
+      "channel.announced": "opening", "channel.idle": "opening", "channel.failed": "failed",
+      "channel.closed": "opening", "partitioner.planned": "opening", "partitioner.failed": "opening",
+      opened: "opened", openFailed: "failed", discovered: "opening", discoverFailed: "opening",
+    },
+    opened: {
+      "source.open": "opened", "source.discover": "discovering", "source.plan": "opened",
+      "source.read": "opened", "source.resplit": "opened", "resplit.consider": "opened",
+      "source.drain": "opened", "source.finish": "finishing", "worker.fact": "opened",
+      "governor.target": "opened", "reader.queued": "opened", "reader.released": "opened",
+      "reader.retried": "opened", "reader.yielded": "opened", "resplitter.found": "opened",
+      "resplitter.ended": "opened", "reader.finished": "opened", "reader.failed": "opened",
+      "channel.announced": "opened", "channel.idle": "opened", "channel.failed": "failed",
+      "channel.closed": "opened", "partitioner.planned": "opened", "partitioner.failed": "opened",
+      opened: "opened", openFailed: "opened", discovered: "opened", discoverFailed: "opened",
+    },
+    discovering: {
+      "source.open": "discovering", "source.discover": "discovering", "source.plan": "discovering",
+      "source.read": "discovering", "source.resplit": "discovering", "resplit.consider": "discovering",
+      "source.drain": "discovering", "source.finish": "finishing", "worker.fact": "discovering",
+      "governor.target": "discovering", "reader.queued": "discovering", "reader.released": "discovering",
+      "reader.retried": "discovering", "reader.yielded": "discovering", "resplitter.found": "discovering",
+      "resplitter.ended": "discovering", "reader.finished": "discovering", "reader.failed": "discovering",
+      "channel.announced": "discovering", "channel.idle": "discovering", "channel.failed": "failed",
+      "channel.closed": "discovering", "partitioner.planned": "discovering",
+      "partitioner.failed": "discovering", opened: "discovering", openFailed: "discovering",
+      discovered: "serving", discoverFailed: "failed",
+    },
+    serving: {
+      "source.open": "serving", "source.discover": "serving", "source.plan": "serving",
+      "source.read": "serving", "source.resplit": "serving", "resplit.consider": "serving",
+      "source.drain": "draining", "source.finish": "clearing", "worker.fact": "serving",
+      "governor.target": "serving", "reader.queued": "serving", "reader.released": "serving",
+      "reader.retried": "serving", "reader.yielded": "serving", "resplitter.found": "serving",
+      "resplitter.ended": "serving", "reader.finished": "serving", "reader.failed": "failed",
+      "channel.announced": "serving", "channel.idle": "serving", "channel.failed": "failed",
+      "channel.closed": "serving", "partitioner.planned": "serving", "partitioner.failed": "failed",
+      opened: "serving", openFailed: "serving", discovered: "serving", discoverFailed: "serving",
+    },
+    draining: {
+      "source.open": "draining", "source.discover": "draining", "source.plan": "draining",
+      "source.read": "draining", "source.resplit": "draining", "resplit.consider": "draining",
+      "source.drain": "draining", "source.finish": "clearing", "worker.fact": "draining",
+      "governor.target": "draining", "reader.queued": "draining", "reader.released": "draining",
+      "reader.retried": "draining", "reader.yielded": "draining", "resplitter.found": "draining",
+      "resplitter.ended": "draining", "reader.finished": "drained", "reader.failed": "drained",
+      "channel.announced": "draining", "channel.idle": "draining", "channel.failed": "failed",
+      "channel.closed": "draining", "partitioner.planned": "draining", "partitioner.failed": "draining",
+      opened: "draining", openFailed: "draining", discovered: "draining", discoverFailed: "draining",
+    },
+    drained: {
+      "source.open": "drained", "source.discover": "drained", "source.plan": "drained",
+      "source.read": "drained", "source.resplit": "drained", "resplit.consider": "drained",
+      "source.drain": "drained", "source.finish": "finishing", "worker.fact": "drained",
+      "governor.target": "drained", "reader.queued": "drained", "reader.released": "drained",
+      "reader.retried": "drained", "reader.yielded": "drained", "resplitter.found": "drained",
+      "resplitter.ended": "drained", "reader.finished": "drained", "reader.failed": "drained",
+      "channel.announced": "drained", "channel.idle": "drained", "channel.failed": "failed",
+      "channel.closed": "drained", "partitioner.planned": "drained", "partitioner.failed": "drained",
+      opened: "drained", openFailed: "drained", discovered: "drained", discoverFailed: "drained",
+    },
+    clearing: {
+      "source.open": "clearing", "source.discover": "clearing", "source.plan": "clearing",
+      "source.read": "clearing", "source.resplit": "clearing", "resplit.consider": "clearing",
+      "source.drain": "clearing", "source.finish": "clearing", "worker.fact": "clearing",
+      "governor.target": "clearing", "reader.queued": "clearing", "reader.released": "clearing",
+      "reader.retried": "clearing", "reader.yielded": "clearing", "resplitter.found": "clearing",
+      "resplitter.ended": "clearing", "reader.finished": "finishing", "reader.failed": "finishing",
+      "channel.announced": "clearing", "channel.idle": "clearing", "channel.failed": "failed",
+      "channel.closed": "clearing", "partitioner.planned": "clearing", "partitioner.failed": "clearing",
+      opened: "clearing", openFailed: "clearing", discovered: "clearing", discoverFailed: "clearing",
+    },
+    finishing: {
+      "source.open": "finishing", "source.discover": "finishing", "source.plan": "finishing",
+      "source.read": "finishing", "source.resplit": "finishing", "resplit.consider": "finishing",
+      "source.drain": "finishing", "source.finish": "finishing", "worker.fact": "finishing",
+      "governor.target": "finishing", "reader.queued": "finishing", "reader.released": "finishing",
+      "reader.retried": "finishing", "reader.yielded": "finishing", "resplitter.found": "finishing",
+      "resplitter.ended": "finishing", "reader.finished": "finishing", "reader.failed": "finishing",
+      "channel.announced": "finishing", "channel.idle": "finishing", "channel.failed": "failed",
+      "channel.closed": "finished", "partitioner.planned": "finishing", "partitioner.failed": "finishing",
+      opened: "finishing", openFailed: "finishing", discovered: "finishing", discoverFailed: "finishing",
+    },
+  },
+});
+
+test("every state can be reached", () => {
+  const reached = listReachable(sourceProcessMachine, {
+    events: Object.values(events),
+    distinguish: ({ readersAlive, channelsOpened, channelsClosed }) => [
+      Math.max(-1, Math.min(1, readersAlive)),
+      Math.min(1, channelsOpened),
+      Math.min(1, channelsClosed),
+    ],
+  });
+  expect(reached).toEqual(Object.keys(sourceProcessMachine.states).toSorted());
+});
+
+test("one channel serves the largest table first, and of each table its open ends first", async () => {
+  const source = await startSource({ readers: 1 });
+  source.read(makePlan(1, 3, 10));
+  source.read(makePlan(2, 4, 1000));
+  // the first one was given away when there was nothing else yet
+  for (let reads = 0; reads < 7; reads += 1) source.finish(1);
+  expect(
+    source.starts().map(({ stream, partition }) => `${stream}/${partition}`),
+  ).toEqual(["1/0", "2/0", "2/3", "2/1", "2/2", "1/2", "1/1"]);
+  expect(source.workers).toEqual([1]);
+  expect(source.facts.filter(({ type }) => type === "stream.read")).toEqual([
+    { type: "stream.read", stream: 2, index: 4, valuesNulled: {} },
+    { type: "stream.read", stream: 1, index: 3, valuesNulled: {} },
+  ]);
+});
+
+test("a channel is opened when the governor asks for one more reader and there is something to read", async () => {
+  const source = await startSource();
+  source.read(makePlan(1, 3));
+  expect(source.workers).toEqual([1]);
+  source.send({ type: "governor.target", readers: 2 });
+  expect(source.workers).toEqual([1, 2]);
+  // one that is being opened is not asked for twice
+  source.send({ type: "governor.target", readers: 2 });
+  expect(source.workers).toEqual([1, 2]);
+  source.connect(2);
+  expect(source.starts().map(({ channel }) => channel)).toEqual([1, 2]);
+  source.finish(1);
+  source.send({ type: "governor.target", readers: 3 });
+  expect(source.workers).toEqual([1, 2]);
+});
+
+test("with fewer readers wanted, a channel that is free stays free", async () => {
+  const source = await startSource();
+  source.send({ type: "governor.target", readers: 2 });
+  source.read(makePlan(1, 4));
+  source.connect(2);
+  expect(source.starts()).toHaveLength(2);
+  source.send({ type: "governor.target", readers: 1 });
+  source.finish(1);
+  expect(source.starts()).toHaveLength(2);
+  source.finish(2);
+  expect(source.starts()).toHaveLength(3);
+});
+
+test("never more channels than allowed", async () => {
+  const source = await startSource({ channelsMax: 2, readers: 5 });
+  source.read(makePlan(1, 6));
+  source.connect(2);
+  expect(source.workers).toEqual([1, 2]);
+  expect(source.starts()).toHaveLength(2);
+});
+
+test("a channel has one reader at a time, whatever comes between its release and its rest", async () => {
+  const source = await startSource({ channelsMax: 2, readers: 2 });
+  source.read(makePlan(1, 5));
+  source.connect(2);
+  for (let reads = 0; reads < 5; reads += 1) {
+    const busy = Object.values(source.context().channels).filter(
+      (key) => key !== null,
+    );
+    expect(new Set(busy).size).toBe(busy.length);
+    const channel = source.context().channels[1] === null ? 2 : 1;
+    source.send({ type: "governor.target", readers: 2 });
+    source.finish(channel);
+  }
+  expect(source.starts()).toHaveLength(5);
+  expect(source.facts.at(-1)).toMatchObject({ type: "stream.read", index: 5 });
+});
+
+test("a stream that fails lets go of its channels, and the others go on", async () => {
+  const source = await startSource({ readers: 2 });
+  source.read(makePlan(1, 4, 1000));
+  source.read(makePlan(2, 1, 10));
+  source.connect(2);
+  const [first, second] = [source.readOn(1), source.readOn(2)];
+  expect([first.stream, second.stream]).toEqual([1, 1]);
+  source.tell(1, { type: "read.failed", ...first, error: changed });
+  source.tell(1, { type: "read.discarded", ...first });
+  expect(source.facts.at(-1)).toEqual({
+    type: "stream.failed",
+    stream: 1,
+    error: changed,
+  });
+  expect(source.orders.at(-1)).toMatchObject({ type: "read.start", stream: 2 });
+  expect(source.orders).toContainEqual({
+    type: "read.cancel",
+    channel: 2,
+    ...second,
+  });
+  source.tell(2, { type: "read.failed", ...second, error: lost });
+  source.tell(2, { type: "read.discarded", ...second });
+  source.finish(1);
+  expect(source.facts.at(-1)).toMatchObject({ type: "stream.read", stream: 2 });
+  expect(source.facts.filter(({ type }) => type === "stream.failed")).toEqual([
+    { type: "stream.failed", stream: 1, error: changed },
+  ]);
+  expect(source.context().readersAlive).toBe(0);
+});
+
+test("a retry is told, and takes any channel that is free by then", async () => {
+  const source = await startSource({ readers: 1 });
+  source.read(makePlan(1, 1));
+  const first = source.readOn(1);
+  source.tell(1, { type: "read.failed", ...first, error: lost });
+  source.tell(1, { type: "read.discarded", ...first });
+  expect(source.facts.at(-1)).toEqual({
+    type: "partition.retried",
+    stream: 1,
+    partition: 0,
+    attempt: 1,
+    error: lost,
+  });
+  source.clock.increment(250);
+  expect(source.readOn(1).attempt).toBe(2);
+});
+
+test("a drain ends when every reader has stopped at a checkpoint or been discarded", async () => {
+  const source = await startSource({ readers: 2 });
+  source.read(makePlan(1, 4));
+  source.connect(2);
+  const [first, second] = [source.readOn(1), source.readOn(2)];
+  source.send({ type: "source.drain" });
+  expect(source.orders.slice(-2)).toMatchObject([
+    { type: "read.stop", channel: 1 },
+    { type: "read.stop", channel: 2 },
+  ]);
+  source.tell(1, { type: "read.stopped", ...first });
+  // a partition that is resumable at its end only fails when it is stopped: it must not be queued again
+  source.tell(2, { type: "read.failed", ...second, error: lost });
+  source.tell(2, { type: "read.discarded", ...second });
+  expect(source.facts.at(-1)).toEqual({ type: "source.drained" });
+  source.clock.increment(60_000);
+  expect(source.starts()).toHaveLength(2);
+});
+
+test("a drain that finds a reader between two tries does not wait for the next", async () => {
+  const source = await startSource({ readers: 2 });
+  source.read(makePlan(1, 2));
+  source.connect(2);
+  const [first, second] = [source.readOn(1), source.readOn(2)];
+  source.tell(1, { type: "read.failed", ...first, error: lost });
+  source.tell(1, { type: "read.discarded", ...first });
+  source.tell(2, { type: "read.failed", ...second, error: lost });
+  source.send({ type: "source.drain" });
+  expect(source.state()).toBe("draining");
+  source.tell(2, { type: "read.discarded", ...second });
+  expect(source.state()).toBe("drained");
+});
+
+test("nothing follows a channel's End: readers of a failed stream let go of it first", async () => {
+  const source = await startSource({ readers: 2 });
+  source.read(makePlan(1, 2));
+  source.connect(2);
+  const [first, second] = [source.readOn(1), source.readOn(2)];
+  source.tell(1, { type: "read.failed", ...first, error: changed });
+  source.tell(1, { type: "read.discarded", ...first });
+  source.send({ type: "source.finish" });
+  const ends = () => source.orders.filter(({ type }) => type === "channel.end");
+  expect(ends()).toEqual([]);
+  source.tell(2, { type: "read.failed", ...second, error: lost });
+  expect(ends()).toEqual([]);
+  source.tell(2, { type: "read.discarded", ...second });
+  expect(ends().map(({ channel }) => channel)).toEqual([1, 2]);
+  source.tell(1, { type: "channel.ended" });
+  expect(source.state()).toBe("finishing");
+  source.tell(2, { type: "channel.ended" });
+  expect(source.facts.at(-1)).toEqual({ type: "source.finished" });
+});
+
+test("it can finish in the middle of a drain", async () => {
+  const source = await startSource({ readers: 1 });
+  source.read(makePlan(1, 1));
+  const first = source.readOn(1);
+  source.send({ type: "source.drain" }, { type: "source.finish" });
+  source.tell(1, { type: "read.failed", ...first, error: lost });
+  source.tell(1, { type: "read.discarded", ...first });
+  source.tell(1, { type: "channel.ended" });
+  expect(source.facts.at(-1)).toEqual({ type: "source.finished" });
+});
+
+test("a channel that is still connecting at the end is met and ended, too", async () => {
+  const source = await startSource({ readers: 2 });
+  source.read(makePlan(1, 2));
+  source.finish(1);
+  source.finish(1);
+  expect(source.workers).toEqual([1, 2]);
+  source.send({ type: "source.finish" });
+  source.tell(1, { type: "channel.ended" });
+  expect(source.state()).toBe("finishing");
+  source.connect(2);
+  expect(source.facts).toContainEqual({
+    type: "channel.listening",
+    channel: 2,
+    path: "/run/s2",
+  });
+  expect(source.orders.at(-1)).toEqual({ type: "channel.end", channel: 2 });
+  source.tell(2, { type: "channel.ended" });
+  expect(source.facts.at(-1)).toEqual({ type: "source.finished" });
+});
+
+test.for(["serving", "draining", "clearing", "finishing"] as const)(
+  "a worker that is lost while %s ends the process with its reason",
+  async (state) => {
+    const source = await startSource({ readers: 1 });
+    source.read(makePlan(1, 1));
+    if (state === "finishing") source.finish(1);
+    if (state === "draining") source.send({ type: "source.drain" });
+    if (state === "clearing" || state === "finishing")
+      source.send({ type: "source.finish" });
+    expect(source.state()).toBe(state);
+    source.tell(1, { type: "channel.broken", error: broken });
+    expect(source.facts.at(-1)).toEqual({
+      type: "process.failed",
+      error: broken,
+    });
+  },
+);
+
+test("streams are planned one after the other, and one that cannot be planned fails alone", async () => {
+  const source = await startSource(
+    {},
+    {
+      1: new ExtractError("SOURCE_SCHEMA_CHANGED", "the table is gone"),
+      2: makePlan(2, 1),
+    },
+  );
+  for (const stream of [1, 2])
+    source.send({ type: "source.plan", stream, where: null, cursor: null });
+  await settle();
+  await settle();
+  expect(source.facts.slice(-2)).toMatchObject([
+    { type: "stream.failed", stream: 1 },
+    { type: "stream.planned", stream: 2 },
+  ]);
+  expect(source.state()).toBe("serving");
+});
+
+test("a stream of no orders is read at once", async () => {
+  const source = await startSource();
+  source.read({ ...makePlan(1, 0) });
+  expect(source.facts.at(-1)).toEqual({
+    type: "stream.read",
+    stream: 1,
+    index: 0,
+    valuesNulled: {},
+  });
+});
+
+test("a process that is only asked about its source opens no channel, and may finish at any time", async () => {
+  const source = await startSource({ channelsMax: 0 });
+  source.send({ type: "source.finish" });
+  expect(source.workers).toEqual([]);
+  expect(source.facts.at(-1)).toEqual({ type: "source.finished" });
+});
+
+/** One table of one partition that two readers may read, and a parent that splits it. */
+async function startSplitting(
+  findSplit: NonNullable<Parameters<typeof startSource>[2]>,
+) {
+  const source = await startSource(
+    { readers: 2, partitionBytesMin: 400 },
+    {},
+    findSplit,
+  );
+  source.read(makePlan(1, 1));
+  source.clock.increment(200);
+  source.connect(2);
+  const first = source.readOn(1);
+  const stop = (): void => {
+    source.tell(1, { type: "read.stopped", ...first });
+    source.tell(1, { type: "read.discarded", ...first });
+  };
+  return { ...source, first, stop };
+}
+
+const halves = {
+  giver: { ...makePartition(1, 0), estimatedBytes: 500 },
+  taker: { ...makePartition(1, 0), estimatedBytes: 500 },
+};
+const taker = { ...halves.taker, ordinal: 1 };
+
+test("a channel that is idle asks for a tail, and nobody reads either part before the ledger has both", async () => {
+  const source = await startSplitting(async () => halves);
+  expect(source.orders.at(-1)).toMatchObject({ type: "read.stop", channel: 1 });
+  source.stop();
+  await settle();
+  expect(source.facts.at(-1)).toEqual({ type: "partition.split", ...halves });
+  expect(source.starts()).toHaveLength(1);
+  source.send({ type: "source.resplit", giver: halves.giver, taker });
+  const parts = source.starts().slice(1);
+  expect(parts.map(({ range }) => range)).toEqual(
+    expect.arrayContaining([halves.giver, taker]),
+  );
+  expect(parts).toHaveLength(2);
+  source.finish(1);
+  expect(source.facts.at(-1)?.type).not.toBe("stream.read");
+  source.finish(2);
+  expect(source.facts.at(-1)).toMatchObject({ type: "stream.read", index: 2 });
+});
+
+test("a reader that has nothing worth giving goes on with all of its range, and is not asked again", async () => {
+  const source = await startSplitting(async () => null);
+  source.stop();
+  await settle();
+  expect(source.starts().at(-1)).toMatchObject({
+    attempt: 2,
+    range: makePartition(1, 0),
+  });
+  source.send({ type: "resplit.consider" });
+  const stops = source.orders.filter(({ type }) => type === "read.stop");
+  expect(stops).toHaveLength(1);
+  expect(source.facts.some(({ type }) => type === "warning")).toBe(false);
+});
+
+test("a split that the server does not answer for is told, and the reader goes on", async () => {
+  const source = await startSplitting(async () => {
+    throw new ExtractError(
+      "SOURCE_CONNECTION_LOST",
+      "the server went away",
+      {},
+    );
+  });
+  source.stop();
+  await settle();
+  expect(source.facts.at(-1)).toMatchObject({ type: "warning" });
+  expect(source.starts()).toHaveLength(2);
+});
+
+test("a reader that is through before it has stopped ends the re-split", async () => {
+  const source = await startSplitting(async () => halves);
+  source.finish(1);
+  expect(source.context().resplitting).toBeNull();
+  expect(source.facts.at(-1)).toMatchObject({ type: "stream.read", index: 1 });
+});
+
+test("what the ledger has split when a drain begins is left to the next run", async () => {
+  const source = await startSplitting(async () => halves);
+  source.stop();
+  await settle();
+  source.send({ type: "source.drain" });
+  expect(source.state()).toBe("drained");
+  source.send({ type: "source.resplit", giver: halves.giver, taker });
+  expect(source.starts()).toHaveLength(1);
+});
+
+test("no tail is asked for while another table is being planned", async () => {
+  const source = await startSource(
+    { readers: 2, partitionBytesMin: 400 },
+    { 2: makePlan(2, 1) },
+  );
+  source.read(makePlan(1, 1));
+  source.send({ type: "source.plan", stream: 2, where: null, cursor: null });
+  source.send({ type: "resplit.consider" });
+  expect(source.workers).toEqual([1]);
+});
