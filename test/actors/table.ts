@@ -110,10 +110,6 @@ export function describeTable<
         } as Parameters<Machine["resolveState"]>[0]);
         return [name, nameState(step(machine, from, event).value)];
       });
-      if (process.env["GEN"]) {
-        console.log("GEN " + JSON.stringify([state, Object.fromEntries(row)]));
-        return;
-      }
       expect(Object.fromEntries(row)).toEqual(nextState[state]);
     });
   });

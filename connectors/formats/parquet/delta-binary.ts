@@ -24,7 +24,7 @@ const largest = new Int32Array(MINIBLOCKS);
 
 /**
  * Appends `count` (at least 1) integers that span less than 2^31, by the low halves of their two's complement: those
- * have the same differences. 5 ns a value where doubles take 9.
+ * have the same differences. 4.7 ns a value with loading and packing, where doubles take 7.
  * @param first the first value, in [-2^52, 2^52]
  */
 export function appendDeltaNarrow(

@@ -6,7 +6,7 @@ import type { ByteSink } from "../byte-sink.ts";
 
 /** Beyond this many entries a dictionary no longer pays: it is given up for the rest of the row group. */
 export const DICTIONARY_ENTRIES_MAX = 16_384;
-/** Integers that span less are found by the table: 2 ns a value where the hash takes 4. */
+/** Integers that span less are found by the table: with packing 5.6 ns a value, where a hash of 5,000 entries takes 9. */
 export const TABLE_SPAN_MAX = 65_536;
 
 const SLOTS_FIRST = 1024;

@@ -148,7 +148,8 @@ export async function startSource(
     ...(findSplit ? { findSplit } : {}),
     planStream: async (stream) => {
       const plan = plans[stream];
-      if (!plan || plan instanceof Error) throw plan;
+      if (!plan) throw new Error(`no plan for stream ${stream}`);
+      if (plan instanceof Error) throw plan;
       return plan;
     },
     startWorker: (channel) => workers.push(channel),

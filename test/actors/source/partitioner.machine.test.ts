@@ -62,7 +62,8 @@ async function run(answers: (typeof output | Error)[]) {
         planStream: fromPromise(async ({ input: { stream } }) => {
           asked.push(stream);
           const answer = answers.shift();
-          if (!answer || answer instanceof Error) throw answer;
+          if (!answer) throw new Error("asked too often");
+          if (answer instanceof Error) throw answer;
           return answer;
         }),
       },
