@@ -83,3 +83,9 @@ export function failOnUncaught(
   process.on("uncaughtException", fail);
   process.on("unhandledRejection", fail);
 }
+
+/** What an order has to have set before: asking sooner is a fault of ours. */
+export function given<T>(value: T | null, name: string): T {
+  if (value === null) throw new Error(`${name} is not there yet`);
+  return value;
+}

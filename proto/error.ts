@@ -217,6 +217,13 @@ export interface WireError {
   readonly details: ErrorDetails;
 }
 
+/** For a failure that came without its error: a fault of ours, and said so rather than passed over. */
+export const unexplained: WireError = {
+  code: "INTERNAL",
+  message: "a failure without a reason",
+  details: {},
+};
+
 /** An ExtractError keeps its code; anything else is INTERNAL, with its stack in the details. */
 export function toWireError(error: unknown): WireError {
   if (error instanceof ExtractError) {

@@ -9,7 +9,7 @@ import type {
   DestinationSettings,
   DestinationStream,
 } from "../../proto/control.ts";
-import { toWireError, type WireError } from "../../proto/error.ts";
+import { toWireError, unexplained, type WireError } from "../../proto/error.ts";
 import { enqueueNamed, tell } from "../enqueue.ts";
 import {
   destinationChannelMachine,
@@ -56,12 +56,6 @@ interface DestinationProcessContext {
   readonly channelsClosed: number;
   readonly error: WireError | null;
 }
-
-const nameless: WireError = {
-  code: "INTERNAL",
-  message: "a failure without a reason",
-  details: {},
-};
 
 export const destinationProcessMachine = setup({
   types: {
@@ -110,7 +104,7 @@ export const destinationProcessMachine = setup({
     },
     keepError: assign({
       error: (_, params: { error: WireError | null }) =>
-        params.error ?? nameless,
+        params.error ?? unexplained,
     }),
     route: enqueueActions(
       (
@@ -305,7 +299,7 @@ export const destinationProcessMachine = setup({
         type: "report",
         params: ({ context }) => ({
           type: "process.failed",
-          error: context.error ?? nameless,
+          error: context.error ?? unexplained,
         }),
       },
     },

@@ -4,7 +4,7 @@
  */
 import { assign, enqueueActions, fromPromise, setup } from "xstate";
 import type { CheckpointStamp, SealedFile } from "../../proto/checkpoint.ts";
-import { toWireError, type WireError } from "../../proto/error.ts";
+import { toWireError, unexplained, type WireError } from "../../proto/error.ts";
 import { enqueueNamed, tell } from "../enqueue.ts";
 import { writerMachine, type WriterNews } from "./writer.machine.ts";
 
@@ -104,11 +104,7 @@ export const inputFlowMachine = setup({
       actions: {
         type: "keepError",
         params: ({ event }) => ({
-          error: event.error ?? {
-            code: "INTERNAL",
-            message: "a failure without a reason",
-            details: {},
-          },
+          error: event.error ?? unexplained,
         }),
       },
     },
@@ -218,11 +214,7 @@ export const inputFlowMachine = setup({
       entry: {
         type: "reportBroken",
         params: ({ context }) => ({
-          error: context.error ?? {
-            code: "INTERNAL",
-            message: "a failure without a reason",
-            details: {},
-          },
+          error: context.error ?? unexplained,
         }),
       },
     },

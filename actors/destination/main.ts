@@ -16,6 +16,7 @@ import {
   openControlPipe,
   writeProtocolMessage,
   writeTraceError,
+  given,
 } from "../child.ts";
 import { createInspector } from "../inspect.ts";
 import { createLog } from "../log.ts";
@@ -51,11 +52,6 @@ function startInspecting({ inspect: isWanted }: DestinationSettings): void {
     inspect = createInspector("destination", 0, (event) =>
       pipe.send({ type: "inspected", event }),
     );
-}
-
-function given<T>(value: T | null, name: string): T {
-  if (value === null) throw new Error(`${name} is not there yet`);
-  return value;
 }
 
 function report(fact: DestinationFact): void {

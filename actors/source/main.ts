@@ -28,6 +28,7 @@ import {
   openControlPipe,
   writeProtocolMessage,
   writeTraceError,
+  given,
 } from "../child.ts";
 import { createInspector } from "../inspect.ts";
 import { createLog } from "../log.ts";
@@ -76,11 +77,6 @@ function begin(wanted: SourceSettings): void {
     inspect = createInspector("source", 0, (event) =>
       pipe.send({ type: "inspected", event }),
     );
-}
-
-function given<T>(value: T | null, name: string): T {
-  if (value === null) throw new Error(`${name} is not there yet`);
-  return value;
 }
 
 function streamOf(number: number): DiscoveredStream {

@@ -4,160 +4,45 @@
  */
 import { assign, enqueueActions, fromPromise, raise, setup } from "xstate";
 import type {
-  CursorOrder,
-  CursorWindow,
   SnapshotWire,
   SourceFact,
-  SourceOrder,
   SourceSettings,
-  StreamSeed,
 } from "../../proto/control.ts";
-import type { ReadOrder } from "../../proto/checkpoint.ts";
-import { errorCodes, toWireError, type WireError } from "../../proto/error.ts";
 import {
-  chooseGiver,
-  estimateRowBytes,
-  type ReadSoFar,
-} from "../../partitioning/resplit.ts";
+  errorCodes,
+  toWireError,
+  unexplained,
+  type WireError,
+} from "../../proto/error.ts";
+import { chooseGiver, estimateRowBytes } from "../../partitioning/resplit.ts";
 import type { Partition } from "../../proto/partition.ts";
-import { sourceChannelMachine, type ChannelNews } from "./channel.machine.ts";
-import {
-  partitionerMachine,
-  type PartitionerNews,
-} from "./partitioner.machine.ts";
-import { readerKey, readerMachine, type ReaderNews } from "./reader.machine.ts";
+import { sourceChannelMachine } from "./channel.machine.ts";
+import { partitionerMachine } from "./partitioner.machine.ts";
+import { readerKey, readerMachine } from "./reader.machine.ts";
 import {
   resplitterMachine,
   type ResplitterEvent,
   type ResplitterNews,
 } from "./resplitter.machine.ts";
+import {
+  beginRead,
+  byPriority,
+  streamOfKey,
+  without,
+  type DiscoverOrder,
+  type KnownRead,
+  type QueuedRead,
+  type ReadStreamOrder,
+  type SourceProcessContext,
+  type SourceProcessEvent,
+} from "./source-process-context.ts";
 import { checkNamed, enqueueNamed, tell } from "../enqueue.ts";
 import { statsEmitterMachine } from "../stats-emitter.machine.ts";
 import type { SourceWorkerFact, SourceWorkerOrder } from "./worker-messages.ts";
 
-export interface DiscoverOrder {
-  readonly snapshot: SnapshotWire | null;
-  readonly include: readonly string[];
-  readonly exclude: readonly string[];
-  readonly columns: readonly string[] | null;
-  readonly numbers:
-    | readonly {
-        readonly namespace: string;
-        readonly name: string;
-        readonly number: number;
-      }[]
-    | null;
-}
-
-export interface ReadStreamOrder {
-  readonly stream: number;
-  readonly partitions: readonly Partition[];
-  readonly orders: readonly ReadOrder[];
-  readonly seed: StreamSeed;
-  readonly where: string | null;
-  readonly window: CursorWindow | null;
-}
-
-interface QueuedRead {
-  readonly key: string;
-  /** Bytes of the whole stream, then edge partitions first: what is served earlier. */
-  readonly streamBytes: number;
-  readonly edge: boolean;
-}
-
-/** A partition that has a reader. */
-interface KnownRead extends ReadSoFar {
-  readonly key: string;
-  /** There was nothing to give when it was asked for a part. */
-  readonly hasRefused: boolean;
-}
-
-export interface SourceProcessContext {
-  readonly settings: SourceSettings | null;
-  readonly queue: readonly QueuedRead[];
-  readonly weights: Readonly<Record<string, QueuedRead>>;
-  readonly reads: Readonly<Record<string, KnownRead>>;
-  /** What the rows of each stream are chosen by. */
-  readonly filters: Readonly<
-    Record<number, Pick<ReadStreamOrder, "where" | "window">>
-  >;
-  /** The one re-split under way: the giver's key, and the actor's. */
-  readonly resplitting: {
-    readonly key: string;
-    readonly actor: string;
-  } | null;
-  readonly resplits: number;
-  /** What each open channel is doing: the key of its reader, or null. A channel that is still connecting is not here. */
-  readonly channels: Readonly<Record<number, string | null>>;
-  readonly channelsOpened: number;
-  readonly readersTarget: number;
-  /** Partitions of each stream that are not acknowledged yet. */
-  readonly remaining: Readonly<Record<number, number>>;
-  readonly plansWaiting: readonly {
-    stream: number;
-    where: string | null;
-    cursor: CursorOrder | null;
-  }[];
-  readonly planning: boolean;
-  readonly failedStreams: readonly number[];
-  readonly readersAlive: number;
-  readonly channelsClosed: number;
-  readonly error: WireError | null;
-}
-
-export type SourceProcessEvent =
-  | { readonly type: "source.open"; readonly settings: SourceSettings }
-  | ({ readonly type: "source.discover" } & DiscoverOrder)
-  | {
-      readonly type: "source.plan";
-      readonly stream: number;
-      readonly where: string | null;
-      readonly cursor: CursorOrder | null;
-    }
-  | ({ readonly type: "source.read" } & ReadStreamOrder)
-  | Extract<SourceOrder, { type: "source.resplit" }>
-  | { readonly type: "resplit.consider" }
-  | { readonly type: "source.drain" }
-  | { readonly type: "source.finish" }
-  | {
-      readonly type: "worker.fact";
-      readonly channel: number;
-      readonly fact: SourceWorkerFact;
-    }
-  | { readonly type: "governor.target"; readonly readers: number }
-  | ReaderNews
-  | ResplitterNews
-  | ChannelNews
-  | PartitionerNews;
-
 const STATS_EVERY_MS = 200;
 /** How long what was planned may take to come as an order before readers are thought to be idle. */
 const CONSIDER_AFTER_MS = 200;
-
-function byPriority(a: QueuedRead, b: QueuedRead): number {
-  return b.streamBytes - a.streamBytes || Number(b.edge) - Number(a.edge);
-}
-
-function without<T>(
-  record: Readonly<Record<string, T>>,
-  key: string,
-): Record<string, T> {
-  const { [key]: _, ...rest } = record;
-  return rest;
-}
-
-function beginRead(key: string, range: Partition): KnownRead {
-  return { key, range, rows: 0, bytes: 0, hasRefused: false };
-}
-
-const unexplained: WireError = {
-  code: "INTERNAL",
-  message: "a failure without a reason",
-  details: {},
-};
-
-const streamOfKey = (key: string): number =>
-  Number(key.slice(0, key.indexOf("/")));
 
 export const sourceProcessMachine = setup({
   types: {
@@ -898,11 +783,7 @@ export const sourceProcessMachine = setup({
                 stream: streamOfKey(event.key),
                 partition: Number(event.key.slice(event.key.indexOf("/") + 1)),
                 attempt: event.attempt,
-                error: event.error ?? {
-                  code: "INTERNAL",
-                  message: "a retry without a reason",
-                  details: {},
-                },
+                error: event.error ?? unexplained,
               }),
             },
           ],
@@ -954,11 +835,7 @@ export const sourceProcessMachine = setup({
                 params: ({ event }) => ({
                   type: "stream.failed",
                   stream: streamOfKey(event.key),
-                  error: event.error ?? {
-                    code: "INTERNAL",
-                    message: "a failure without a reason",
-                    details: {},
-                  },
+                  error: event.error ?? unexplained,
                 }),
               },
             ],
@@ -968,11 +845,7 @@ export const sourceProcessMachine = setup({
             actions: {
               type: "keepError",
               params: ({ event }) => ({
-                error: event.error ?? {
-                  code: "INTERNAL",
-                  message: "a failure without a reason",
-                  details: {},
-                },
+                error: event.error ?? unexplained,
               }),
             },
           },
@@ -1050,11 +923,7 @@ export const sourceProcessMachine = setup({
         type: "report",
         params: ({ context }) => ({
           type: "process.failed",
-          error: context.error ?? {
-            code: "INTERNAL",
-            message: "a failure without a reason",
-            details: {},
-          },
+          error: context.error ?? unexplained,
         }),
       },
     },

@@ -6,7 +6,7 @@ import {
   type DestinationProcessEvent,
 } from "../../actors/destination/destination-process.machine.ts";
 import type { DestinationWorkerFact } from "../../actors/destination/worker-messages.ts";
-import type { SourceProcessEvent } from "../../actors/source/source-process.machine.ts";
+import type { SourceProcessEvent } from "../../actors/source/source-process-context.ts";
 import type {
   SourceWorkerFact,
   SourceWorkerOrder,

@@ -9,11 +9,11 @@ import {
   type FindSplitInput,
   type FoundSplit,
 } from "../../../actors/source/resplitter.machine.ts";
-import {
-  sourceProcessMachine,
-  type DiscoverOrder,
-  type SourceProcessEvent,
-} from "../../../actors/source/source-process.machine.ts";
+import type {
+  DiscoverOrder,
+  SourceProcessEvent,
+} from "../../../actors/source/source-process-context.ts";
+import { sourceProcessMachine } from "../../../actors/source/source-process.machine.ts";
 import type {
   ReadRef,
   SourceWorkerFact,

@@ -1,0 +1,132 @@
+/** What the source process knows: its orders, its events, and the reads that wait and run. */
+import type { ReadOrder } from "../../proto/checkpoint.ts";
+import type {
+  CursorOrder,
+  CursorWindow,
+  SnapshotWire,
+  SourceOrder,
+  SourceSettings,
+  StreamSeed,
+} from "../../proto/control.ts";
+import type { WireError } from "../../proto/error.ts";
+import type { ReadSoFar } from "../../partitioning/resplit.ts";
+import type { Partition } from "../../proto/partition.ts";
+import type { ChannelNews } from "./channel.machine.ts";
+import type { PartitionerNews } from "./partitioner.machine.ts";
+import type { ReaderNews } from "./reader.machine.ts";
+import type { ResplitterNews } from "./resplitter.machine.ts";
+import type { SourceWorkerFact } from "./worker-messages.ts";
+
+export interface DiscoverOrder {
+  readonly snapshot: SnapshotWire | null;
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+  readonly columns: readonly string[] | null;
+  readonly numbers:
+    | readonly {
+        readonly namespace: string;
+        readonly name: string;
+        readonly number: number;
+      }[]
+    | null;
+}
+
+export interface ReadStreamOrder {
+  readonly stream: number;
+  readonly partitions: readonly Partition[];
+  readonly orders: readonly ReadOrder[];
+  readonly seed: StreamSeed;
+  readonly where: string | null;
+  readonly window: CursorWindow | null;
+}
+
+export interface QueuedRead {
+  readonly key: string;
+  /** Bytes of the whole stream, then edge partitions first: what is served earlier. */
+  readonly streamBytes: number;
+  readonly edge: boolean;
+}
+
+/** A partition that has a reader. */
+export interface KnownRead extends ReadSoFar {
+  readonly key: string;
+  /** There was nothing to give when it was asked for a part. */
+  readonly hasRefused: boolean;
+}
+
+export interface SourceProcessContext {
+  readonly settings: SourceSettings | null;
+  readonly queue: readonly QueuedRead[];
+  readonly weights: Readonly<Record<string, QueuedRead>>;
+  readonly reads: Readonly<Record<string, KnownRead>>;
+  /** What the rows of each stream are chosen by. */
+  readonly filters: Readonly<
+    Record<number, Pick<ReadStreamOrder, "where" | "window">>
+  >;
+  /** The one re-split under way: the giver's key, and the actor's. */
+  readonly resplitting: {
+    readonly key: string;
+    readonly actor: string;
+  } | null;
+  readonly resplits: number;
+  /** What each open channel is doing: the key of its reader, or null. A channel that is still connecting is not here. */
+  readonly channels: Readonly<Record<number, string | null>>;
+  readonly channelsOpened: number;
+  readonly readersTarget: number;
+  /** Partitions of each stream that are not acknowledged yet. */
+  readonly remaining: Readonly<Record<number, number>>;
+  readonly plansWaiting: readonly {
+    stream: number;
+    where: string | null;
+    cursor: CursorOrder | null;
+  }[];
+  readonly planning: boolean;
+  readonly failedStreams: readonly number[];
+  readonly readersAlive: number;
+  readonly channelsClosed: number;
+  readonly error: WireError | null;
+}
+
+export type SourceProcessEvent =
+  | { readonly type: "source.open"; readonly settings: SourceSettings }
+  | ({ readonly type: "source.discover" } & DiscoverOrder)
+  | {
+      readonly type: "source.plan";
+      readonly stream: number;
+      readonly where: string | null;
+      readonly cursor: CursorOrder | null;
+    }
+  | ({ readonly type: "source.read" } & ReadStreamOrder)
+  | Extract<SourceOrder, { type: "source.resplit" }>
+  | { readonly type: "resplit.consider" }
+  | { readonly type: "source.drain" }
+  | { readonly type: "source.finish" }
+  | {
+      readonly type: "worker.fact";
+      readonly channel: number;
+      readonly fact: SourceWorkerFact;
+    }
+  | { readonly type: "governor.target"; readonly readers: number }
+  | ReaderNews
+  | ResplitterNews
+  | ChannelNews
+  | PartitionerNews;
+
+export function byPriority(a: QueuedRead, b: QueuedRead): number {
+  return b.streamBytes - a.streamBytes || Number(b.edge) - Number(a.edge);
+}
+
+export function without<T>(
+  record: Readonly<Record<string, T>>,
+  key: string,
+): Record<string, T> {
+  const { [key]: _, ...rest } = record;
+  return rest;
+}
+
+export function beginRead(key: string, range: Partition): KnownRead {
+  return { key, range, rows: 0, bytes: 0, hasRefused: false };
+}
+
+export const streamOfKey = (key: string): number =>
+  Number(key.slice(0, key.indexOf("/")));
