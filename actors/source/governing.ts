@@ -6,6 +6,10 @@ import {
   type GovernorState,
 } from "../../partitioning/governor.ts";
 
+const CORES = cpus().length;
+/** Idle cores below which none counts as idle. */
+const IDLE_CORES_MIN = 0.5;
+
 interface CpuTimes {
   readonly idle: number;
   readonly all: number;
@@ -44,7 +48,9 @@ export class ReaderGovernor {
     const cpu = readCpuTimes();
     const all = cpu.all - this.#cpu.all;
     // shorter than a tick of the kernel's clock there is nothing to tell
-    const cpuIdleFraction = all > 0 ? (cpu.idle - this.#cpu.idle) / all : 0;
+    const idle = all > 0 ? (cpu.idle - this.#cpu.idle) / all : 0;
+    // what start-up and waits leave of a few cores is no room for a reader, which takes a good half of one
+    const cpuIdleFraction = idle * CORES >= IDLE_CORES_MIN ? idle : 0;
     this.#cpu = cpu;
     this.#samples += 1;
     if (now.active > 0) this.#pausedSamples += now.paused / now.active;
