@@ -14,8 +14,11 @@ export default defineConfig({
       : {}),
     // what is tested is the source, whether or not somebody has built it
     env: { MILLRACE_SOURCES: "1" },
+    // on a loaded machine one more try tells an accident of timing from a fault; at home every failure is looked at
+    retry: process.env["CI"] ? 1 : 0,
     projects: [
       {
+        extends: true,
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
@@ -24,6 +27,7 @@ export default defineConfig({
         },
       },
       {
+        extends: true,
         test: {
           name: "pg",
           include: [pgSuffix],
@@ -35,6 +39,7 @@ export default defineConfig({
         },
       },
       {
+        extends: true,
         test: {
           name: "e2e",
           include: [e2eFolder],

@@ -212,7 +212,18 @@ function prepareFile(
 type FileState =
   "empty" | { readonly applicationId: number; readonly version: number };
 
+/** In one look: between two, another process may have finished making the ledger. */
 function readState(database: DatabaseSync): FileState {
+  if (database.isTransaction) return lookAtState(database);
+  database.exec("BEGIN");
+  try {
+    return lookAtState(database);
+  } finally {
+    if (database.isTransaction) database.exec("ROLLBACK");
+  }
+}
+
+function lookAtState(database: DatabaseSync): FileState {
   const applicationId = readPragma(database, "application_id");
   const version = readPragma(database, "user_version");
   const tables = database
