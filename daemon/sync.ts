@@ -24,7 +24,6 @@ import { toWireError } from "../proto/error.ts";
 import { Attempt } from "./attempt.ts";
 import { fingerprintRequest, identifySync, recordRequest } from "./identity.ts";
 import { KeeperHold } from "./keeper-hold.ts";
-import { makeFolder } from "./make-folder.ts";
 import type {
   RunEvent,
   RunHandle,
@@ -77,7 +76,6 @@ class SyncRun {
   async open(): Promise<void> {
     const { source, destination, mode, name } = this.#request;
     parseSourceUrl(source.url);
-    makeFolder(dirname(this.#ledgerPath));
     const ledger = Ledger.open(this.#ledgerPath, { create: true });
     this.#ledger = ledger;
     this.#lock = acquireRunLock(this.#ledgerPath);

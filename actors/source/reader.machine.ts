@@ -105,6 +105,17 @@ const refOf = (context: ReaderContext): ReadRef => ({
   partition: context.range.ordinal,
   attempt: context.attempt,
 });
+/** Has the destination drop what is behind the attempt's last checkpoint. */
+const discardOf = (
+  context: ReaderContext,
+): { channel: number; order: SourceWorkerOrder } => ({
+  channel: context.channel,
+  order: {
+    type: "read.discard",
+    ...refOf(context),
+    fromSequence: context.checkpointSequence,
+  },
+});
 const keyOf = (context: ReaderContext): string =>
   readerKey({ stream: context.range.stream, partition: context.range.ordinal });
 const heldChannel = (context: ReaderContext): number | null =>
@@ -291,14 +302,7 @@ export const readerMachine = setup({
     yielding: {
       entry: {
         type: "orderWorker",
-        params: ({ context }) => ({
-          channel: context.channel,
-          order: {
-            type: "read.discard",
-            ...refOf(context),
-            fromSequence: context.checkpointSequence,
-          },
-        }),
+        params: ({ context }) => discardOf(context),
       },
       on: {
         "read.discarded": [
@@ -360,14 +364,7 @@ export const readerMachine = setup({
     discarding: {
       entry: {
         type: "orderWorker",
-        params: ({ context }) => ({
-          channel: context.channel,
-          order: {
-            type: "read.discard",
-            ...refOf(context),
-            fromSequence: context.checkpointSequence,
-          },
-        }),
+        params: ({ context }) => discardOf(context),
       },
       on: {
         "read.discarded": [
@@ -405,14 +402,7 @@ export const readerMachine = setup({
     abandoning: {
       entry: {
         type: "orderWorker",
-        params: ({ context }) => ({
-          channel: context.channel,
-          order: {
-            type: "read.discard",
-            ...refOf(context),
-            fromSequence: context.checkpointSequence,
-          },
-        }),
+        params: ({ context }) => discardOf(context),
       },
       on: {
         "read.discarded": [

@@ -1,7 +1,14 @@
 /** The ledger's SQLite file: opening it with suspicion, statements, transactions, and the fence around every write. */
 import { strict as assert } from "node:assert";
 import { randomUUID } from "node:crypto";
-import { closeSync, fsyncSync, mkdirSync, openSync, statSync } from "node:fs";
+import {
+  existsSync,
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  statSync,
+} from "node:fs";
 import { dirname, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { SQLInputValue, StatementSync } from "node:sqlite";
@@ -169,14 +176,23 @@ function openFile(path: string, create: boolean): DatabaseSync {
   }
 }
 
-/** SQLite makes its own file's name durable; the names of new folders above it are ours to make so. */
+/**
+ * SQLite makes its own file's name durable; the names of new folders above it are ours to make so. One by one: Node's
+ * recursive mkdir never returns below /proc/self.
+ */
 function makeFolder(folder: string): void {
-  const first = mkdirSync(folder, { recursive: true });
-  if (first === undefined) return;
-  for (let made = folder; ; made = dirname(made)) {
-    syncFolder(dirname(made));
-    if (made === first) return;
+  const missing: string[] = [];
+  for (let path = folder; !existsSync(path); path = dirname(path))
+    missing.push(path);
+  for (const path of missing.toReversed()) {
+    try {
+      mkdirSync(path);
+    } catch (error) {
+      // another process may make the same folders
+      if (!existsSync(path)) throw error;
+    }
   }
+  for (const path of missing) syncFolder(dirname(path));
 }
 
 function syncFolder(folder: string): void {
