@@ -113,7 +113,7 @@ export default {
       from: { path: "^connectors/sources/([^/]+)/" },
       to: {
         path: "^connectors/sources/[^/]+/",
-        pathNot: "^connectors/sources/$1/",
+        pathNot: "^connectors/sources/($1|batches)/",
       },
     },
     allowOnly(
@@ -129,7 +129,7 @@ export default {
       from: { path: "^connectors/destinations/([^/]+)/" },
       to: {
         path: "^connectors/destinations/[^/]+/",
-        pathNot: "^connectors/destinations/$1/",
+        pathNot: "^connectors/destinations/($1|layout|batching)/",
       },
     },
     allowOnly(
@@ -150,7 +150,7 @@ export default {
       "daemon-reads-configs",
       "Of a connector the daemon knows its config.ts, how its URL reads and what its files are called; of the formats, what a written file holds.",
       "^daemon/",
-      "^(daemon|actors|checkpoint|partitioning|transport|proto|connectors/formats)/|^connectors/.+/(config|url|names)[.]ts$|^connectors/(sources/source|destinations/destination)[.]ts$",
+      "^(daemon|actors|checkpoint|partitioning|transport|proto|connectors/formats)/|^connectors/.+/(config|url|names)[.]ts$|^connectors/(sources/(source|url)|destinations/destination)[.]ts$",
     ),
     {
       name: "drivers-stay-in-their-source",

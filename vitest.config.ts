@@ -2,6 +2,9 @@ import { configDefaults, defineConfig } from "vitest/config";
 
 /** What a test needs is in its suffix, and each suffix is a project. */
 const pgSuffix = "test/**/*.pg.test.ts";
+const mysqlSuffix = "test/**/*.mysql.test.ts";
+const s3Suffix = "test/**/*.s3.test.ts";
+const withServer = [pgSuffix, mysqlSuffix, s3Suffix];
 const e2eFolder = "test/e2e/**/*.test.ts";
 
 export default defineConfig({
@@ -22,7 +25,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, pgSuffix, e2eFolder],
+          exclude: [...configDefaults.exclude, ...withServer, e2eFolder],
           sequence: { groupOrder: 0 },
         },
       },
@@ -41,14 +44,39 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: "mysql",
+          include: [mysqlSuffix],
+          exclude: [...configDefaults.exclude, e2eFolder],
+          globalSetup: "test/services/mysql.setup.ts",
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "s3",
+          include: [s3Suffix],
+          exclude: [...configDefaults.exclude, e2eFolder],
+          globalSetup: "test/services/s3.setup.ts",
+          testTimeout: 30_000,
+          hookTimeout: 300_000,
+          sequence: { groupOrder: 3 },
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: "e2e",
           include: [e2eFolder],
+          // a file that needs another server starts it by itself
           globalSetup: "test/services/postgres.setup.ts",
           // each file starts several processes of its own
           maxWorkers: 1,
           testTimeout: 180_000,
           hookTimeout: 300_000,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 4 },
         },
       },
     ],

@@ -3,7 +3,7 @@
  * fronts use these functions, so that a value means the same in either.
  */
 import { fileURLToPath } from "node:url";
-import { isAbsolute, resolve } from "node:path";
+import { resolve } from "node:path";
 import type {
   CompressionName,
   FormatName,
@@ -12,6 +12,14 @@ import {
   FILE_BYTES_MAX_LEAST,
   FILE_BYTES_MAX_MOST,
 } from "../connectors/destinations/file/config.ts";
+import { parsePathTemplate as checkPathTemplate } from "../connectors/destinations/layout/names.ts";
+import {
+  findSourceKind,
+  readScheme,
+  sourceSchemes,
+  type SourceKind,
+} from "../connectors/sources/url.ts";
+import { ExtractError } from "../proto/error.ts";
 import type { UnrepresentablePolicy } from "../proto/schema.ts";
 import type { SyncMode, SyncRequest } from "./request.ts";
 
@@ -190,13 +198,14 @@ export function parseMode(value: string): SyncMode {
  * Which kind of source a URL names. The rest of the URL is the connector's to judge.
  * @throws InvalidValue naming what is supported
  */
-export function parseSourceKind(url: string): "postgres" {
-  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]?.toLowerCase();
-  if (scheme === "postgres" || scheme === "postgresql") return "postgres";
+export function parseSourceKind(url: string): SourceKind {
+  const kind = findSourceKind(url);
+  if (kind !== null) return kind;
+  const scheme = readScheme(url);
   throw new InvalidValue(
-    scheme === undefined
+    scheme === null
       ? "is no URL; sources are named like postgres://user@host:5432/database"
-      : `has the scheme ${scheme}://, which is no source; supported are postgres:// and postgresql://`,
+      : `has the scheme ${scheme}://, which is no source; supported are ${sourceSchemes.join(", ")}`,
   );
 }
 
@@ -227,30 +236,11 @@ export function parseDestinationRoot(text: string, base: string): string {
  * @throws InvalidValue
  */
 export function parsePathTemplate(text: string): string {
-  const unknown = [...text.matchAll(/\{([^}]*)\}/g)].find(
-    ([, name]) => name !== "namespace" && name !== "stream",
-  );
-  if (unknown !== undefined) {
-    throw new InvalidValue(
-      `knows no ${unknown[0]}; there are {namespace} and {stream}`,
-    );
-  }
-  if (!text.includes("{stream}")) {
-    throw new InvalidValue(
-      "must contain {stream}, so that each table has a folder of its own",
-    );
-  }
-  const plain = text.replaceAll(/\{(namespace|stream)\}/g, "x");
-  if (isAbsolute(text) || /[^A-Za-z0-9_.=/-]/.test(plain)) {
-    throw new InvalidValue(
-      "must be a relative path of letters, digits and _ . = - between its placeholders",
-    );
-  }
-  const parts = plain.split("/");
-  if (parts.some((part) => part === "" || /^[._]/.test(part))) {
-    throw new InvalidValue(
-      "has a folder without a name, or one that begins with . or _, which readers pass over",
-    );
+  try {
+    checkPathTemplate(text);
+  } catch (error) {
+    if (!(error instanceof ExtractError)) throw error;
+    throw new InvalidValue(String(error.details["reason"]));
   }
   return text;
 }

@@ -25,7 +25,7 @@ import {
   type ConfigFault,
   type ConfigPath,
 } from "./config-secrets.ts";
-import { putPassword } from "../connectors/sources/postgres/url.ts";
+import { putPassword } from "../connectors/sources/url.ts";
 import { parseDestinationRoot } from "./config-values.ts";
 
 export { buildJsonSchema } from "./config-schema.ts";

@@ -1,9 +1,6 @@
 /** What makes two calls the same sync, and what of a request is written down. */
 import { createHash } from "node:crypto";
-import {
-  parseSourceUrl,
-  removePassword,
-} from "../connectors/sources/postgres/url.ts";
+import { identifyDatabase, removePassword } from "../connectors/sources/url.ts";
 import type { SyncRequest } from "./request.ts";
 
 function hash(text: string): string {
@@ -15,9 +12,10 @@ function hash(text: string): string {
  * with a name is the same wherever its server has moved to; so is a folder that brings its ledger along.
  */
 export function identifySync(request: SyncRequest): string {
-  const { host, port, database } = parseSourceUrl(request.source.url);
   const source =
-    request.name === null ? [host, port, database] : [request.name];
+    request.name === null
+      ? identifyDatabase(request.source.url)
+      : [request.name];
   const folder = request.ledgerPath === null ? [] : [request.destination.root];
   return hash(JSON.stringify([source, folder]));
 }

@@ -32,6 +32,8 @@ export class KeeperHold {
   #listen: (fact: KeeperFact) => void = () => {};
   #watch: (child: Child) => void = () => {};
   #isForgotten = false;
+  /** Where to begin anew when the keeper that was adopted has nothing that can still be joined. */
+  #adoptedUrl: string | null = null;
 
   constructor(options: KeeperHoldOptions) {
     this.#options = options;
@@ -58,6 +60,7 @@ export class KeeperHold {
   }
 
   async #open(url: string): Promise<void> {
+    if (this.#opened?.joins === "at-the-start") this.forget();
     if (this.#child && this.#opened) {
       const opened = this.#opened;
       this.#watch(this.#child);
@@ -73,6 +76,7 @@ export class KeeperHold {
         this.#listener(),
       );
       if (this.#child) {
+        this.#adoptedUrl = url;
         this.#watch(this.#child);
         return;
       }
@@ -83,6 +87,7 @@ export class KeeperHold {
   #start(url: string): void {
     const { folder, graceMs } = this.#options;
     this.#opened = null;
+    this.#adoptedUrl = null;
     this.#socketPath = join(folder, "keeper.sock");
     this.#child = startChild("keeper", this.#listener());
     this.#watch(this.#child);
@@ -94,7 +99,15 @@ export class KeeperHold {
     return {
       onFact: (fact) => {
         const known = fact as KeeperFact;
-        if (known.type === "snapshot.opened") this.#opened = known;
+        if (known.type === "snapshot.opened") {
+          if (known.joins === "at-the-start" && this.#adoptedUrl !== null) {
+            const url = this.#adoptedUrl;
+            this.forget();
+            this.#start(url);
+            return;
+          }
+          this.#opened = known;
+        }
         this.#listen(known);
       },
       onProtocolMessage: () => {},

@@ -15,10 +15,7 @@ import {
 } from "../checkpoint/store/process-identity.ts";
 import type { RunRecord } from "../checkpoint/store/records.ts";
 import type { FileDestinationConfig } from "../connectors/destinations/file/config.ts";
-import {
-  parseSourceUrl,
-  redactUrl,
-} from "../connectors/sources/postgres/url.ts";
+import { identifyDatabase, redactUrl } from "../connectors/sources/url.ts";
 import type { InspectionRecord } from "../proto/control.ts";
 import { toWireError } from "../proto/error.ts";
 import { Attempt } from "./attempt.ts";
@@ -75,7 +72,7 @@ class SyncRun {
   /** Takes the lock, opens the ledger, sees that nobody of an earlier attempt is at work, and begins. */
   async open(): Promise<void> {
     const { source, destination, mode, name } = this.#request;
-    parseSourceUrl(source.url);
+    identifyDatabase(source.url);
     const ledger = Ledger.open(this.#ledgerPath, { create: true });
     this.#ledger = ledger;
     this.#lock = acquireRunLock(this.#ledgerPath);
@@ -212,11 +209,12 @@ class SyncRun {
         destination: {
           ...this.#destinationSettings({ runId, epoch }),
           config: {
+            kind: destination.kind,
             root: destination.root,
             pathTemplate: destination.pathTemplate,
             fileBytesMax: destination.fileBytesMax,
             format: this.#request.format,
-          } satisfies FileDestinationConfig,
+          } satisfies FileDestinationConfig & { kind: "file" },
         },
         selection: { include: tables, exclude, columns },
         probeDeadlineMs: this.#request.probeDeadlineMs,

@@ -1,7 +1,7 @@
 /** Counts a run for people: events while it works, and the summary at its end. */
 import { join } from "node:path";
 import type { RunOutcome } from "../actors/run/run.machine.ts";
-import { streamFolder } from "../connectors/destinations/file/names.ts";
+import { streamFolder } from "../connectors/destinations/layout/names.ts";
 import type { SourceFact } from "../proto/control.ts";
 import { errorCodes, type WireError } from "../proto/error.ts";
 import type {

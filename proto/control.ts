@@ -224,11 +224,16 @@ export interface DestinationStream {
   readonly planVersion: number;
 }
 
+/** The destination connector's own configuration; only its kind is read elsewhere. */
+export interface DestinationConfig {
+  readonly kind: string;
+  readonly [setting: string]: unknown;
+}
+
 export interface DestinationSettings {
   readonly attempt: AttemptRef;
   readonly syncId: string;
-  /** The destination connector's own configuration. */
-  readonly config: unknown;
+  readonly config: DestinationConfig;
   readonly frameBytesMax: number;
   readonly times: ChannelTimes & { readonly connectDeadlineMs: number };
   readonly checkpointDeadlineMs: number;
@@ -355,6 +360,8 @@ export type KeeperFact =
       readonly type: "snapshot.opened";
       readonly snapshot: SnapshotWire;
       readonly openTransactions: OpenTransactions;
+      /** `at-the-start`: it ends with the sessions that have joined it, and no attempt after this one can read it. */
+      readonly joins: "any-time" | "at-the-start";
     }
   | {
       readonly type: "snapshot.locked";

@@ -65,6 +65,8 @@ export interface StreamSchema {
   readonly namespace: string;
   readonly name: string;
   readonly columns: readonly ColumnSchema[];
+  /** Columns of a unique key without NULLs, in key order: the primary one where it is. Left out: the source names none. */
+  readonly key?: readonly string[];
   /** Hash of the columns: two runs agree on a stream's shape exactly when these are equal. */
   readonly fingerprint: string;
 }

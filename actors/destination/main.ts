@@ -2,8 +2,8 @@
 import { Worker } from "node:worker_threads";
 import { createActor, fromPromise } from "xstate";
 import { stateJson } from "../../checkpoint/state.ts";
-import { prepareRoot } from "../../connectors/destinations/file/commit.ts";
-import type { FileDestinationConfig } from "../../connectors/destinations/file/config.ts";
+import type { DestinationStorage } from "../../connectors/destinations/destination.ts";
+import { loadDestination } from "../../connectors/destinations/index.ts";
 import type {
   DestinationFact,
   DestinationOrder,
@@ -26,7 +26,6 @@ import {
   destinationProcessMachine,
   type StorageOrder,
 } from "./destination-process.machine.ts";
-import { FileStorage } from "./storage.ts";
 import type {
   DestinationWorkerData,
   DestinationWorkerFact,
@@ -38,7 +37,7 @@ const describeState = createStateMessages("destination");
 const streams = new Map<number, DestinationStream>();
 const workers = new Map<number, Worker>();
 let settings: DestinationSettings | null = null;
-let storage: FileStorage | null = null;
+let storage: DestinationStorage | null = null;
 
 const pipe = openControlPipe<DestinationOrder, DestinationFact>((order) => {
   if (order.type === "destination.open") startInspecting(order.settings);
@@ -112,12 +111,37 @@ function startWorker(channel: number, path: string): void {
   });
 }
 
+/** Each order ends in one fact. */
+async function carryOut(order: StorageOrder): Promise<DestinationFact> {
+  const kept = given(storage, "the storage");
+  switch (order.type) {
+    case "destination.recover":
+      return {
+        type: "destination.recovered",
+        ...(await kept.recover(order.streams)),
+      };
+    case "destination.clean": {
+      const removed = await kept.clean(order.intents, new Set(order.keep));
+      return { type: "destination.cleaned", removed };
+    }
+    case "stream.verify": {
+      const files = await kept.verify(order);
+      const stream = order.stream.schema.number;
+      return { type: "stream.verified", stream, files };
+    }
+    case "stream.publish":
+      await kept.publish(order);
+      return { type: "stream.published", stream: order.stream.schema.number };
+    case "stream.supersede":
+      await kept.supersede(order.stream, order.intents);
+      return { type: "stream.superseded", stream: order.stream.schema.number };
+  }
+}
+
 function askStorage(order: StorageOrder): void {
-  given(storage, "the storage")
-    .carryOut(order)
-    .then(report, (error: unknown) => {
-      root.send({ type: "storage.failed", order, error: toWireError(error) });
-    });
+  carryOut(order).then(report, (error: unknown) => {
+    root.send({ type: "storage.failed", order, error: toWireError(error) });
+  });
 }
 
 const machine = destinationProcessMachine.provide({
@@ -126,8 +150,9 @@ const machine = destinationProcessMachine.provide({
       settings = input;
       const { runId, epoch } = input.attempt;
       log.bind({ run: runId, epoch });
-      storage = new FileStorage(input);
-      await prepareRoot(input.config as FileDestinationConfig);
+      const driver = await loadDestination(input.config);
+      storage = await driver.openStorage(input);
+      await storage.prepare();
     }),
     checkpointCoordinator: checkpointCoordinatorMachine.provide({
       actions: {
@@ -162,9 +187,9 @@ root.subscribe({
   next: (state) => {
     if (state.status !== "done") return;
     tellAll({ type: "worker.abandon" });
-    void pipe
-      .flush()
-      .finally(() => process.exit(state.matches("finished") ? 0 : 1));
+    void Promise.allSettled([pipe.flush(), storage?.close()]).finally(() =>
+      process.exit(state.matches("finished") ? 0 : 1),
+    );
   },
   error: (error) => {
     report({ type: "process.failed", error: toWireError(error) });

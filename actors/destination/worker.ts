@@ -4,13 +4,17 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { createActor, fromPromise } from "xstate";
-import type { FileDestinationConfig } from "../../connectors/destinations/file/config.ts";
-import { PartitionWriter } from "../../connectors/destinations/file/writer.ts";
+import type {
+  StreamWriter,
+  WriterFactory,
+} from "../../connectors/destinations/destination.ts";
+import { loadDestination } from "../../connectors/destinations/index.ts";
 import type { CheckpointStamp, SealedFile } from "../../proto/checkpoint.ts";
 import type { DestinationStream } from "../../proto/control.ts";
 import { toWireError } from "../../proto/error.ts";
 import type { DestinationChannel } from "../../transport/channel.ts";
 import { connectChannel } from "../../transport/destination-channel.ts";
+import { given } from "../child.ts";
 import { createInspector } from "../inspect.ts";
 import { inputFlowMachine, type FrameOutcome } from "./input-flow.machine.ts";
 import type {
@@ -30,7 +34,7 @@ interface OpenWriter {
   readonly stream: number;
   readonly partition: number;
   attempt: number;
-  readonly files: PartitionWriter;
+  readonly rows: StreamWriter;
   /** Names the writer actor of the rows since the last checkpoint; null when there are none. */
   segment: string | null;
   segments: number;
@@ -42,12 +46,12 @@ const {
   path,
 } = workerData as DestinationWorkerData;
 const { attempt, times } = settings;
-const config = settings.config as FileDestinationConfig;
 const streams = new Map<number, DestinationStream>();
 const waitingForStream = new Map<number, () => void>();
 const writers = new Map<string, OpenWriter>();
 const bySegment = new Map<string, OpenWriter>();
 let channel: DestinationChannel | null = null;
+let factory: WriterFactory | null = null;
 
 function tell(fact: DestinationWorkerFact): void {
   parentPort?.postMessage(fact);
@@ -90,14 +94,9 @@ async function writerOf(ids: {
     stream: ids.stream,
     partition: ids.partition,
     attempt: ids.attempt,
-    files: new PartitionWriter({
-      config,
-      schema: stream.schema,
-      generation: stream.generation,
-      epoch: attempt.epoch,
-      runId: attempt.runId,
+    rows: given(factory, "the writers").createWriter({
+      stream,
       partition: ids.partition,
-      planVersion: stream.planVersion,
     }),
     segment: null,
     segments: 0,
@@ -119,7 +118,8 @@ async function takeFrame(): Promise<FrameOutcome> {
         bySegment.set(writer.segment, writer);
       }
       try {
-        writer.files.write(frame.batch);
+        const written = writer.rows.write(frame.batch);
+        if (written) await written;
       } finally {
         frame.release();
       }
@@ -158,13 +158,13 @@ async function seal(
 ): Promise<readonly SealedFile[]> {
   const writer = bySegment.get(segment);
   if (!writer) throw new Error(`${segment} is not open`);
-  const files = await writer.files.seal(stamp);
+  const files = await writer.rows.seal(stamp);
   bySegment.delete(segment);
   return files;
 }
 
 async function discard(segment: string): Promise<void> {
-  await bySegment.get(segment)?.files.discard();
+  await bySegment.get(segment)?.rows.discard();
 }
 
 function acknowledge(
@@ -196,7 +196,7 @@ function answerDiscard(segment: string): void {
 }
 
 function abandonAll(): void {
-  for (const writer of writers.values()) writer.files.abandon();
+  for (const writer of writers.values()) writer.rows.abandon();
   writers.clear();
 }
 
@@ -216,13 +216,13 @@ const machine = inputFlowMachine.provide({
     reportPaused: () =>
       tell({
         type: "channel.paused",
-        reason: "files are being synced to the disk",
+        reason: "rows are being made durable",
       }),
     reportResumed: () => tell({ type: "channel.resumed" }),
     reportEnded: () => {
-      void joined()
-        .close()
-        .then(() => tell({ type: "channel.ended" }));
+      void Promise.all([joined().close(), factory?.close()]).then(() =>
+        tell({ type: "channel.ended" }),
+      );
     },
     reportBroken: (_, { error }) => {
       abandonAll();
@@ -232,7 +232,10 @@ const machine = inputFlowMachine.provide({
 });
 
 async function start(): Promise<void> {
-  channel = await connectChannel(path, {
+  const opening = loadDestination(settings.config).then((driver) =>
+    driver.openWriters(settings, channelNumber),
+  );
+  const connecting = connectChannel(path, {
     run: attempt.runId,
     epoch: attempt.epoch,
     channel: channelNumber,
@@ -242,8 +245,9 @@ async function start(): Promise<void> {
     probeDeadlineMs: times.probeDeadlineMs,
     stalledAfterMs: STALLED_AFTER_MS,
     frameBytesMax: settings.frameBytesMax,
-    describeStall: () => "the files of this channel are being written",
+    describeStall: () => "the rows of this channel are being written",
   });
+  [factory, channel] = await Promise.all([opening, connecting]);
   tell({ type: "channel.joined" });
   const flow = createActor(machine, {
     ...(settings.inspect

@@ -2,8 +2,11 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { unlinkSync } from "node:fs";
 import { createActor, fromPromise } from "xstate";
-import { HeldSnapshot } from "../../connectors/sources/postgres/snapshot.ts";
-import { parseSourceUrl } from "../../connectors/sources/postgres/url.ts";
+import { loadSource } from "../../connectors/sources/index.ts";
+import type {
+  HeldSnapshot,
+  SourceDriver,
+} from "../../connectors/sources/source.ts";
 import type { KeeperFact, KeeperOrder } from "../../proto/control.ts";
 import { ExtractError, toWireError } from "../../proto/error.ts";
 import { createLineReader, writeLine } from "../../transport/control-lines.ts";
@@ -12,6 +15,7 @@ import { createLog } from "../log.ts";
 import { keeperMachine } from "./keeper.machine.ts";
 
 const log = createLog("keeper");
+let driver: SourceDriver | null = null;
 let held: HeldSnapshot | null = null;
 let server: Server | null = null;
 let socketPath: string | null = null;
@@ -27,6 +31,11 @@ const pipe = openControlPipe<KeeperOrder, KeeperFact>(send, () => {
 
 function orphan(): void {
   if (root.getSnapshot().status !== "active") return;
+  // the sessions that read it are gone as well, and no others can join
+  if (driver?.joins === "at-the-start") {
+    root.send({ type: "keeper.release" });
+    return;
+  }
   // nobody else is left to tell it to
   log.write(
     "info",
@@ -119,12 +128,15 @@ const root = createActor(
   keeperMachine.provide({
     actors: {
       openSnapshot: fromPromise(async ({ input }) => {
-        held = await HeldSnapshot.open(parseSourceUrl(input.url), {
-          onLost: (error: unknown) =>
-            root.send({ type: "connection.lost", error: toWireError(error) }),
-        });
+        driver = await loadSource(input.url);
+        held = await driver.holdSnapshot(input.url, (error) =>
+          root.send({ type: "connection.lost", error: toWireError(error) }),
+        );
+        for (const message of held.warnings ?? [])
+          report({ type: "warning", message });
         const { ref: snapshot, openTransactions } = held;
-        return { type: "snapshot.opened", snapshot, openTransactions };
+        const { joins } = driver;
+        return { type: "snapshot.opened", snapshot, openTransactions, joins };
       }),
       lockRelations: fromPromise(async ({ input }) => {
         const problems = await lockUnchanged(input.relations);

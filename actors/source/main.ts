@@ -3,25 +3,23 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { createActor, fromPromise } from "xstate";
 import { stateJson } from "../../checkpoint/state.ts";
-import { checkCondition } from "../../connectors/sources/postgres/condition.ts";
-import { PostgresConnection } from "../../connectors/sources/postgres/connection.ts";
-import { discover } from "../../connectors/sources/postgres/discover.ts";
-import { asSchemaChange } from "../../connectors/sources/postgres/errors.ts";
-import {
-  canSplit,
-  findSplit,
-} from "../../connectors/sources/postgres/middle.ts";
-import { planPartitions } from "../../connectors/sources/postgres/plan.ts";
-import { parseSourceUrl } from "../../connectors/sources/postgres/url.ts";
-import type { DiscoveredStream } from "../../connectors/sources/source.ts";
+import { loadSource } from "../../connectors/sources/index.ts";
 import type {
-  CursorOrder,
-  CursorWindow,
+  DiscoveredStream,
+  SourceDriver,
+  SourceSession,
+} from "../../connectors/sources/source.ts";
+import type {
   SourceFact,
   SourceOrder,
   SourceSettings,
 } from "../../proto/control.ts";
-import { ExtractError, toWireError } from "../../proto/error.ts";
+import {
+  ExtractError,
+  fromWireError,
+  toWireError,
+  type WireError,
+} from "../../proto/error.ts";
 import type { LogicalKind } from "../../proto/schema.ts";
 import {
   failOnUncaught,
@@ -44,6 +42,7 @@ import { sourceProcessMachine } from "./source-process.machine.ts";
 import { SourceStats } from "./stats.ts";
 import type {
   SourceWorkerData,
+  SnapshotJoined,
   SourceWorkerFact,
   SourceWorkerOrder,
 } from "./worker-messages.ts";
@@ -54,7 +53,9 @@ const streams = new Map<number, DiscoveredStream>();
 const workers = new Map<number, Worker>();
 const stats = new SourceStats();
 let settings: SourceSettings | null = null;
-let connection: PostgresConnection | null = null;
+let driver: SourceDriver | null = null;
+/** Discovers and plans; the workers have their own. */
+let session: SourceSession | null = null;
 let snapshot: Extract<SourceWorkerOrder, { type: "snapshot.use" }> | null =
   null;
 let checkpoints: SourceCheckpoints | null = null;
@@ -129,7 +130,28 @@ function fail(error: unknown, channel: number): void {
   });
 }
 
+/** Opens the channel's socket, in a worker of its own. */
 function startWorker(channel: number): void {
+  if (workers.has(channel)) orderWorker(channel, { type: "channel.open" });
+  else createWorker(channel, true);
+}
+
+/** Settles when the channel's session is inside of the snapshot. */
+const joins = new Map<number, PromiseWithResolvers<void>>();
+
+/** Connects all channels while the keeper still holds the server: later there is no way into the same snapshot. */
+async function joinAll(channels: number): Promise<void> {
+  for (let channel = 1; channel <= channels; channel++)
+    if (!workers.has(channel)) createWorker(channel, false);
+  await Promise.all([...joins.values()].map(({ promise }) => promise));
+}
+
+function settleJoin(channel: number, error: WireError | null): void {
+  if (error) joins.get(channel)?.reject(fromWireError(error));
+  else joins.get(channel)?.resolve();
+}
+
+function createWorker(channel: number, listens: boolean): void {
   const {
     attempt,
     url,
@@ -148,6 +170,7 @@ function startWorker(channel: number): void {
     rowBytesMax,
     policy,
     checkpointEveryMs,
+    listens,
   };
   const worker = new Worker(
     new URL(`./worker${import.meta.url.slice(-3)}`, import.meta.url),
@@ -157,14 +180,25 @@ function startWorker(channel: number): void {
     },
   );
   workers.set(channel, worker);
-  worker.on("message", (fact: SourceWorkerFact) => {
+  const joined = Promise.withResolvers<void>();
+  // most sources join whenever they like, and nobody waits
+  joined.promise.catch(() => {});
+  joins.set(channel, joined);
+  worker.on("message", (fact: SourceWorkerFact | SnapshotJoined) => {
     if (fact.type === "channel.paused" || fact.type === "channel.resumed") {
       stats.notePaused(channel, fact.type === "channel.paused");
+    }
+    if (fact.type === "snapshot.joined") {
+      settleJoin(channel, fact.error);
+      return;
     }
     root.send({ type: "worker.fact", channel, fact });
     if (fact.type === "channel.ended") void worker.terminate();
   });
-  worker.on("error", (error) => fail(error, channel));
+  worker.on("error", (error) => {
+    settleJoin(channel, toWireError(error));
+    fail(error, channel);
+  });
   worker.on("exit", () => {
     if (workers.delete(channel)) {
       fail(
@@ -222,100 +256,6 @@ function allowNulls(stream: DiscoveredStream): DiscoveredStream {
   return { ...stream, schema: { ...stream.schema, columns } };
 }
 
-async function planStream(input: {
-  stream: number;
-  where: string | null;
-  cursor: CursorOrder | null;
-}): Promise<{
-  plan: Awaited<ReturnType<typeof planPartitions>>;
-  window: CursorWindow | null;
-}> {
-  const session = given(connection, "the connection");
-  const stream = streamOf(input.stream);
-  try {
-    return await takeTurn(() =>
-      keepTransaction(session, () => planInside(session, stream, input)),
-    );
-  } catch (error) {
-    throw nameTable(error, stream, input);
-  }
-}
-
-/** A name that only a condition or a cursor may hold was never there; any other was, when it was discovered. */
-function nameTable(
-  error: unknown,
-  { schema: { namespace, name } }: DiscoveredStream,
-  { where, cursor }: { where: string | null; cursor: CursorOrder | null },
-): unknown {
-  if (!(error instanceof ExtractError)) return error;
-  const named = new ExtractError(
-    error.code,
-    error.message,
-    { table: `${namespace}.${name}`, ...error.details },
-    { cause: error },
-  );
-  return where === null && cursor === null ? asSchemaChange(named) : named;
-}
-
-let lastTurn: Promise<unknown> = Promise.resolve();
-
-/** The planning connection serves one at a time: a step back to a savepoint is everybody's. */
-function takeTurn<T>(work: () => Promise<T>): Promise<T> {
-  const turn = lastTurn.then(work);
-  lastTurn = turn.catch(() => {});
-  return turn;
-}
-
-/** What fails leaves the snapshot's transaction as it was: the next stream is planned in it. */
-async function keepTransaction<T>(
-  session: PostgresConnection,
-  work: () => Promise<T>,
-): Promise<T> {
-  await session.query("SAVEPOINT planning");
-  try {
-    return await work();
-  } catch (error) {
-    if (session.usable) await session.query("ROLLBACK TO SAVEPOINT planning");
-    throw error;
-  }
-}
-
-async function planInside(
-  session: PostgresConnection,
-  stream: DiscoveredStream,
-  input: { where: string | null; cursor: CursorOrder | null },
-): Promise<{
-  plan: Awaited<ReturnType<typeof planPartitions>>;
-  window: CursorWindow | null;
-}> {
-  const {
-    channelsMax,
-    readers,
-    checkpointEveryMs,
-    partitionBy,
-    partitionBytesMin,
-  } = given(settings, "settings");
-  if (input.where !== null) await checkCondition(session, stream, input.where);
-  let window: CursorWindow | null = null;
-  if (input.cursor) {
-    const { readCursorWindow } = await import("./cursor-window.ts");
-    window = await readCursorWindow(session, stream, input.cursor, input.where);
-  }
-  const plan = await planPartitions(session, stream, {
-    channels: readers ?? channelsMax,
-    checkpointTargetSeconds: checkpointEveryMs / 1000,
-    partitionBy,
-    partitionBytesMin,
-    filter: {
-      where: input.where,
-      // for estimates: repeats are few, and their list is long
-      cursor: window && { ...window, dropRepeats: null },
-    },
-    bytesPerSecond: null,
-  });
-  return { plan, window };
-}
-
 function emitStats(): void {
   const progress = stats.takeProgress();
   if (progress) report(progress);
@@ -335,17 +275,17 @@ function emitStats(): void {
 const machine = sourceProcessMachine.provide({
   actors: {
     openSource: fromPromise(async ({ input }) => {
-      connection = await PostgresConnection.connect(parseSourceUrl(input.url));
-      return { serverVersion: connection.serverVersion };
+      driver = await loadSource(input.url);
+      session = await driver.connect(input.url);
+      return { serverVersion: session.serverVersion };
     }),
     discover: fromPromise(async ({ input }) => {
-      const session = given(connection, "the connection");
-      await session.beginSnapshot(input.snapshot);
-      const found = await discover(session, {
-        include: input.include,
-        exclude: input.exclude,
-        columns: input.columns,
-      });
+      const planner = given(session, "the session");
+      await planner.beginSnapshot(input.snapshot);
+      if (driver?.joins === "at-the-start" && input.snapshot !== null)
+        await joinAll(given(settings, "settings").channelsMax);
+      const { include, exclude, columns } = input;
+      const found = await planner.discover({ include, exclude, columns });
       const chosen = input.numbers
         ? renumber(found.streams, input.numbers)
         : found.streams;
@@ -384,23 +324,43 @@ const machine = sourceProcessMachine.provide({
       },
     }),
     partitioner: partitionerMachine.provide({
-      actors: { planStream: fromPromise(({ input }) => planStream(input)) },
+      actors: {
+        planStream: fromPromise(({ input: { stream, where, cursor } }) => {
+          const {
+            channelsMax,
+            readers,
+            checkpointEveryMs,
+            partitionBy,
+            partitionBytesMin,
+          } = given(settings, "settings");
+          return given(session, "the session").planStream(
+            streamOf(stream),
+            { where, cursor },
+            {
+              channels: readers ?? channelsMax,
+              checkpointTargetSeconds: checkpointEveryMs / 1000,
+              partitionBy,
+              partitionBytesMin,
+            },
+          );
+        }),
+      },
     }),
     resplitter: resplitterMachine.provide({
       actors: {
-        findSplit: fromPromise(({ input }) => {
-          const session = given(connection, "the connection");
-          const stream = streamOf(input.range.stream);
-          return takeTurn(() =>
-            keepTransaction(session, () => findSplit(session, stream, input)),
-          );
-        }),
+        findSplit: fromPromise(({ input }) =>
+          given(session, "the session").findSplit(
+            streamOf(input.range.stream),
+            input,
+          ),
+        ),
       },
     }),
     statsEmitter: statsEmitterMachine.provide({ actions: { emitStats } }),
   },
   guards: {
-    canSplit: (_, { range }) => canSplit(streamOf(range.stream), range),
+    canSplit: (_, { range }) =>
+      given(driver, "the driver").canSplit(streamOf(range.stream), range),
   },
   actions: {
     report: (_, fact) => report(fact),
@@ -481,7 +441,7 @@ root.subscribe({
     workers.clear();
     void Promise.all([
       pipe.flush(),
-      connection?.close(),
+      session?.close(),
       ...ended.map((worker) => worker.terminate()),
     ]).finally(() => process.exit(state.matches("finished") ? 0 : 1));
   },

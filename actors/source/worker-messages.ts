@@ -21,6 +21,8 @@ export interface SourceWorkerData {
   readonly rowBytesMax: number;
   readonly policy: UnrepresentablePolicy;
   readonly checkpointEveryMs: number;
+  /** Opens its socket at once; else on `channel.open`. */
+  readonly listens: boolean;
 }
 
 /** Names one try at one partition on a channel. */
@@ -31,6 +33,7 @@ export interface ReadRef {
 }
 
 export type SourceWorkerOrder =
+  | { readonly type: "channel.open" }
   | { readonly type: "snapshot.use"; readonly snapshot: SnapshotWire | null }
   | { readonly type: "stream.known"; readonly stream: DiscoveredStream }
   | ({
@@ -50,6 +53,13 @@ export type SourceWorkerOrder =
   | ({ readonly type: "read.discard"; readonly fromSequence: number } & ReadRef)
   | { readonly type: "channel.end" };
 
+/** The answer to `snapshot.use`: the session is inside of it, or why not. */
+export interface SnapshotJoined {
+  readonly type: "snapshot.joined";
+  readonly error: WireError | null;
+}
+
+/** What the source process's machine is told. */
 export type SourceWorkerFact =
   | { readonly type: "channel.listening"; readonly path: string }
   | { readonly type: "channel.connected" }

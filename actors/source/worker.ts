@@ -3,13 +3,13 @@
  * does as it is told by the main thread and decides nothing.
  */
 import { parentPort, workerData } from "node:worker_threads";
-import { PostgresConnection } from "../../connectors/sources/postgres/connection.ts";
-import { startRead } from "../../connectors/sources/postgres/reader.ts";
-import { parseSourceUrl } from "../../connectors/sources/postgres/url.ts";
+import { loadSource } from "../../connectors/sources/index.ts";
 import type {
   DiscoveredStream,
   PartitionRead,
   ReadSink,
+  SourceDriver,
+  SourceSession,
 } from "../../connectors/sources/source.ts";
 import { batchBytes, type ColumnBatch } from "../../proto/columns.ts";
 import type { SnapshotWire } from "../../proto/control.ts";
@@ -20,6 +20,7 @@ import type { ReplyFrame, SourceChannel } from "../../transport/channel.ts";
 import type {
   ReadRef,
   SourceWorkerData,
+  SnapshotJoined,
   SourceWorkerFact,
   SourceWorkerOrder,
 } from "./worker-messages.ts";
@@ -52,15 +53,16 @@ const streams = new Map<number, DiscoveredStream>();
 const announced = new Set<number>();
 const totals = { batches: 0, rows: 0, bytes: 0, checkpoints: 0 };
 let snapshot: SnapshotWire | null = null;
-let connection: PostgresConnection | null = null;
-let connecting: Promise<PostgresConnection> | null = null;
+let driver: SourceDriver | null = null;
+let session: SourceSession | null = null;
+let connecting: Promise<SourceSession> | null = null;
 let channel: SourceChannel | null = null;
 let active: ActiveRead | null = null;
 let writesSince: number | null = null;
 let isPaused = false;
 let hasEnded = false;
 
-function tell(fact: SourceWorkerFact): void {
+function tell(fact: SourceWorkerFact | SnapshotJoined): void {
   parentPort?.postMessage(fact);
 }
 
@@ -118,18 +120,19 @@ async function open(): Promise<void> {
   tell({ type: "channel.connected" });
 }
 
-/** The worker's connection, inside the run's snapshot; kept for all its reads. */
-async function connect(): Promise<PostgresConnection> {
-  if (connection) return connection;
+/** The worker's session, inside the run's snapshot; kept for all its reads. */
+async function connect(): Promise<SourceSession> {
+  if (session) return session;
   connecting ??= (async () => {
-    const fresh = await PostgresConnection.connect(parseSourceUrl(data.url));
+    driver ??= await loadSource(data.url);
+    const fresh = await driver.connect(data.url);
     try {
       await fresh.beginSnapshot(snapshot);
     } catch (error) {
       fresh.destroy();
       throw error;
     }
-    connection = fresh;
+    session = fresh;
     return fresh;
   })();
   try {
@@ -140,8 +143,16 @@ async function connect(): Promise<PostgresConnection> {
 }
 
 function dropConnection(): void {
-  connection?.destroy();
-  connection = null;
+  session?.destroy();
+  session = null;
+}
+
+/** After a read that did not come to its end: whatever state the session is in, the next read needs the snapshot. */
+function restoreSession(): void {
+  if (!session) return;
+  // what can join only once keeps its transaction as long as it can
+  if (driver?.joins === "at-the-start" && session.usable) return;
+  dropConnection();
 }
 
 function tellProgress(read: ActiveRead): void {
@@ -258,15 +269,14 @@ async function startReading(order: StartOrder): Promise<void> {
   active = read;
   let timer: NodeJS.Timeout | null = null;
   try {
-    const session = await connect();
+    const reading = await connect();
     if (read.isCancelled)
       throw new ExtractError(
         "SOURCE_CONNECTION_LOST",
         "the read was cancelled",
         { ...ref },
       );
-    const running = startRead(
-      session,
+    const running = reading.startRead(
       {
         stream: known,
         partition: order.range,
@@ -285,9 +295,9 @@ async function startReading(order: StartOrder): Promise<void> {
       data.checkpointEveryMs,
     );
     const result = await running.done;
-    // a statement that was ended before its end has ended the transaction too
-    if (result.outcome === "stopped")
-      await session.beginSnapshot(snapshot).catch(dropConnection);
+    // a statement that was ended before its end may have ended the transaction too
+    if (result.outcome === "stopped" && driver?.joins === "any-time")
+      await reading.beginSnapshot(snapshot).catch(dropConnection);
     tellProgress(read);
     active = null;
     tell({
@@ -299,8 +309,7 @@ async function startReading(order: StartOrder): Promise<void> {
     while (read.ahead !== null) await read.ahead;
     tellProgress(read);
     active = null;
-    // whatever state the session is in, the next read begins with a fresh one
-    dropConnection();
+    restoreSession();
     if (read.isWhole) tell({ type: "read.done", ...ref });
     else tell({ type: "read.failed", ...ref, error: toWireError(error) });
   } finally {
@@ -319,18 +328,25 @@ function isActive(ref: ReadRef): boolean {
 
 async function end(): Promise<void> {
   hasEnded = true;
-  const closing = connection?.close();
-  connection = null;
+  const closing = session?.close();
+  session = null;
   await ready().writeEnd(totals);
   await closing;
 }
 
 async function follow(order: SourceWorkerOrder): Promise<void> {
   switch (order.type) {
+    case "channel.open":
+      await open();
+      return;
     case "snapshot.use":
       snapshot = order.snapshot;
-      // the first read should not wait for a login; its own connect() tells what went wrong
-      await connect().catch(() => {});
+      // the first read should not wait for a login; where the session can join later, its own connect() tells what went wrong
+      await connect().then(
+        () => tell({ type: "snapshot.joined", error: null }),
+        (error: unknown) =>
+          tell({ type: "snapshot.joined", error: toWireError(error) }),
+      );
       return;
     case "stream.known":
       streams.set(order.stream.schema.number, order.stream);
@@ -381,4 +397,4 @@ setInterval(() => {
 parentPort?.on("message", (order: SourceWorkerOrder) => {
   follow(order).catch(breakChannel);
 });
-open().catch(breakChannel);
+if (data.listens) open().catch(breakChannel);

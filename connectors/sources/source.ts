@@ -1,10 +1,21 @@
 /**
- * What every source offers: connections that discover, plan and read. A reader pushes batches into a sink; actors and
- * sockets stay unknown to it.
+ * What every source offers: sessions that discover, plan and read, and a snapshot that is held for them. A reader pushes
+ * batches into a sink; actors and sockets stay unknown to it.
  */
 import type { ColumnBatch } from "../../proto/columns.ts";
-import type { RepeatFilter } from "../../proto/control.ts";
-import type { Partition, Position } from "../../proto/partition.ts";
+import type {
+  CursorOrder,
+  CursorWindow,
+  OpenTransactions,
+  RepeatFilter,
+} from "../../proto/control.ts";
+import type { ExtractError } from "../../proto/error.ts";
+import type {
+  Partition,
+  Plan,
+  Position,
+  RelationRef,
+} from "../../proto/partition.ts";
 import type {
   StreamSchema,
   UnrepresentablePolicy,
@@ -12,6 +23,7 @@ import type {
 
 /** A leaf of a stream: the table itself, or a child of a partitioned or inherited table. */
 export interface LeafRelation {
+  /** Names it within its database, the same at every discovery; a source without such numbers makes them from the name. */
   readonly oid: number;
   readonly schema: string;
   readonly name: string;
@@ -19,10 +31,10 @@ export interface LeafRelation {
   readonly only: boolean;
   /** Rows are in a heap that ctid ranges can address. */
   readonly heap: boolean;
-  /** pg_class.relfilenode in the discovering snapshot; 0 for what has none. */
+  /** Changes when the table is rewritten or truncated, as the discovering snapshot sees it (Postgres: relfilenode); 0 where unknown. */
   readonly fileNode: number;
   readonly pages: number;
-  /** pg_class.reltuples; -1 when never analysed. */
+  /** By the server's statistics; -1 when there are none. */
   readonly rowEstimate: number;
 }
 
@@ -39,26 +51,11 @@ export interface UsableKey {
   }[];
 }
 
-/** A column of a table as the source reads it. */
-export interface SourceColumn {
-  readonly name: string;
-  readonly typeOid: number;
-  readonly typeModifier: number;
-  /** For domains, the oid of the base type; else equal to typeOid. */
-  readonly baseTypeOid: number;
-  /** pg_type.typtype and typcategory of the base type: what tells enums, arrays, ranges and composites apart. */
-  readonly typeKind: string;
-  readonly typeCategory: string;
-  /** format_type(): the declared type as SQL. */
-  readonly declaredType: string;
-  readonly notNull: boolean;
-}
-
 export interface DiscoveredStream {
   /** What travels and is written. */
   readonly schema: StreamSchema;
-  /** Parallel to schema.columns. */
-  readonly columns: readonly SourceColumn[];
+  /** Parallel to schema.columns; only the source that wrote it reads it. Plain data: it travels to worker threads. */
+  readonly columns: readonly unknown[];
   readonly relationKind:
     "table" | "partitioned" | "view" | "materializedView" | "foreign";
   readonly leaves: readonly LeafRelation[];
@@ -109,14 +106,14 @@ export interface RowFilter {
 
 /** The snapshot that all connections of a run share; null where the server or the user gives none. */
 export interface SnapshotRef {
-  /** For SET TRANSACTION SNAPSHOT. */
+  /** What a session needs to join it (Postgres: for SET TRANSACTION SNAPSHOT). */
   readonly id: string;
-  /** pg_current_snapshot()::text under it, compared after the import. */
+  /** What it shows, compared after joining (Postgres: pg_current_snapshot()::text; MySQL: the binlog position). */
   readonly visible: string;
 }
 
-export interface ReadTask {
-  readonly stream: DiscoveredStream;
+export interface ReadTask<Stream extends DiscoveredStream = DiscoveredStream> {
+  readonly stream: Stream;
   readonly partition: Partition;
   readonly resumeAfter: Position | null;
   readonly filter: RowFilter;
@@ -154,4 +151,126 @@ export interface PartitionRead {
   stop(): void;
   /** Stops at once, destroys the statement, no further sink call; `done` rejects. */
   cancel(reason: Error): void;
+}
+
+/** What a plan is made for. */
+export interface PlanSettings {
+  readonly channels: number;
+  readonly checkpointTargetSeconds: number;
+  readonly partitionBy: "auto" | "ctid" | "key";
+  readonly partitionBytesMin: number;
+}
+
+export interface PlanRequest {
+  /** SQL of --where. */
+  readonly where: string | null;
+  /** Of incremental syncs. */
+  readonly cursor: CursorOrder | null;
+}
+
+export interface StreamPlan {
+  readonly plan: Plan;
+  /** Null unless incremental. */
+  readonly window: CursorWindow | null;
+}
+
+/** A partition whose reader has stopped, so that the tail of its range can be given away. */
+export interface SplitRequest {
+  readonly range: Partition;
+  /** Where its reader has stopped; null when it has read nothing. */
+  readonly resumeAfter: Position | null;
+  /** Bytes of one row, as far as is known. */
+  readonly rowBytes: number;
+  /** Neither part is to be smaller than this, as far as is known. */
+  readonly bytesMin: number;
+}
+
+export interface FoundSplit {
+  readonly giver: Partition;
+  readonly taker: Omit<Partition, "ordinal">;
+}
+
+/**
+ * One connection. It serves one call at a time; the caller waits. Errors are ExtractError: SOURCE_CONNECTION_LOST when
+ * the connection is gone, and the code that says why for all else.
+ */
+export interface SourceSession {
+  /** False once the connection is lost or destroyed. */
+  readonly usable: boolean;
+  /** As a number that grows, e.g. 150018. */
+  readonly serverVersion: number;
+  /**
+   * Begins the transaction that all that follows is read in: joined to the run's snapshot, or one of its own. May be
+   * called again, after a read that was stopped, where the driver's snapshot can be joined at any time.
+   * @throws ExtractError SOURCE_SNAPSHOT_LOST where the snapshot can no longer be joined
+   */
+  beginSnapshot(snapshot: SnapshotRef | null): Promise<void>;
+  discover(selection: StreamSelection): Promise<Discovery>;
+  /** Leaves the snapshot's transaction as it was, whether it fails or not. */
+  planStream(
+    stream: DiscoveredStream,
+    request: PlanRequest,
+    settings: PlanSettings,
+  ): Promise<StreamPlan>;
+  /** Null where what is left is not worth two readers. */
+  findSplit(
+    stream: DiscoveredStream,
+    request: SplitRequest,
+  ): Promise<FoundSplit | null>;
+  /** The session must be idle and inside the snapshot's transaction; it is busy until `done` settles. */
+  startRead(
+    task: ReadTask,
+    sink: ReadSink,
+    options: { readonly checkpointEveryMs: number },
+  ): PartitionRead;
+  close(): Promise<void>;
+  /** At once, without a word to the server. */
+  destroy(): void;
+}
+
+/** What is to be kept from changing until the run is over. */
+export interface LockTarget extends RelationRef {
+  /** As a leaf's; 0 for a root that is read with its children, too. */
+  readonly fileNode: number;
+}
+
+/** A relation that this user may not lock, nor therefore read. */
+export interface LockProblem extends RelationRef {
+  readonly message: string;
+}
+
+/** The run's snapshot, held by the keeper process. */
+export interface HeldSnapshot {
+  readonly ref: SnapshotRef;
+  readonly openTransactions: OpenTransactions;
+  /** Sentences for people: what this snapshot does not promise. */
+  readonly warnings?: readonly string[];
+  /**
+   * Called once, when all sessions have joined: protects the tables from DDL, and releases whatever kept the server
+   * still until then.
+   * @throws ExtractError SOURCE_SCHEMA_CHANGED where a table is no longer what was discovered
+   */
+  lockRelations(
+    relations: readonly LockTarget[],
+  ): Promise<readonly LockProblem[]>;
+  close(): Promise<void>;
+}
+
+/** A kind of source, as the processes use it: `connectors/sources/index.ts` loads it by the URL's scheme. */
+export interface SourceDriver {
+  /**
+   * `any-time`: sessions join the snapshot whenever they like, and it outlives the processes that read it.
+   * `at-the-start`: only until `lockRelations`; all channels connect before discovery is reported, and what loses its
+   * connection later reads on under another snapshot.
+   */
+  readonly joins: "any-time" | "at-the-start";
+  /** @throws ExtractError USAGE, SOURCE_UNREACHABLE, SOURCE_AUTH_FAILED, SOURCE_TLS_FAILED */
+  connect(url: string): Promise<SourceSession>;
+  /** Whether a partition can be stopped inside and its tail be given away: its rows come in an order that is proven. */
+  canSplit(stream: DiscoveredStream, partition: Partition): boolean;
+  /** @param onLost called once, when the snapshot is gone without `close` */
+  holdSnapshot(
+    url: string,
+    onLost: (error: ExtractError) => void,
+  ): Promise<HeldSnapshot>;
 }

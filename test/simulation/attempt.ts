@@ -213,7 +213,7 @@ export async function runAttempt({
     settings: {
       attempt,
       syncId: "sync1",
-      config: {},
+      config: { kind: "file" },
       frameBytesMax: 1,
       times: { ...settings.times, connectDeadlineMs: 15_000 },
       checkpointDeadlineMs: 60_000,

@@ -3,34 +3,25 @@
  * say that this generation and epoch were begun here and are over.
  */
 import * as fs from "node:fs";
-import assert from "node:assert/strict";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 
 import type { GenerationIntent } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
+import {
+  generationFolder,
+  parseManifestTemporaryName,
+  streamFolder,
+} from "../layout/names.ts";
+import { findEndedEpochs, findOwner } from "../layout/removal.ts";
+import type { CleanUpReport } from "../layout/removal.ts";
 import type { FileDestinationConfig } from "./config.ts";
 import { systemErrorCode, toDestinationError } from "./errors.ts";
 import { readManifest } from "./manifest.ts";
-import {
-  generationFolder,
-  parseFileName,
-  parseManifestTemporaryName,
-  parseSidecarName,
-  parseTemporaryName,
-  streamFolder,
-} from "./names.ts";
 import { isMissing, listFolder, removeFile, syncFolder } from "./storage.ts";
 
 /** Files removed before other work of the thread gets its turn. */
 const REMOVALS_PER_TURN = 64;
-
-export interface CleanUpReport {
-  /** Relative to the root, as in SealedFile. */
-  readonly removed: readonly string[];
-  /** What lies beside and is not ours to remove; `keep` is not in it, nor is what the current epoch writes. */
-  readonly left: readonly string[];
-}
 
 /**
  * Safe to do again at any time.
@@ -93,17 +84,6 @@ interface Sweep {
   readonly ended: ReadonlySet<number>;
 }
 
-function findEndedEpochs(intent: GenerationIntent): ReadonlySet<number> {
-  const { epochs, currentEpoch } = intent;
-  assert(
-    currentEpoch === null || epochs.every((epoch) => epoch <= currentEpoch),
-    "an epoch above the current one: this attempt is fenced",
-  );
-  return new Set(
-    epochs.filter((epoch) => currentEpoch === null || epoch < currentEpoch),
-  );
-}
-
 async function removeFiles(sweep: Sweep, folder: string): Promise<void> {
   const path = join(sweep.root, folder);
   if (!isRealFolder(path)) return;
@@ -143,22 +123,6 @@ async function removeEnded(
   removeFile(join(sweep.root, relative));
   sweep.removed.push(relative);
   if (sweep.removed.length % REMOVALS_PER_TURN === 0) await nextTurn();
-}
-
-/** The epoch that a name of ours belongs to, and the data file that it stands or falls with. */
-function findOwner(
-  name: string,
-  folder: string,
-): { epoch: number; dataPath: string | null } | null {
-  const data = parseFileName(name);
-  if (data) return { epoch: data.epoch, dataPath: `${folder}/${name}` };
-  const sidecar = parseSidecarName(name);
-  if (sidecar) {
-    const dataName = name.slice(1, -".checkpoint.json".length);
-    return { epoch: sidecar.epoch, dataPath: `${folder}/${dataName}` };
-  }
-  const temporary = parseTemporaryName(name);
-  return temporary ? { epoch: temporary.epoch, dataPath: null } : null;
 }
 
 async function removeEmptyFolder(sweep: Sweep, folder: string): Promise<void> {

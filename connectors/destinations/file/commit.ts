@@ -18,21 +18,23 @@ import type { GenerationIntent } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import type { StreamSchema } from "../../../proto/schema.ts";
 import { createFileFormat } from "../../formats/index.ts";
-import { cleanUp } from "./clean-up.ts";
-import type { CleanUpReport } from "./clean-up.ts";
-import type { FileDestinationConfig, StreamName } from "./config.ts";
-import { toDestinationError } from "./errors.ts";
-import { MANIFEST_VERSION, readManifest, writeManifest } from "./manifest.ts";
-import type { Manifest, ManifestGeneration, ManifestMode } from "./manifest.ts";
-import { PLACE_KEY } from "./marker.ts";
-import type { FileOrigin } from "./marker.ts";
+import * as manifests from "../layout/manifest.ts";
+import type { Manifest } from "../layout/manifest.ts";
+import { PLACE_KEY } from "../layout/marker.ts";
+import type { FileOrigin } from "../layout/marker.ts";
 import {
   fileName,
-  generationFolder,
+  generationPath,
   parseFileName,
   streamFolder,
   temporaryName,
-} from "./names.ts";
+} from "../layout/names.ts";
+import type { StreamName } from "../layout/names.ts";
+import type { CleanUpReport } from "../layout/removal.ts";
+import { cleanUp } from "./clean-up.ts";
+import type { FileDestinationConfig } from "./config.ts";
+import { toDestinationError } from "./errors.ts";
+import { readManifest, writeManifest } from "./manifest.ts";
 import {
   drawTag,
   linkFinal,
@@ -48,26 +50,14 @@ import {
 } from "./storage.ts";
 
 export { cleanUp } from "./clean-up.ts";
-export type { CleanUpReport } from "./clean-up.ts";
 export { readManifest } from "./manifest.ts";
-export type { Manifest, ManifestMode } from "./manifest.ts";
+export type { ManifestMode } from "../layout/manifest.ts";
 export { recoverCheckpoints } from "./recovery.ts";
 export { checkForeign, prepareRoot } from "./root.ts";
 
 /** One stream whose partitions are all durable. */
-export interface CommitOrder {
+export interface CommitOrder extends manifests.ManifestOrder {
   readonly config: FileDestinationConfig;
-  readonly schema: StreamSchema;
-  readonly syncId: string;
-  readonly runId: string;
-  readonly mode: ManifestMode;
-  readonly generation: number;
-  /** The attempt that commits. */
-  readonly epoch: number;
-  /** All files of the generation that count, the file of `writeEmptyFile` included. */
-  readonly files: readonly SealedFile[];
-  /** ISO 8601, UTC. */
-  readonly committedAt: string;
 }
 
 /**
@@ -113,52 +103,11 @@ export async function verifyCommit(order: CommitOrder): Promise<void> {
  * @throws ExtractError DESTINATION_FOREIGN when the manifest that is there is of another sync
  */
 export async function publishCommit(order: CommitOrder): Promise<Manifest> {
-  const { config, schema, syncId, runId, mode, generation } = order;
-  const stream = { namespace: schema.namespace, name: schema.name };
-  const relative = streamFolder(config.pathTemplate, stream);
+  const { config, schema } = order;
+  const relative = streamFolder(config.pathTemplate, schema);
   const folder = makeFoldersBelow(config.root, relative);
   const before = readManifest(folder);
-  if (before && before.syncId !== syncId) {
-    throw new ExtractError(
-      "DESTINATION_FOREIGN",
-      `${folder} has the manifest of another sync, ${before.syncId}`,
-      { path: folder },
-    );
-  }
-  const kept: readonly ManifestGeneration[] =
-    mode === "full-refresh-overwrite" ? [] : (before?.generations ?? []);
-  const epochs = new Set([order.epoch]);
-  for (const file of order.files) {
-    const place = parseFileName(
-      file.path.slice(file.path.lastIndexOf("/") + 1),
-    );
-    assert(place, `${file.path} is not a name of ours`);
-    epochs.add(place.epoch);
-  }
-  const others = kept.filter((entry) => entry.generation !== generation);
-  const added = {
-    generation,
-    epochs: [...epochs].sort((a, b) => a - b),
-    files: order.files,
-  };
-  // runs that find nothing new would make the manifest longer for ever
-  const addsNothing = order.files.length === 0 && others.length > 0;
-  const generations = (addsNothing ? others : [...others, added]).sort(
-    (a, b) => a.generation - b.generation,
-  );
-  const files = generations.flatMap((entry) => entry.files);
-  const manifest: Manifest = {
-    version: MANIFEST_VERSION,
-    syncId,
-    runId,
-    stream,
-    schema: { fingerprint: schema.fingerprint, columns: schema.columns },
-    mode,
-    generations,
-    rows: files.reduce((sum, file) => sum + file.rows, 0),
-    bytes: files.reduce((sum, file) => sum + file.bytes, 0),
-    committedAt: order.committedAt,
-  };
+  const manifest = manifests.buildManifest(order, before, folder);
   await writeManifest(config, manifest, order.epoch);
   return manifest;
 }
@@ -194,13 +143,9 @@ export function hasEarlierFiles({
 }: Pick<CommitOrder, "config" | "schema" | "generation"> & {
   readonly mode: string;
 }): boolean {
-  if (mode === "full-refresh-overwrite") return false;
-  const { namespace, name } = schema;
-  const folder = streamFolder(config.pathTemplate, { namespace, name });
+  const folder = streamFolder(config.pathTemplate, schema);
   const manifest = readManifest(join(config.root, folder));
-  return (manifest?.generations ?? []).some(
-    (entry) => entry.generation !== generation && entry.files.length > 0,
-  );
+  return manifests.hasEarlierFiles(manifest, generation, mode);
 }
 
 /**
@@ -250,9 +195,7 @@ function findGenerationFolder(
   config: FileDestinationConfig,
   of: { readonly schema: StreamSchema; readonly generation: number },
 ): string {
-  const { namespace, name } = of.schema;
-  const parent = streamFolder(config.pathTemplate, { namespace, name });
-  return `${parent}/${generationFolder(of.generation)}`;
+  return generationPath(config.pathTemplate, of.schema, of.generation);
 }
 
 async function syncFile(path: string): Promise<void> {

@@ -6,17 +6,11 @@ import type { FormatOptions } from "../../formats/format.ts";
 export interface FileDestinationConfig {
   /** Absolute folder; the parts of a path below it are ours to make. */
   readonly root: string;
-  /** Folder of one stream below the root, from {namespace} and {stream}; `names.ts` has its rules. */
+  /** Folder of one stream below the root, from {namespace} and {stream}; `layout/names.ts` has its rules. */
   readonly pathTemplate: string;
   /** A file that has reached this is closed before the next batch. Bytes of the file, compressed. */
   readonly fileBytesMax: number;
   readonly format: FormatOptions;
-}
-
-/** A stream as folders and manifests name it. */
-export interface StreamName {
-  readonly namespace: string;
-  readonly name: string;
 }
 
 export const PATH_TEMPLATE_DEFAULT = "{namespace}/{stream}";

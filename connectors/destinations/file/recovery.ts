@@ -3,22 +3,28 @@
  */
 import { join } from "node:path";
 
-import type { DurableReport, SealedFile } from "../../../proto/checkpoint.ts";
+import type { SealedFile } from "../../../proto/checkpoint.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import type { StreamSchema } from "../../../proto/schema.ts";
 import { createFileFormat } from "../../formats/index.ts";
-import type { FileDestinationConfig } from "./config.ts";
-import { systemErrorCode, toDestinationError } from "./errors.ts";
-import { MARKER_BYTES_MAX, MARKER_KEY, parseMarker } from "./marker.ts";
-import type { CheckpointMarker } from "./marker.ts";
+import { MARKER_BYTES_MAX, MARKER_KEY, parseMarker } from "../layout/marker.ts";
+import type { CheckpointMarker } from "../layout/marker.ts";
 import {
   fileName,
-  generationFolder,
+  generationPath,
   parseFileName,
   sidecarName,
-  streamFolder,
-} from "./names.ts";
-import type { ParsedFileName } from "./names.ts";
+} from "../layout/names.ts";
+import type { ParsedFileName } from "../layout/names.ts";
+import {
+  compareRecovered,
+  describeRecovered,
+  findMarkedFiles,
+  isMarkerOf,
+} from "../layout/recovered.ts";
+import type { RecoveredCheckpoint } from "../layout/recovered.ts";
+import type { FileDestinationConfig } from "./config.ts";
+import { systemErrorCode, toDestinationError } from "./errors.ts";
 import {
   listFolder,
   mapBounded,
@@ -26,12 +32,6 @@ import {
   readSmallFile,
   syncFoldersUpTo,
 } from "./storage.ts";
-
-/** A durable checkpoint with what tells whether the ledger still wants it. */
-export interface RecoveredCheckpoint extends DurableReport {
-  readonly runId: string;
-  readonly planVersion: number;
-}
 
 /**
  * Reads the markers of one generation. A checkpoint is durable exactly when its marker is whole and every file that it
@@ -45,8 +45,7 @@ export async function recoverCheckpoints(
   schema: StreamSchema,
   generation: number,
 ): Promise<RecoveredCheckpoint[]> {
-  const stream = { namespace: schema.namespace, name: schema.name };
-  const relative = `${streamFolder(config.pathTemplate, stream)}/${generationFolder(generation)}`;
+  const relative = generationPath(config.pathTemplate, schema, generation);
   const folder = join(config.root, relative);
   const format = createFileFormat(schema, config.format);
   const lastFiles = findLastFiles(folder, format.extension);
@@ -57,21 +56,13 @@ export async function recoverCheckpoints(
       ? await readFooterMarker(join(folder, nameOf(last)))
       : readSidecarMarker(join(folder, sidecarName(nameOf(last))));
     if (!marker || !isMarkerOf(marker, last, schema, generation)) return null;
+    if (marker.stamp.index !== last.checkpoint) return null;
     const files = findFiles(marker, last, folder, relative);
-    if (!files) return null;
-    const { stamp, epoch, run, planVersion } = marker;
-    return {
-      ...stamp,
-      stream: schema.number,
-      epoch,
-      files,
-      runId: run,
-      planVersion,
-    };
+    return files && describeRecovered(marker, files, schema.number);
   });
   return checkpoints
     .filter((checkpoint) => checkpoint !== null)
-    .sort((a, b) => a.epoch - b.epoch || a.index - b.index);
+    .sort(compareRecovered);
 }
 
 /** Of each checkpoint that has final names, the file with the highest number: where its marker would be. */
@@ -116,24 +107,6 @@ function readSidecarMarker(path: string): CheckpointMarker | null {
   return parseMarker(bytes.toString("utf8"));
 }
 
-/** The marker speaks of this very place: a file that was copied here from elsewhere does not count. */
-function isMarkerOf(
-  marker: CheckpointMarker,
-  last: ParsedFileName,
-  schema: StreamSchema,
-  generation: number,
-): boolean {
-  return (
-    marker.stream.namespace === schema.namespace &&
-    marker.stream.name === schema.name &&
-    marker.fingerprint === schema.fingerprint &&
-    marker.generation === generation &&
-    marker.epoch === last.epoch &&
-    marker.stamp.partition === last.partition &&
-    marker.stamp.index === last.checkpoint
-  );
-}
-
 /** The marker's files as they lie there; null when one is missing, short, or not where its number says. */
 function findFiles(
   marker: CheckpointMarker,
@@ -142,17 +115,13 @@ function findFiles(
   relative: string,
 ): SealedFile[] | null {
   if (marker.files.length !== last.number + 1) return null;
-  const files: SealedFile[] = [];
-  let rows = 0;
-  for (const [number, file] of marker.files.entries()) {
-    if (file.name !== nameOf({ ...last, number })) return null;
-    const bytes = readFileSize(join(folder, file.name));
-    if (bytes === null) return null;
-    if (file.bytes !== null && file.bytes !== bytes) return null;
-    files.push({ path: `${relative}/${file.name}`, rows: file.rows, bytes });
-    rows += file.rows;
-  }
-  return rows === marker.stamp.rows ? files : null;
+  const areNamed = marker.files.every(
+    ({ name }, number) => name === nameOf({ ...last, number }),
+  );
+  if (!areNamed) return null;
+  return findMarkedFiles(marker, relative, (name) =>
+    readFileSize(join(folder, name)),
+  );
 }
 
 function nameOf(parsed: ParsedFileName): string {

@@ -4,18 +4,23 @@
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 
-import { ExtractError } from "../../../proto/error.ts";
-import type { FileDestinationConfig, StreamName } from "./config.ts";
-import { systemErrorCode, toRootError } from "./errors.ts";
-import { readManifest } from "./manifest.ts";
-import type { Manifest } from "./manifest.ts";
+import {
+  STRANGERS_MAX,
+  checkManifest,
+  refuseGeneration,
+} from "../layout/foreign.ts";
+import type { StreamFolderReport } from "../layout/foreign.ts";
 import {
   MANIFEST_NAME,
   parseGenerationFolder,
   parseManifestTemporaryName,
+  parsePathTemplate,
   streamFolder,
-} from "./names.ts";
-import { parsePathTemplate } from "./path-template.ts";
+} from "../layout/names.ts";
+import type { StreamName } from "../layout/names.ts";
+import type { FileDestinationConfig } from "./config.ts";
+import { systemErrorCode, toRootError } from "./errors.ts";
+import { readManifest } from "./manifest.ts";
 import {
   drawTag,
   linkFinal,
@@ -24,16 +29,6 @@ import {
   syncFolder,
   writeSmallFile,
 } from "./storage.ts";
-
-/** Names reported of what is not ours; a folder with more of them is named as well by these. */
-const STRANGERS_MAX = 20;
-
-export interface StreamFolderReport {
-  /** Null before the first commit. */
-  readonly manifest: Manifest | null;
-  /** Other things in the stream's folder, relative to the root: `**` patterns would read them with the table. */
-  readonly strangers: readonly string[];
-}
 
 /**
  * Makes the root and tries all that writing will need, so that a long read does not end in a folder that cannot be
@@ -80,7 +75,8 @@ export function checkForeign(
   const folder = join(config.root, relative);
   const manifest = readManifest(folder);
   if (manifest) {
-    checkManifest(manifest, stream, relative, knownGenerations, syncId, folder);
+    const check = { stream, folder: relative, knownGenerations, syncId };
+    checkManifest(manifest, check, join(folder, MANIFEST_NAME));
   }
   const strangers: string[] = [];
   for (const entry of listFolder(folder)) {
@@ -95,44 +91,9 @@ export function checkForeign(
     if (knownGenerations.has(generation)) continue;
     const path = join(folder, entry.name);
     const isEmpty = entry.isDirectory() && listFolder(path).length === 0;
-    if (!isEmpty) {
-      throw refuse(path, `generation ${generation} is not in this ledger`);
-    }
+    if (!isEmpty) throw refuseGeneration(path, generation);
   }
   return { manifest, strangers };
-}
-
-function checkManifest(
-  manifest: Manifest,
-  stream: StreamName,
-  relative: string,
-  knownGenerations: ReadonlySet<number>,
-  syncId: string,
-  folder: string,
-): void {
-  const path = join(folder, MANIFEST_NAME);
-  const { namespace, name } = manifest.stream;
-  if (namespace !== stream.namespace || name !== stream.name) {
-    throw refuse(path, `it is of ${namespace}.${name}`);
-  }
-  if (manifest.syncId !== syncId) {
-    throw refuse(path, `it is of another sync, ${manifest.syncId}`);
-  }
-  for (const { generation, files } of manifest.generations) {
-    if (!knownGenerations.has(generation)) {
-      throw refuse(path, `generation ${generation} is not in this ledger`);
-    }
-    const stray = files.find((file) => !file.path.startsWith(`${relative}/g`));
-    if (stray) throw refuse(path, `it lists ${stray.path}`);
-  }
-}
-
-function refuse(path: string, why: string): ExtractError {
-  return new ExtractError(
-    "DESTINATION_FOREIGN",
-    `${path} was not written by this ledger: ${why}`,
-    { path },
-  );
 }
 
 /** Makes the folder and those above it that are missing. (`recursive` tries for ever where `/proc` refuses a name.) */

@@ -8,20 +8,12 @@ import { join } from "node:path";
 import type { CheckpointStamp, SealedFile } from "../../../proto/checkpoint.ts";
 import { batchBytes } from "../../../proto/columns.ts";
 import type { ColumnBatch } from "../../../proto/columns.ts";
-import { ExtractError } from "../../../proto/error.ts";
-import type { StreamSchema } from "../../../proto/schema.ts";
-import type { FileFormat, FormatOptions } from "../../formats/format.ts";
-import { createFileFormat } from "../../formats/index.ts";
+import type { FileFormat } from "../../formats/format.ts";
+import { MARKER_KEY } from "../layout/marker.ts";
+import { fileName, sidecarName, temporaryName } from "../layout/names.ts";
+import { PartitionFiles, useFileFormat } from "../layout/partition-files.ts";
+import type { PartitionOrigin } from "../layout/partition-files.ts";
 import type { FileDestinationConfig } from "./config.ts";
-import { MARKER_BYTES_MAX, MARKER_KEY, PLACE_KEY } from "./marker.ts";
-import type { CheckpointMarker, FileOrigin, MarkedFile } from "./marker.ts";
-import {
-  fileName,
-  generationFolder,
-  sidecarName,
-  streamFolder,
-  temporaryName,
-} from "./names.ts";
 import { OpenFile } from "./open-file.ts";
 import { publishCheckpoint } from "./seal.ts";
 import type { FinishedCheckpoint } from "./seal.ts";
@@ -30,42 +22,14 @@ import { drawTag, makeFoldersBelow } from "./storage.ts";
 /** Full files whose last bytes are on their way to the disk; one more makes the writer wait for the disk. */
 const FULL_FILES_SYNCING_MAX = 16;
 
-interface KnownFormat {
-  readonly options: FormatOptions;
-  readonly format: FileFormat;
-}
-
-/** By the very object that describes the stream: one for all partitions that a thread writes. */
-const formats = new WeakMap<StreamSchema, KnownFormat>();
-
-/** The stream's format in this thread. Its files share what was learned of each column's best encoding. */
-function useFileFormat(
-  schema: StreamSchema,
-  options: FormatOptions,
-): FileFormat {
-  const known = formats.get(schema);
-  if (known?.options === options) return known.format;
-  const format = createFileFormat(schema, options);
-  formats.set(schema, { options, format });
-  return format;
-}
-
-export interface PartitionWriterOptions {
+export interface PartitionWriterOptions extends PartitionOrigin {
   readonly config: FileDestinationConfig;
-  readonly schema: StreamSchema;
-  readonly generation: number;
-  readonly epoch: number;
-  readonly runId: string;
-  readonly partition: number;
-  readonly planVersion: number;
 }
 
 export class PartitionWriter {
   readonly #options: PartitionWriterOptions;
   readonly #format: FileFormat;
-  readonly #origin: FileOrigin;
-  /** Relative to the root. */
-  readonly #folder: string;
+  readonly #described: PartitionFiles;
   readonly #tag = drawTag();
   /** Files of the checkpoint to come, in order; the last one takes the next batch. */
   #files: OpenFile[] = [];
@@ -82,19 +46,10 @@ export class PartitionWriter {
   #abandoned = false;
 
   constructor(options: PartitionWriterOptions) {
-    const { config, schema, generation, runId, epoch, planVersion } = options;
+    const { config, schema } = options;
     this.#options = options;
     this.#format = useFileFormat(schema, config.format);
-    const stream = { namespace: schema.namespace, name: schema.name };
-    this.#origin = {
-      run: runId,
-      stream,
-      fingerprint: schema.fingerprint,
-      generation,
-      epoch,
-      planVersion,
-    };
-    this.#folder = `${streamFolder(config.pathTemplate, stream)}/${generationFolder(generation)}`;
+    this.#described = new PartitionFiles(options, config.pathTemplate);
   }
 
   /** Rows taken since the last checkpoint was sealed, or since `discard`. */
@@ -185,10 +140,10 @@ export class PartitionWriter {
     if (current && !isFull) return current;
     if (current) this.#closeFull(current);
     const { root } = this.#options.config;
-    if (!this.#folderMade) makeFoldersBelow(root, this.#folder);
+    if (!this.#folderMade) makeFoldersBelow(root, this.#described.folder);
     this.#folderMade = true;
     const file = new OpenFile(
-      join(root, this.#folder, this.#nameTemporary()),
+      join(root, this.#described.folder, this.#nameTemporary()),
       this.#format.createEncoder(),
     );
     this.#files.push(file);
@@ -202,7 +157,7 @@ export class PartitionWriter {
   }
 
   #closeFull(file: OpenFile): void {
-    file.finish(this.#describePlace(this.#files.length - 1));
+    file.finish(this.#described.describePlace(this.#files.length - 1));
     if (this.#fullFilesSyncing >= FULL_FILES_SYNCING_MAX) {
       file.makeDurableNow();
       return;
@@ -215,11 +170,8 @@ export class PartitionWriter {
   }
 
   #finishFiles(stamp: CheckpointStamp): FinishedCheckpoint {
-    const { partition, epoch, schema } = this.#options;
-    assert.equal(stamp.stream, schema.number);
-    assert.equal(stamp.partition, partition);
-    assert(stamp.index >= 1, "checkpoint indexes count from 1");
-    this.#checkRows(stamp);
+    const { partition, epoch } = this.#options;
+    this.#described.checkStamp(stamp, this.#rows);
     const files = this.#files;
     const last = files.at(-1);
     if (!last) return { files: [], names: [], sidecar: null };
@@ -229,7 +181,7 @@ export class PartitionWriter {
         this.#format.extension,
       ),
     );
-    const place = this.#describePlace(files.length - 1);
+    const place = this.#described.describePlace(files.length - 1);
     let sidecar: FinishedCheckpoint["sidecar"] = null;
     if (this.#format.storesMetadata) {
       const marker = this.#describeMarker(stamp, names, null);
@@ -249,73 +201,32 @@ export class PartitionWriter {
     return { files, names, sidecar };
   }
 
-  #checkRows(stamp: CheckpointStamp): void {
-    if (stamp.rows === this.#rows) return;
-    const { schema, partition } = this.#options;
-    throw new ExtractError(
-      "CHANNEL_CORRUPT",
-      `${schema.namespace}.${schema.name}/${partition}: the source stamped ${stamp.rows} rows, ${this.#rows} arrived`,
-      {
-        stream: `${schema.namespace}.${schema.name}`,
-        partition,
-        index: stamp.index,
-        rowsStamped: stamp.rows,
-        rowsWritten: this.#rows,
-      },
-    );
-  }
-
-  #describePlace(number: number): Record<string, string> {
-    const { partition } = this.#options;
-    const place = { ...this.#origin, partition, number };
-    return { [PLACE_KEY]: JSON.stringify(place) };
-  }
-
   #describeMarker(
     stamp: CheckpointStamp,
     names: readonly string[],
     bytesOfLast: number | null,
   ): string {
-    const files: MarkedFile[] = names.map((name, number) => ({
-      name,
-      rows: this.#files[number]?.rows ?? 0,
-      bytes:
-        number === names.length - 1
-          ? bytesOfLast
-          : (this.#files[number]?.bytes ?? 0),
+    const counts = this.#files.map(({ rows, bytes }, number) => ({
+      rows,
+      bytes: number === names.length - 1 ? bytesOfLast : bytes,
     }));
-    const marker: CheckpointMarker = { ...this.#origin, stamp, files };
-    const text = JSON.stringify(marker);
-    if (Buffer.byteLength(text) > MARKER_BYTES_MAX) {
-      throw new ExtractError(
-        "DESTINATION_FAILED",
-        `the marker of ${names.length} files is too long: raise fileBytesMax or checkpoint more often`,
-        { path: this.#folder, files: names.length },
-      );
-    }
-    return text;
+    return this.#described.describeMarker(stamp, names, counts);
   }
 
   async #publish(checkpoint: FinishedCheckpoint): Promise<SealedFile[]> {
     const { root } = this.#options.config;
+    const { folder } = this.#described;
     const files = await publishCheckpoint(checkpoint, {
       root,
-      folder: this.#folder,
-      syncUpTo: this.#foldersSynced ? join(root, this.#folder) : root,
+      folder,
+      syncUpTo: this.#foldersSynced ? join(root, folder) : root,
       // a later checkpoint of a partition whose earlier one failed must not count
-      findObstacle: () => this.#sealFailure ?? this.#describeAbandonment(),
+      findObstacle: () =>
+        this.#sealFailure ??
+        (this.#abandoned ? this.#described.describeAbandonment() : null),
       isAbandoned: () => this.#abandoned,
     });
     if (files.length > 0) this.#foldersSynced = true;
     return files;
-  }
-
-  #describeAbandonment(): Error | null {
-    if (!this.#abandoned) return null;
-    return new ExtractError(
-      "DESTINATION_FAILED",
-      `the checkpoint was abandoned before it was durable: ${this.#folder}`,
-      { path: this.#folder, partition: this.#options.partition },
-    );
   }
 }

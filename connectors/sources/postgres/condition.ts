@@ -1,6 +1,6 @@
 /** The sync's own condition, as it was typed. */
 import assert from "node:assert/strict";
-import type { DiscoveredStream } from "../source.ts";
+import type { PostgresStream } from "./stream.ts";
 import { fromRelation, type Queryable } from "./sql.ts";
 
 /**
@@ -11,7 +11,7 @@ import { fromRelation, type Queryable } from "./sql.ts";
  */
 export async function checkCondition(
   connection: Queryable,
-  stream: Pick<DiscoveredStream, "leaves">,
+  stream: Pick<PostgresStream, "leaves">,
   where: string,
 ): Promise<void> {
   const [leaf] = stream.leaves;

@@ -8,8 +8,8 @@
 import assert from "node:assert/strict";
 import type { OpenTransactions } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
-import type { DiscoveredStream } from "../source.ts";
-import { columnNotFound } from "./selection.ts";
+import type { PostgresStream } from "./stream.ts";
+import { columnNotFound } from "../selection.ts";
 import { domainBaseCte, quoteRelation, type Queryable } from "./sql.ts";
 import { oids, quoteIdentifier } from "./types.ts";
 
@@ -96,7 +96,7 @@ const orderedOids: ReadonlySet<number> = new Set([
  */
 export async function readCursorBounds(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   options: CursorOptions,
 ): Promise<CursorBounds> {
   const column = await findCursorColumn(connection, stream, options.column);
@@ -154,7 +154,7 @@ interface CursorColumn {
 
 async function findCursorColumn(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   name: string,
 ): Promise<CursorColumn> {
   const table = {
@@ -212,7 +212,7 @@ interface Window {
 /** Not max(), which some types lack: the first of the descending order comes from an index as well. */
 async function readWindow(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   column: CursorColumn,
   {
     from,
@@ -276,7 +276,7 @@ function lowerByLag(column: CursorColumn, lagSeconds: number): string {
 
 async function countNulls(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   column: string,
   where: string | null,
 ): Promise<number> {

@@ -6,15 +6,19 @@ import { createHash } from "node:crypto";
 import { ExtractError } from "../../../proto/error.ts";
 import type {
   ColumnSchema,
+  StreamSchema,
   UnrepresentablePolicy,
 } from "../../../proto/schema.ts";
 import type {
-  DiscoveredStream,
-  Discovery,
   DiscoveryProblem,
-  SourceColumn,
   StreamSelection,
+  UsableKey,
 } from "../source.ts";
+import type {
+  PostgresDiscovery,
+  PostgresStream,
+  SourceColumn,
+} from "./stream.ts";
 import {
   listColumns,
   listKeys,
@@ -26,7 +30,7 @@ import {
 } from "./catalog.ts";
 import { chooseKey } from "./key.ts";
 import { indexChildren, resolveRoot, toLeaves, type Root } from "./leaves.ts";
-import { columnNotFound, selectRelations } from "./selection.ts";
+import { columnNotFound, selectRelations } from "../selection.ts";
 import type { Queryable } from "./sql.ts";
 import { columnSchema } from "./types.ts";
 
@@ -47,7 +51,7 @@ export async function discover(
   connection: Queryable,
   selection: StreamSelection,
   policy: UnrepresentablePolicy = "error",
-): Promise<Discovery> {
+): Promise<PostgresDiscovery> {
   const relations = await listRelations(connection);
   const selected = selectRelations(relations, selection);
   if (selection.columns !== null && selected.relations.length !== 1) {
@@ -83,7 +87,7 @@ export async function discover(
     ),
   );
 
-  const streams: DiscoveredStream[] = [];
+  const streams: PostgresStream[] = [];
   const problems: DiscoveryProblem[] = [];
   for (const root of roots) {
     const { relation } = root;
@@ -96,23 +100,25 @@ export async function discover(
     }
     const sourceColumns = chosen.map(toSourceColumn);
     const schemas = sourceColumns.map((column) => columnSchema(column, policy));
+    const key = root.byLeaf
+      ? chooseKey(
+          root.leaves.map((leaf) => keys.get(leaf.oid) ?? []),
+          new Set(all.filter((one) => one.readable).map((one) => one.name)),
+        )
+      : null;
     streams.push({
       schema: {
         number: streams.length + 1,
         namespace: relation.schema,
         name: relation.name,
         columns: schemas,
+        ...nameKey(key, sourceColumns),
         fingerprint: fingerprintColumns(schemas),
       },
       columns: sourceColumns,
       relationKind: relationKinds[relation.kind],
       leaves: toLeaves(root, pages),
-      key: root.byLeaf
-        ? chooseKey(
-            root.leaves.map((leaf) => keys.get(leaf.oid) ?? []),
-            new Set(all.filter((one) => one.readable).map((one) => one.name)),
-          )
-        : null,
+      key,
       allColumnNames: all.map((column) => column.name),
     });
   }
@@ -202,6 +208,18 @@ function findProblem(
     );
   }
   return null;
+}
+
+/** A key of which a column is left out tells rows of the copy apart no longer. */
+function nameKey(
+  key: UsableKey | null,
+  columns: readonly SourceColumn[],
+): Pick<StreamSchema, "key"> {
+  if (key === null) return {};
+  const names = key.columns.map(({ name }) => name);
+  return names.every((name) => columns.some((column) => column.name === name))
+    ? { key: names }
+    : {};
 }
 
 function toSourceColumn(row: ColumnRow): SourceColumn {

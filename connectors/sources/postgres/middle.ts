@@ -12,7 +12,8 @@ import type {
   Position,
   Split,
 } from "../../../proto/partition.ts";
-import type { DiscoveredStream, LeafRelation } from "../source.ts";
+import type { FoundSplit, LeafRelation, SplitRequest } from "../source.ts";
+import type { PostgresStream } from "./stream.ts";
 import { describeKey, fromSample, orderBounds } from "./plan.ts";
 import { createPositionReader } from "./position.ts";
 import { keyPredicates, selectFields } from "./read-query.ts";
@@ -23,24 +24,9 @@ const SAMPLE_PAGES = 64;
 /** Pages of a sample, 8 MiB: a reader stands still meanwhile. */
 const SAMPLE_PAGES_MAX = 1_024;
 
-interface SplitRequest {
-  readonly range: Partition;
-  /** Where its reader has stopped; null when it has read nothing. */
-  readonly resumeAfter: Position | null;
-  /** Bytes of one row, as far as is known. */
-  readonly rowBytes: number;
-  /** Neither part is to be smaller than this, as far as is known. */
-  readonly bytesMin: number;
-}
-
-interface FoundSplit {
-  readonly giver: Partition;
-  readonly taker: Omit<Partition, "ordinal">;
-}
-
 /** Whether a partition can be stopped inside and its tail be given away: its rows come in an order that is proven. */
 export function canSplit(
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   partition: Partition,
 ): boolean {
   const leaf = findLeaf(stream, partition);
@@ -56,7 +42,7 @@ export function canSplit(
  */
 export async function findSplit(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   { range, resumeAfter, rowBytes, bytesMin }: SplitRequest,
 ): Promise<FoundSplit | null> {
   const leaf = findLeaf(stream, range);
@@ -83,7 +69,7 @@ export async function findSplit(
 }
 
 function findLeaf(
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   { relation }: Partition,
 ): LeafRelation | undefined {
   return stream.leaves.find(({ oid }) => oid === relation.oid);
@@ -143,7 +129,7 @@ interface KeyRequest {
 /** The middle of a page sample of what is left, in the order that the server gives the keys. */
 async function cutKeys(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   leaf: LeafRelation,
   pages: { readonly count: number; readonly blockBytes: number },
   { range, split, resumeAfter, rowsMin }: KeyRequest,
@@ -190,7 +176,7 @@ async function cutKeys(
 /** How the server compares the middle with its neighbours once all have been texts. */
 async function orderMiddle(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   leaf: LeafRelation,
   places: {
     readonly from: KeyTuple | null;

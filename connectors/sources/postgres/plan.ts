@@ -11,7 +11,8 @@ import {
   type LeafMeasure,
 } from "../../../partitioning/sizing.ts";
 import type { KeyTuple, Plan } from "../../../proto/partition.ts";
-import type { DiscoveredStream, LeafRelation, RowFilter } from "../source.ts";
+import type { LeafRelation, RowFilter } from "../source.ts";
+import type { PostgresStream } from "./stream.ts";
 import {
   filterConditions,
   fromRelation,
@@ -40,7 +41,7 @@ const SAMPLE_SEED = 1;
  */
 export async function planPartitions(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   options: PlanOptions,
 ): Promise<Plan> {
   const { blockBytes, measures } = await measureLeaves(
@@ -79,7 +80,7 @@ export async function planPartitions(
 
 async function answerQuestion(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   measures: readonly LeafMeasure[],
   question: PlanQuestion,
 ): Promise<PlanAnswer> {
@@ -122,7 +123,7 @@ interface SizeRow {
 /** The leaves' sizes now, in one round trip; what has no heap or is filtered costs an EXPLAIN each. */
 async function measureLeaves(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   filter: RowFilter,
 ): Promise<{ blockBytes: number; measures: LeafMeasure[] }> {
   const rows = await connection.query<SizeRow>(
@@ -195,7 +196,7 @@ export function fromSample(leaf: LeafRelation, percent: number): string {
  */
 async function sampleRows(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   leaf: LeafRelation,
   percent: number,
 ): Promise<{ rows: number; bytesPerRow: number }> {
@@ -222,7 +223,7 @@ interface KeyParts {
   readonly list: string;
 }
 
-export function describeKey(stream: DiscoveredStream): KeyParts {
+export function describeKey(stream: PostgresStream): KeyParts {
   assert(stream.key !== null, "a question about a key wants a key");
   const aliases = stream.key.columns.map((_, i) => `k${i + 1}`);
   return {
@@ -237,7 +238,7 @@ export function describeKey(stream: DiscoveredStream): KeyParts {
 /** Sorted by the server, under the columns' own collations. */
 async function sampleKeys(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   leaf: LeafRelation,
   percent: number,
   keysMax: number,
@@ -259,7 +260,7 @@ async function sampleKeys(
 
 async function readKeyRange(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   leaf: LeafRelation,
 ): Promise<{ min: bigint; max: bigint } | null> {
   const { select } = describeKey(stream);
@@ -280,7 +281,7 @@ async function readKeyRange(
  */
 export async function orderBounds(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   leaf: LeafRelation,
   bounds: readonly KeyTuple[],
 ): Promise<KeyTuple[]> {

@@ -2,8 +2,8 @@
  * Positions behind a row of a key range: the exact server text of its key, from the columns that were decoded.
  */
 import type { KeyTuple, Position } from "../../../proto/partition.ts";
-import type { ReadTask } from "../source.ts";
-import type { BatchSet, ColumnStore } from "./decode/batch-set.ts";
+import type { PostgresReadTask } from "./stream.ts";
+import type { BatchSet, ColumnStore } from "../batches/batch-set.ts";
 import type { FieldPlan } from "./decode/plan.ts";
 
 /** The position behind row `row` of a batch; null where the row's key could not be kept exactly. */
@@ -16,7 +16,7 @@ const US_PER_DAY = 86_400_000_000n;
  * exact text (floats).
  */
 export function createPositionReader(
-  task: Pick<ReadTask, "stream" | "partition">,
+  task: Pick<PostgresReadTask, "stream" | "partition">,
   fields: readonly FieldPlan[],
 ): PositionReader | null {
   const { split } = task.partition;

@@ -3,7 +3,7 @@
  */
 import { strict as assert } from "node:assert";
 import type { KeyTuple, Position, Split } from "../../../proto/partition.ts";
-import type { ReadTask } from "../source.ts";
+import type { PostgresReadTask } from "./stream.ts";
 import type { FieldPlan } from "./decode/plan.ts";
 import { filterConditions, fromRelation } from "./sql.ts";
 import { oids, quoteIdentifier, resolveColumn } from "./types.ts";
@@ -21,7 +21,7 @@ export interface SelectedField extends FieldPlan {
  * as text, since positions are made of them.
  */
 export function selectFields(
-  task: Pick<ReadTask, "stream" | "partition">,
+  task: Pick<PostgresReadTask, "stream" | "partition">,
 ): SelectedField[] {
   const { columns, schema } = task.stream;
   const fields = columns.map((column, index): SelectedField => {
@@ -73,7 +73,7 @@ export interface PageRange {
  * read; ctid ranges are never ordered, since that would sort.
  */
 export function buildReadQuery(
-  task: ReadTask,
+  task: PostgresReadTask,
   fields: readonly SelectedField[],
   pages: PageRange | null,
 ): BoundQuery {

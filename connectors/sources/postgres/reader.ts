@@ -8,18 +8,14 @@ import { strict as assert } from "node:assert";
 import { isUtf8 } from "node:buffer";
 import type { Position } from "../../../proto/partition.ts";
 import { ExtractError, type ErrorDetails } from "../../../proto/error.ts";
-import type {
-  PartitionRead,
-  ReadResult,
-  ReadSink,
-  ReadTask,
-} from "../source.ts";
+import type { PartitionRead, ReadResult, ReadSink } from "../source.ts";
+import type { PostgresReadTask } from "./stream.ts";
 import type { PostgresConnection } from "./connection.ts";
-import type { BatchSet } from "./decode/batch-set.ts";
+import type { BatchSet } from "../batches/batch-set.ts";
 import { createDecoder, type DecoderChoice } from "./decode/choose.ts";
 import type { RowDecoder } from "./decode/decoder.ts";
 import type { DecodePlan } from "./decode/plan.ts";
-import { BatchSupply } from "./decode/supply.ts";
+import { BatchSupply } from "../batches/supply.ts";
 import { asSchemaChange, fromServerError, toSourceError } from "./errors.ts";
 import { PagePacer } from "./page-pacer.ts";
 import { createPositionReader, type PositionReader } from "./position.ts";
@@ -64,7 +60,7 @@ export interface ReadOptions {
  */
 export function startRead(
   connection: PostgresConnection,
-  task: ReadTask,
+  task: PostgresReadTask,
   sink: ReadSink,
   options: ReadOptions = {},
 ): PartitionRead {
@@ -76,7 +72,7 @@ export function startRead(
 class TableRead implements PartitionRead, WireConsumer {
   readonly done: Promise<ReadResult>;
   readonly #connection: PostgresConnection;
-  readonly #task: ReadTask;
+  readonly #task: PostgresReadTask;
   readonly #sink: ReadSink;
   readonly #fields: readonly SelectedField[];
   readonly #decoder: RowDecoder;
@@ -109,7 +105,7 @@ class TableRead implements PartitionRead, WireConsumer {
 
   constructor(
     connection: PostgresConnection,
-    task: ReadTask,
+    task: PostgresReadTask,
     sink: ReadSink,
     options: ReadOptions,
   ) {
@@ -509,7 +505,10 @@ class TableRead implements PartitionRead, WireConsumer {
   }
 }
 
-function createPacer(task: ReadTask, options: ReadOptions): PagePacer | null {
+function createPacer(
+  task: PostgresReadTask,
+  options: ReadOptions,
+): PagePacer | null {
   const { split, relation } = task.partition;
   if (split.kind !== "pages") return null;
   const resumeAt =

@@ -10,7 +10,7 @@
 import assert from "node:assert/strict";
 import type { RepeatFilter } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
-import type { DiscoveredStream } from "../source.ts";
+import type { PostgresStream } from "./stream.ts";
 import type { CursorBounds } from "./cursor.ts";
 import { filterConditions, quoteRelation, type Queryable } from "./sql.ts";
 import { quoteIdentifier } from "./types.ts";
@@ -40,7 +40,7 @@ type Zone = Pick<CursorBounds, "column" | "type"> & {
  */
 export async function readMovedRows(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   bounds: CursorBounds,
   where: string | null,
   namesMax: number = REPEATS_MAX,
@@ -86,7 +86,7 @@ export async function readMovedRows(
  */
 export async function buildRepeatFilter(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   {
     zone,
     moved,
@@ -142,18 +142,14 @@ function nameByRow(columns: readonly string[]): string {
 }
 
 /** A key is unique in each leaf; in those of an inherited table only there. */
-function hasUniqueRows({
-  key,
-  relationKind,
-  leaves,
-}: DiscoveredStream): boolean {
+function hasUniqueRows({ key, relationKind, leaves }: PostgresStream): boolean {
   return (
     key !== null && (relationKind === "partitioned" || leaves.length === 1)
   );
 }
 
 /** Whether rows have transaction ids and places that mean something: a refreshed view's rows are all new. */
-function isHeap({ relationKind, leaves }: DiscoveredStream): boolean {
+function isHeap({ relationKind, leaves }: PostgresStream): boolean {
   return (
     (relationKind === "table" || relationKind === "partitioned") &&
     leaves.every((leaf) => leaf.heap)
@@ -161,7 +157,7 @@ function isHeap({ relationKind, leaves }: DiscoveredStream): boolean {
 }
 
 function fromZone(
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   zone: Zone,
   where: string | null,
 ): { readonly sql: string; readonly params: readonly string[] } {
@@ -180,7 +176,7 @@ function fromZone(
 /** Null where there are more rows or names than wanted. */
 async function countNames(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   zone: Zone,
   where: string | null,
   limits: {
@@ -213,7 +209,7 @@ async function countNames(
 /** Names that more rows have now than had been moved. */
 async function findAddedTwins(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   zone: Zone,
   where: string | null,
   { name, known }: { readonly name: string; readonly known: string },

@@ -4,8 +4,12 @@
  */
 import type { OpenTransactions } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
-import type { RelationRef } from "../../../proto/partition.ts";
-import type { LeafRelation, SnapshotRef } from "../source.ts";
+import type {
+  HeldSnapshot as SourceSnapshot,
+  LockProblem,
+  LockTarget,
+  SnapshotRef,
+} from "../source.ts";
 import { PostgresConnection } from "./connection.ts";
 import { readOpenTransactions } from "./cursor.ts";
 import { oidArray, quoteRelation } from "./sql.ts";
@@ -18,23 +22,12 @@ const PROBE_MS = 2_000;
 /** Without an answer for so long, the snapshot counts as lost. */
 const PROBE_DEADLINE_MS = 30_000;
 
-/** What is to be locked; `fileNode` is 0 for a root that is read with its children, and for what has no storage. */
-export type LockTarget = Pick<
-  LeafRelation,
-  "schema" | "name" | "oid" | "fileNode"
->;
-
-/** A relation that this user may not lock, nor therefore read. */
-export interface LockProblem extends RelationRef {
-  readonly message: string;
-}
-
 export interface HeldSnapshotOptions {
   /** Called once, when the transaction is gone without close(). */
   readonly onLost?: (error: ExtractError) => void;
 }
 
-export class HeldSnapshot {
+export class HeldSnapshot implements SourceSnapshot {
   readonly ref: SnapshotRef;
   /** As they were just before the snapshot was taken: what the lag of an incremental window is made from. */
   readonly openTransactions: OpenTransactions;

@@ -16,7 +16,7 @@
  * Under our session settings intervals print as ISO 8601 durations, dates as ISO 8601, and floats inside arrays with
  * all their digits. `time` may be 24:00:00, which is 86,400,000,000 µs.
  */
-import type { SourceColumn } from "../source.ts";
+import type { SourceColumn } from "./stream.ts";
 import type {
   ColumnSchema,
   LogicalType,

@@ -2,7 +2,7 @@ import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Ledger } from "../../../checkpoint/store/ledger.ts";
 import type { RunRecord } from "../../../checkpoint/store/records.ts";
-import { parseSourceUrl } from "../../../connectors/sources/postgres/url.ts";
+import { identifyDatabase } from "../../../connectors/sources/url.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import type { SyncRequest } from "../../request.ts";
 import { chooseRun, openLedger } from "../ledger-access.ts";
@@ -138,6 +138,6 @@ function chooseUrl(recorded: string, given: string | undefined): string {
 }
 
 function describePlace(url: string): string {
-  const { host, port, database } = parseSourceUrl(url);
+  const [host, port, database] = identifyDatabase(url).slice(-3);
   return `${host}:${port}/${database}`;
 }

@@ -38,7 +38,7 @@ type Event =
 const settings: DestinationSettings = {
   attempt: { runId: "run1", epoch: 1 },
   syncId: "sync1",
-  config: {},
+  config: { kind: "file" },
   frameBytesMax: 1,
   times: {
     handshakeMs: 1,

@@ -27,11 +27,12 @@ async function open(env: Readonly<Record<string, string>> = {}) {
     attempt: { runId: "run1", epoch: 1 },
     syncId: "sync1",
     config: {
+      kind: "file",
       root,
       pathTemplate: "{namespace}/{stream}",
       fileBytesMax: 1024 * 1024 * 1024,
       format: { format: "jsonl", compression: null, plainEncodings: false },
-    } satisfies FileDestinationConfig,
+    } satisfies FileDestinationConfig & { kind: "file" },
     frameBytesMax: 16 * 1024 * 1024,
     times: {
       handshakeMs: 10_000,

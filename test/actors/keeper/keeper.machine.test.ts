@@ -43,6 +43,7 @@ const opened: Opened = {
     complete: true,
     measuredAt: "2026-01-01 00:00:00+00",
   },
+  joins: "any-time",
 };
 const refused = new ExtractError("SOURCE_UNREACHABLE", "connection refused");
 const error: WireError = {

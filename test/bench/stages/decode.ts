@@ -14,7 +14,7 @@ import type { LogicalKind } from "../../../proto/schema.ts";
 import {
   batchCapacity,
   BatchSet,
-} from "../../../connectors/sources/postgres/decode/batch-set.ts";
+} from "../../../connectors/sources/batches/batch-set.ts";
 import { createDecoder } from "../../../connectors/sources/postgres/decode/choose.ts";
 import type { RowDecoder } from "../../../connectors/sources/postgres/decode/decoder.ts";
 import type {

@@ -22,7 +22,7 @@ describe("wrong use ends with 2, one line that says what, and the way out", () =
     {
       name: "a source of another kind names what is supported",
       args: ["sync", "mysql://me:hunter2-secret@localhost/shop", "out"],
-      says: ["mysql://", "postgres:// and postgresql://"],
+      says: ["mysql://", "postgres://, postgresql://"],
       wayOut: "millrace sync --help",
     },
     {

@@ -2,7 +2,7 @@
  * Which decoder a read uses: interpreted to begin with, which costs nothing to make; generated once a table has proved
  * large enough to pay for the compiler, or at once where an equal table has paid already.
  */
-import type { BatchSet } from "./batch-set.ts";
+import type { BatchSet } from "../../batches/batch-set.ts";
 import type { RowDecoder } from "./decoder.ts";
 import {
   compileDecoder,

@@ -3,7 +3,7 @@
  * the same steps for one row at a time; tests compare the two value by value.
  */
 import type { WireKind } from "../types.ts";
-import { growValues, type ColumnStore } from "./batch-set.ts";
+import { growValues, type ColumnStore } from "../../batches/batch-set.ts";
 import { refuseLength, type DecodePlan, type FieldPlan } from "./plan.ts";
 import {
   DATE_MAX,

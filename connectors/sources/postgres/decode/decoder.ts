@@ -3,7 +3,7 @@
  * @see Postgres manual, "Message Formats": 'D', int32 length, int16 field count, then for each field an int32 length
  * (-1 for NULL) and its bytes
  */
-import type { BatchSet } from "./batch-set.ts";
+import type { BatchSet } from "../../batches/batch-set.ts";
 
 export interface RowDecoder {
   /**

@@ -3,7 +3,7 @@
  * branch on types. It repeats what `column-loops.ts` says in readable form; tests compare the two value by value.
  */
 import { BATCH_BYTES_MAX } from "../../../../proto/columns.ts";
-import { growValues } from "./batch-set.ts";
+import { growValues } from "../../batches/batch-set.ts";
 import { copyValue, writeNull } from "./column-loops.ts";
 import { DATA_ROW, type RowDecoder } from "./decoder.ts";
 import { refuseRow, type DecodePlan, type FieldPlan } from "./plan.ts";

@@ -5,7 +5,7 @@
  */
 import { BATCH_BYTES_MAX } from "../../../../proto/columns.ts";
 import { columnLoops, type Block } from "./column-loops.ts";
-import type { BatchSet } from "./batch-set.ts";
+import type { BatchSet } from "../../batches/batch-set.ts";
 import { DATA_ROW, type RowDecoder } from "./decoder.ts";
 import { refuseRow, type DecodePlan } from "./plan.ts";
 

@@ -3,7 +3,7 @@
  * logical type. Each function writes the value and returns true, or refuses it (which throws under the policy
  * `error`) and returns false, and the caller writes NULL.
  */
-import type { ColumnStore } from "./batch-set.ts";
+import type { ColumnStore } from "../../batches/batch-set.ts";
 import { refuseValue, type DecodePlan, type FieldPlan } from "./plan.ts";
 
 /** Days from 1970-01-01 to 2000-01-01, from which Postgres counts. */

@@ -10,7 +10,7 @@ import {
   readManifest,
   recoverCheckpoints,
 } from "../../../../connectors/destinations/file/commit.ts";
-import { parseFileName } from "../../../../connectors/destinations/file/names.ts";
+import { parseFileName } from "../../../../connectors/destinations/layout/names.ts";
 import { readFileSize } from "../../../../connectors/destinations/file/storage.ts";
 import type { FormatName } from "../../../../connectors/formats/format.ts";
 import { makeLedger, runAttempt } from "./attempt.ts";

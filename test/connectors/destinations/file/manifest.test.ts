@@ -8,7 +8,7 @@ import {
   readManifest,
   writeManifest,
 } from "../../../../connectors/destinations/file/manifest.ts";
-import type { Manifest } from "../../../../connectors/destinations/file/manifest.ts";
+import type { Manifest } from "../../../../connectors/destinations/layout/manifest.ts";
 import { listFiles, test } from "./folder.ts";
 import { makeConfig, schema, stream } from "./table.ts";
 import { traceFs } from "./traced-fs.ts";

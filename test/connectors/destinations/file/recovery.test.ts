@@ -4,7 +4,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect } from "vitest";
 
-import { parseMarker } from "../../../../connectors/destinations/file/marker.ts";
+import { parseMarker } from "../../../../connectors/destinations/layout/marker.ts";
 import { recoverCheckpoints } from "../../../../connectors/destinations/file/recovery.ts";
 import { PartitionWriter } from "../../../../connectors/destinations/file/writer.ts";
 import type { FormatName } from "../../../../connectors/formats/format.ts";

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { describe, expect } from "vitest";
 
 import type { FileDestinationConfig } from "../../../../connectors/destinations/file/config.ts";
-import { PLACE_KEY } from "../../../../connectors/destinations/file/marker.ts";
+import { PLACE_KEY } from "../../../../connectors/destinations/layout/marker.ts";
 import {
   parseFileName,
   parseTemporaryName,
-} from "../../../../connectors/destinations/file/names.ts";
+} from "../../../../connectors/destinations/layout/names.ts";
 import { recoverCheckpoints } from "../../../../connectors/destinations/file/recovery.ts";
 import { PartitionWriter } from "../../../../connectors/destinations/file/writer.ts";
 import type { FormatName } from "../../../../connectors/formats/format.ts";

@@ -5,7 +5,7 @@ import { BATCH_BYTES_MAX, batchBytes } from "../../../../proto/columns.ts";
 import {
   batchCapacity,
   BatchSet,
-} from "../../../../connectors/sources/postgres/decode/batch-set.ts";
+} from "../../../../connectors/sources/batches/batch-set.ts";
 import { createDecoder } from "../../../../connectors/sources/postgres/decode/choose.ts";
 import type {
   DecodePlan,

@@ -5,7 +5,7 @@ import {
 } from "../../../../connectors/sources/postgres/middle.ts";
 import { planPartitions } from "../../../../connectors/sources/postgres/plan.ts";
 import { fromRelation } from "../../../../connectors/sources/postgres/sql.ts";
-import type { DiscoveredStream } from "../../../../connectors/sources/source.ts";
+import type { PostgresStream } from "../../../../connectors/sources/postgres/stream.ts";
 import type { KeyTuple, Partition } from "../../../../proto/partition.ts";
 import { describe, discoverOne, expect, test } from "./session.ts";
 
@@ -15,7 +15,7 @@ const ROW_BYTES = 40;
 /** The one partition of a table that is not worth cutting. */
 async function planWhole(
   connection: PostgresConnection,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   partitionBy: "ctid" | "key",
 ): Promise<Partition> {
   const { partitions } = await planPartitions(connection, stream, {

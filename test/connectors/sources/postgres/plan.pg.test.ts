@@ -2,10 +2,8 @@ import { planPartitions } from "../../../../connectors/sources/postgres/plan.ts"
 import { quoteRelation } from "../../../../connectors/sources/postgres/sql.ts";
 import { quoteIdentifier } from "../../../../connectors/sources/postgres/types.ts";
 import type { PostgresConnection } from "../../../../connectors/sources/postgres/connection.ts";
-import type {
-  DiscoveredStream,
-  RowFilter,
-} from "../../../../connectors/sources/source.ts";
+import type { RowFilter } from "../../../../connectors/sources/source.ts";
+import type { PostgresStream } from "../../../../connectors/sources/postgres/stream.ts";
 import type { KeyTuple, Partition, Plan } from "../../../../proto/partition.ts";
 import { describe, discoverOne, expect, test } from "./session.ts";
 
@@ -14,7 +12,7 @@ const noFilter: RowFilter = { where: null, cursor: null };
 /** Cuts even small tables: into about 12 partitions. */
 function plan(
   connection: PostgresConnection,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   partitionBy: "auto" | "ctid" | "key",
   filter = noFilter,
 ): Promise<Plan> {
@@ -57,7 +55,7 @@ function describeRange({ split }: Partition): {
 /** Rows of each partition, and proof that together they are the table, each row once. */
 async function readAll(
   connection: PostgresConnection,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   { partitions }: Plan,
 ): Promise<number[]> {
   const columns = stream.columns.map((one) => quoteIdentifier(one.name));

@@ -12,7 +12,7 @@ import {
   filterConditions,
   type Queryable,
 } from "../../../../connectors/sources/postgres/sql.ts";
-import type { DiscoveredStream } from "../../../../connectors/sources/source.ts";
+import type { PostgresStream } from "../../../../connectors/sources/postgres/stream.ts";
 import { describe, discoverOne, expect, test } from "./session.ts";
 
 /** A window that has been moved, with what was noted of its end. */
@@ -23,7 +23,7 @@ interface MovedWindow {
 
 async function moveWindow(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   {
     from = null as string | null,
     namesMax = 100,
@@ -50,7 +50,7 @@ async function moveWindow(
 /** Ids of the rows that the next window brings, and what is warned of. */
 async function readNext(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   { bounds: { nextFrom, to, column, type }, moved }: MovedWindow,
   where: string | null = null,
 ): Promise<{ ids: number[]; warnings: string[] }> {

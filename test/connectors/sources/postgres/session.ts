@@ -5,11 +5,11 @@ import {
   parseSourceUrl,
   type PostgresConfig,
 } from "../../../../connectors/sources/postgres/url.ts";
+import type { StreamSelection } from "../../../../connectors/sources/source.ts";
 import type {
-  DiscoveredStream,
-  Discovery,
-  StreamSelection,
-} from "../../../../connectors/sources/source.ts";
+  PostgresDiscovery,
+  PostgresStream,
+} from "../../../../connectors/sources/postgres/stream.ts";
 import { test as base } from "../../../fixtures/postgres.ts";
 
 export { describe, expect } from "vitest";
@@ -63,9 +63,9 @@ export function select(
 }
 
 export function streamNamed(
-  discovery: Discovery,
+  discovery: PostgresDiscovery,
   name: string,
-): DiscoveredStream {
+): PostgresStream {
   const stream = discovery.streams.find((one) => one.schema.name === name);
   if (stream === undefined) {
     throw new Error(
@@ -78,7 +78,7 @@ export function streamNamed(
 export async function discoverOne(
   connection: PostgresConnection,
   name: string,
-): Promise<DiscoveredStream> {
+): Promise<PostgresStream> {
   const discovery = await discover(connection, select({ include: [name] }));
   return streamNamed(discovery, name);
 }

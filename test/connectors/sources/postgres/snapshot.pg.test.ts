@@ -1,10 +1,8 @@
 import { PostgresConnection } from "../../../../connectors/sources/postgres/connection.ts";
 import { discover } from "../../../../connectors/sources/postgres/discover.ts";
-import {
-  HeldSnapshot,
-  type LockTarget,
-} from "../../../../connectors/sources/postgres/snapshot.ts";
-import type { DiscoveredStream } from "../../../../connectors/sources/source.ts";
+import { HeldSnapshot } from "../../../../connectors/sources/postgres/snapshot.ts";
+import type { LockTarget } from "../../../../connectors/sources/source.ts";
+import type { PostgresStream } from "../../../../connectors/sources/postgres/stream.ts";
 import type { ExtractError } from "../../../../proto/error.ts";
 import type { PostgresFixture } from "../../../fixtures/postgres.ts";
 import {
@@ -36,7 +34,7 @@ const test = base.extend<{ held: Held }>({
   },
 });
 
-const targets = (...streams: DiscoveredStream[]): LockTarget[] =>
+const targets = (...streams: PostgresStream[]): LockTarget[] =>
   streams.flatMap((stream) => [...stream.leaves]);
 
 /** Discovers under the snapshot, as a run does. */
@@ -44,7 +42,7 @@ async function discoverUnder(
   { connection }: Sessions,
   snapshot: HeldSnapshot,
   name: string,
-): Promise<DiscoveredStream> {
+): Promise<PostgresStream> {
   await connection.beginSnapshot(snapshot.ref);
   const stream = await discoverOne(connection, name);
   await connection.endSnapshot();

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { SourceColumn } from "../../../../connectors/sources/source.ts";
+import type { SourceColumn } from "../../../../connectors/sources/postgres/stream.ts";
 import {
   columnSchema,
   quoteIdentifier,

@@ -5,9 +5,11 @@ import type {
   PartitionRead,
   ReadResult,
   ReadSink,
-  ReadTask,
-  SourceColumn,
 } from "../../../../../connectors/sources/source.ts";
+import type {
+  PostgresReadTask,
+  SourceColumn,
+} from "../../../../../connectors/sources/postgres/stream.ts";
 import type { PostgresConnection } from "../../../../../connectors/sources/postgres/connection.ts";
 import {
   startRead,
@@ -21,7 +23,7 @@ export interface TaskOptions {
   readonly resumeAfter?: Position | null;
   readonly columns?: readonly string[];
   readonly policy?: "error" | "null";
-  readonly filter?: ReadTask["filter"];
+  readonly filter?: PostgresReadTask["filter"];
   readonly rowBytesMax?: number;
   readonly only?: boolean;
 }
@@ -31,7 +33,7 @@ export async function makeTask(
   connection: PostgresConnection,
   table: string,
   options: TaskOptions = {},
-): Promise<ReadTask> {
+): Promise<PostgresReadTask> {
   const all = await connection.query<SourceColumn>(
     `SELECT a.attname AS name, a.atttypid AS "typeOid", b.oid AS "baseTypeOid",
             CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END AS "typeModifier",
@@ -120,11 +122,11 @@ export class KeepingSink implements ReadSink {
     rows: number;
   }[] = [];
   readonly nulled: string[] = [];
-  readonly #task: ReadTask;
+  readonly #task: PostgresReadTask;
   /** Called with each batch, before its promise settles. */
   onBatch: (batch: ColumnBatch) => void | Promise<void> = () => {};
 
-  constructor(task: ReadTask) {
+  constructor(task: PostgresReadTask) {
     this.#task = task;
   }
 
@@ -154,7 +156,7 @@ export interface FinishedRead {
 /** Reads a task to its end; `during` sees the read as it begins. */
 export async function readTask(
   connection: PostgresConnection,
-  task: ReadTask,
+  task: PostgresReadTask,
   options: ReadOptions = {},
   during: (read: PartitionRead, sink: KeepingSink) => void = () => {},
 ): Promise<FinishedRead> {

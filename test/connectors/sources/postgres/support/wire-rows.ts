@@ -5,7 +5,7 @@ import { isVariableWidth } from "../../../../../proto/schema.ts";
 import {
   batchCapacity,
   BatchSet,
-} from "../../../../../connectors/sources/postgres/decode/batch-set.ts";
+} from "../../../../../connectors/sources/batches/batch-set.ts";
 import type { RowDecoder } from "../../../../../connectors/sources/postgres/decode/decoder.ts";
 import type { FieldPlan } from "../../../../../connectors/sources/postgres/decode/plan.ts";
 

@@ -1,23 +1,34 @@
 /**
  * Every name below the destination's root, both ways and without IO:
- * `<stream folder>/g000001/p00003-e001-s000004-00.parquet`.
+ * `<stream folder>/g000001/p00003-e001-s000004-00.parquet`, and where a name is needed before its checkpoint is known,
+ * `p00003-e001-w1f09c3aa-00.parquet`.
  */
 import assert from "node:assert/strict";
 
 import { ExtractError } from "../../../proto/error.ts";
-import type { StreamName } from "./config.ts";
 import {
   encodeIdentifier,
   parsePathTemplate,
   shortenFolderName,
 } from "./path-template.ts";
 
+export { parsePathTemplate } from "./path-template.ts";
+
 export const MANIFEST_NAME = "_manifest.json";
 
+/** A stream as folders and manifests name it. */
+export interface StreamName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
 // The extensions that `connectors/formats` gives; another one is not ours, however the name begins.
-const EXTENSION = String.raw`\.(?:parquet|(?:csv|jsonl)(?:\.(?:gz|zst))?)`;
+const EXTENSION = String.raw`\.(?:parquet|avro|(?:csv|jsonl)(?:\.(?:gz|zst))?)`;
 const DATA_NAME = new RegExp(
   `^p(\\d{5,16})-e(\\d{3,16})-s(\\d{6,16})-(\\d{2,16})(${EXTENSION})$`,
+);
+const TAGGED_NAME = new RegExp(
+  `^p(\\d{5,16})-e(\\d{3,16})-w([0-9a-f]{8})-(\\d{2,16})(${EXTENSION})$`,
 );
 const SIDECAR_NAME = /^\.(.+)\.checkpoint\.json$/;
 const TEMPORARY_NAME =
@@ -46,13 +57,23 @@ export interface ParsedFileName extends FilePlace {
   readonly extension: string;
 }
 
-/** A file that is being written. The tag is drawn by its writer, so that a second attempt never meets it. */
-export interface TemporaryPlace {
+/** A file named before its checkpoint is known. The tag is drawn by its writer, so that a second attempt never meets it. */
+export interface TaggedPlace {
   readonly partition: number;
   readonly epoch: number;
   /** Eight hex digits. */
   readonly tag: string;
   readonly number: number;
+}
+
+/** What every name of a data file tells, whichever form it has. */
+export interface ParsedDataName {
+  readonly partition: number;
+  readonly epoch: number;
+  /** Within its checkpoint, or of those that its writer has begun. */
+  readonly number: number;
+  /** With the leading dot. */
+  readonly extension: string;
 }
 
 export interface ManifestTemporaryPlace {
@@ -85,28 +106,63 @@ export function parseFileName(name: string): ParsedFileName | null {
   return { ...place, extension };
 }
 
+/** A data file's name for destinations that cannot give one later. */
+export function taggedName(place: TaggedPlace, extension: string): string {
+  const name = `${formatTagged(place)}${extension}`;
+  assert(TAGGED_NAME.test(name), `not a data file name: ${name}`);
+  return name;
+}
+
+/** A data file's name of either form; null for every other. */
+export function parseDataName(name: string): ParsedDataName | null {
+  const { partition, epoch, number, extension } =
+    parseFileName(name) ?? parseTaggedName(name) ?? {};
+  if (partition === undefined || epoch === undefined) return null;
+  if (number === undefined || extension === undefined) return null;
+  return { partition, epoch, number, extension };
+}
+
 /** The file beside a checkpoint's last data file that holds its marker, where the format has no place for one. */
 export function sidecarName(dataFileName: string): string {
-  assert(parseFileName(dataFileName), `not a data file name: ${dataFileName}`);
+  assert(parseDataName(dataFileName), `not a data file name: ${dataFileName}`);
   return `.${dataFileName}.checkpoint.json`;
 }
 
-/** The data file that a sidecar stands beside; null for any other name. */
-export function parseSidecarName(name: string): ParsedFileName | null {
-  const match = SIDECAR_NAME.exec(name);
-  return match?.[1] === undefined ? null : parseFileName(match[1]);
+/** The data file's name that a sidecar's name is made of; null for any other name. */
+export function dataNameOfSidecar(name: string): string | null {
+  const dataName = SIDECAR_NAME.exec(name)?.[1] ?? "";
+  return parseDataName(dataName) ? dataName : null;
 }
 
-export function temporaryName(place: TemporaryPlace): string {
-  const name =
-    `p${pad(place.partition, 5)}-e${pad(place.epoch, 3)}` +
-    `-w${place.tag}-${pad(place.number, 2)}.tmp`;
+export function temporaryName(place: TaggedPlace): string {
+  const name = `${formatTagged(place)}.tmp`;
   assert(TEMPORARY_NAME.test(name), `not a temporary name: ${name}`);
   return name;
 }
 
-export function parseTemporaryName(name: string): TemporaryPlace | null {
-  const match = TEMPORARY_NAME.exec(name);
+export function parseTemporaryName(name: string): TaggedPlace | null {
+  const place = readTagged(TEMPORARY_NAME.exec(name));
+  return place && temporaryName(place) === name ? place : null;
+}
+
+function parseTaggedName(
+  name: string,
+): (TaggedPlace & { readonly extension: string }) | null {
+  const match = TAGGED_NAME.exec(name);
+  const place = readTagged(match);
+  const extension = match?.[5] ?? "";
+  if (!place || taggedName(place, extension) !== name) return null;
+  return { ...place, extension };
+}
+
+function formatTagged(place: TaggedPlace): string {
+  return (
+    `p${pad(place.partition, 5)}-e${pad(place.epoch, 3)}` +
+    `-w${place.tag}-${pad(place.number, 2)}`
+  );
+}
+
+function readTagged(match: RegExpExecArray | null): TaggedPlace | null {
   if (!match) return null;
   const place = {
     partition: Number(match[1]),
@@ -114,9 +170,8 @@ export function parseTemporaryName(name: string): TemporaryPlace | null {
     tag: match[3] ?? "",
     number: Number(match[4]),
   };
-  if (![place.partition, place.epoch, place.number].every(Number.isSafeInteger))
-    return null;
-  return temporaryName(place) === name ? place : null;
+  const counts = [place.partition, place.epoch, place.number];
+  return counts.every(Number.isSafeInteger) ? place : null;
 }
 
 export function manifestTemporaryName(place: ManifestTemporaryPlace): string {
@@ -152,6 +207,15 @@ export function parseGenerationFolder(name: string): number | null {
   const generation = Number(GENERATION_NAME.exec(name)?.[1]);
   if (!Number.isSafeInteger(generation) || generation < 1) return null;
   return generationFolder(generation) === name ? generation : null;
+}
+
+/** The folder of one generation of a stream, relative to the root. */
+export function generationPath(
+  template: string,
+  stream: StreamName,
+  generation: number,
+): string {
+  return `${streamFolder(template, stream)}/${generationFolder(generation)}`;
 }
 
 /**

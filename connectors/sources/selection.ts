@@ -1,8 +1,19 @@
 /** Which relations a list of patterns means. Pure. */
-import { ExtractError } from "../../../proto/error.ts";
-import { nearestNames } from "../../../proto/nearest.ts";
-import type { StreamSelection } from "../source.ts";
-import type { RelationRow } from "./catalog.ts";
+import { ExtractError } from "../../proto/error.ts";
+import { nearestNames } from "../../proto/nearest.ts";
+import type { StreamSelection } from "./source.ts";
+
+/** What the selection looks at; a source adds what else it knows of a relation. */
+export interface Selectable {
+  readonly schema: string;
+  readonly name: string;
+  /** Place of its schema among those that an unqualified name means, from 1; null outside of them. */
+  readonly pathPosition: number | null;
+  /** Not empty: its rows belong to these, and it is meant only by its own name. */
+  readonly parents: readonly unknown[];
+  /** Meant only by name or pattern. */
+  readonly fromExtension: boolean;
+}
 
 /** Whether `text` matches a pattern in which `*` stands for any characters, none included. Linear but for the stars. */
 export function matchesPattern(pattern: string, text: string): boolean {
@@ -30,12 +41,12 @@ export function matchesPattern(pattern: string, text: string): boolean {
   return p === pattern.length;
 }
 
-function qualify(relation: RelationRow): string {
+function qualify(relation: Pick<Selectable, "schema" | "name">): string {
   return `${relation.schema}.${relation.name}`;
 }
 
 /** A pattern is held against `table` and against `schema.table`, so that names with dots in them need no quoting. */
-function isMeant(pattern: string, relation: RelationRow): boolean {
+function isMeant(pattern: string, relation: Selectable): boolean {
   return (
     matchesPattern(pattern, relation.name) ||
     matchesPattern(pattern, qualify(relation))
@@ -46,10 +57,10 @@ function isMeant(pattern: string, relation: RelationRow): boolean {
  * A name without wildcard means what SQL would take it for: the first match in the search path. Outside of the path it
  * means every table of that name.
  */
-function pickNamed(
+function pickNamed<Relation extends Selectable>(
   name: string,
-  relations: readonly RelationRow[],
-): RelationRow[] {
+  relations: readonly Relation[],
+): Relation[] {
   const qualified = relations.filter((relation) => qualify(relation) === name);
   if (qualified.length > 0) return qualified;
   const named = relations.filter((relation) => relation.name === name);
@@ -60,8 +71,8 @@ function pickNamed(
   return first === undefined ? named : [first];
 }
 
-export interface Selected {
-  readonly relations: readonly RelationRow[];
+export interface Selected<Relation extends Selectable> {
+  readonly relations: readonly Relation[];
   readonly warnings: readonly string[];
 }
 
@@ -71,12 +82,12 @@ export interface Selected {
  * @throws ExtractError SOURCE_TABLE_NOT_FOUND with the nearest names, for a name that nothing has, or when nothing at
  * all is left
  */
-export function selectRelations(
-  relations: readonly RelationRow[],
+export function selectRelations<Relation extends Selectable>(
+  relations: readonly Relation[],
   selection: StreamSelection,
-): Selected {
+): Selected<Relation> {
   const roots = relations.filter((relation) => relation.parents.length === 0);
-  const chosen = new Set<RelationRow>();
+  const chosen = new Set<Relation>();
   const warnings: string[] = [];
   for (const pattern of selection.include) {
     const isName = !pattern.includes("*");
@@ -114,7 +125,7 @@ export function selectRelations(
 
 function notFound(
   name: string,
-  relations: readonly RelationRow[],
+  relations: readonly Selectable[],
 ): ExtractError {
   const near = nearestNames(
     name,
@@ -136,7 +147,7 @@ function suggest(names: readonly string[]): string {
 
 /** SOURCE_COLUMN_NOT_FOUND with the nearest of `candidates`. */
 export function columnNotFound(
-  table: Pick<RelationRow, "schema" | "name">,
+  table: Pick<Selectable, "schema" | "name">,
   name: string,
   candidates: readonly string[],
 ): ExtractError {

@@ -1,14 +1,10 @@
 /** An incremental stream's window, from what the last run left and what the snapshot holds. */
-import { readCursorBounds } from "../../connectors/sources/postgres/cursor.ts";
-import {
-  buildRepeatFilter,
-  readMovedRows,
-  type MovedRows,
-} from "../../connectors/sources/postgres/repeats.ts";
-import type { Queryable } from "../../connectors/sources/postgres/sql.ts";
-import type { DiscoveredStream } from "../../connectors/sources/source.ts";
-import type { CursorOrder, CursorWindow } from "../../proto/control.ts";
-import { ExtractError } from "../../proto/error.ts";
+import { readCursorBounds } from "./cursor.ts";
+import { buildRepeatFilter, readMovedRows, type MovedRows } from "./repeats.ts";
+import type { CursorOrder, CursorWindow } from "../../../proto/control.ts";
+import { ExtractError } from "../../../proto/error.ts";
+import type { Queryable } from "./sql.ts";
+import type { PostgresStream } from "./stream.ts";
 
 /** What a committed window leaves to the next one, as JSON in the ledger. */
 interface SavedState {
@@ -27,7 +23,7 @@ interface SavedState {
  */
 export async function readCursorWindow(
   connection: Queryable,
-  stream: DiscoveredStream,
+  stream: PostgresStream,
   order: CursorOrder,
   where: string | null,
 ): Promise<CursorWindow> {

@@ -1,6 +1,5 @@
 /** The batches of one read: how many there may be, how large they are, and which one is being filled. */
-import { batchCapacity, BatchSet } from "./batch-set.ts";
-import type { FieldPlan } from "./plan.ts";
+import { batchCapacity, BatchSet, type ColumnPlan } from "./batch-set.ts";
 
 /** Batches of one partition that exist at a time: all of them may be with the sink before reading stops. */
 const SETS_MAX = 3;
@@ -9,13 +8,13 @@ const FIRST_ROWS = 1_024;
 const CAPACITY_GROWTH = 4;
 
 export class BatchSupply {
-  readonly #fields: readonly FieldPlan[];
+  readonly #fields: readonly ColumnPlan[];
   readonly #free: BatchSet[] = [];
   #current: BatchSet | null = null;
   #count = 0;
   #capacity: number;
 
-  constructor(fields: readonly FieldPlan[], estimatedRows: number) {
+  constructor(fields: readonly ColumnPlan[], estimatedRows: number) {
     this.#fields = fields;
     this.#capacity = batchCapacity(
       fields,

@@ -3,7 +3,7 @@
  */
 import type { CheckpointStamp } from "../../../proto/checkpoint.ts";
 import type { Position } from "../../../proto/partition.ts";
-import type { StreamName } from "./config.ts";
+import type { StreamName } from "./names.ts";
 
 /** Key of the file's place in the key-value metadata of every file. */
 export const PLACE_KEY = "millrace.place";
@@ -27,7 +27,7 @@ export interface MarkedFile {
   /** Without folder. */
   readonly name: string;
   readonly rows: number;
-  /** Null for the file that holds the marker itself: its size is what the file system says. */
+  /** Null for the file that holds the marker itself: its size is what the storage says. */
   readonly bytes: number | null;
 }
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { matchesPattern } from "../../../../connectors/sources/postgres/selection.ts";
+import { matchesPattern } from "../../../connectors/sources/selection.ts";
 
 test.for([
   ["orders", "orders", true],

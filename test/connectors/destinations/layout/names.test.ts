@@ -3,23 +3,25 @@ import { describe, expect, test } from "vitest";
 
 import {
   checkDistinctFolders,
+  dataNameOfSidecar,
   fileName,
   generationFolder,
   manifestTemporaryName,
+  parseDataName,
   parseFileName,
   parseGenerationFolder,
   parseManifestTemporaryName,
-  parseSidecarName,
   parseTemporaryName,
   sidecarName,
   streamFolder,
+  taggedName,
   temporaryName,
-} from "../../../../connectors/destinations/file/names.ts";
+} from "../../../../connectors/destinations/layout/names.ts";
 import {
   FOLDER_NAME_BYTES_MAX,
   encodeIdentifier,
   parsePathTemplate,
-} from "../../../../connectors/destinations/file/path-template.ts";
+} from "../../../../connectors/destinations/layout/path-template.ts";
 import { ExtractError } from "../../../../proto/error.ts";
 
 const count = fc.oneof(fc.integer({ min: 0, max: 1_000_000 }), fc.maxSafeNat());
@@ -36,6 +38,7 @@ const extension = fc.constantFrom(
   ".csv.zst",
   ".jsonl",
   ".jsonl.gz",
+  ".avro",
 );
 const tag = fc.stringMatching(/^[0-9a-f]{8}$/);
 const identifier = fc
@@ -113,6 +116,34 @@ describe("file names", () => {
       }),
     ));
 
+  test("names given before the checkpoint is known are data names of their own kind", () =>
+    fc.assert(
+      fc.property(place, tag, extension, (at, drawn, ending) => {
+        const { partition, epoch, number } = at;
+        const tagged = taggedName(
+          { partition, epoch, number, tag: drawn },
+          ending,
+        );
+        const parsed = { partition, epoch, number, extension: ending };
+        expect(parseDataName(tagged)).toEqual(parsed);
+        expect(parseDataName(fileName(at, ending))).toEqual(parsed);
+        expect(parseFileName(tagged)).toBeNull();
+        expect(parseTemporaryName(tagged)).toBeNull();
+      }),
+    ));
+
+  test.for([
+    "p00003-e001-w1f09c3aa-00.tmp",
+    "p00003-e001-w1f09c3aa-00",
+    "p00003-e001-w1F09C3AA-00.parquet",
+    "p00003-e001-w1f09c3a-00.parquet",
+    "p0003-e001-w1f09c3aa-00.parquet",
+    "p000003-e001-w1f09c3aa-00.parquet",
+    ".p00003-e001-w1f09c3aa-00.csv.checkpoint.json",
+  ])("%j is no data file", (name) => {
+    expect(parseDataName(name)).toBeNull();
+  });
+
   test("temporaries, sidecars, manifests' temporaries and generations parse back", () =>
     fc.assert(
       fc.property(
@@ -127,9 +158,9 @@ describe("file names", () => {
             temporary,
           );
           const name = fileName(at, ending);
-          expect(parseSidecarName(sidecarName(name))).toEqual(
-            parseFileName(name),
-          );
+          const tagged = taggedName(temporary, ending);
+          for (const data of [name, tagged])
+            expect(dataNameOfSidecar(sidecarName(data))).toBe(data);
           const manifest = { generation, epoch, tag: drawn };
           expect(
             parseManifestTemporaryName(manifestTemporaryName(manifest)),

@@ -27,6 +27,7 @@ export function parsePathTemplate(template: string): TemplatePart[][] {
   const refuse = (why: string): never => {
     throw new ExtractError("USAGE", `path template "${template}": ${why}`, {
       template: template.slice(0, TEMPLATE_CHARACTERS_MAX),
+      reason: why,
     });
   };
   if (template.length > TEMPLATE_CHARACTERS_MAX)

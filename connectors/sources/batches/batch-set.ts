@@ -8,15 +8,24 @@ import {
   BATCH_ROWS_MAX,
   type ColumnBatch,
   type ColumnVector,
-} from "../../../../proto/columns.ts";
-import { ExtractError } from "../../../../proto/error.ts";
-import { fixedWidthBytes, isVariableWidth } from "../../../../proto/schema.ts";
-import type { FieldPlan } from "./plan.ts";
+} from "../../../proto/columns.ts";
+import { ExtractError } from "../../../proto/error.ts";
+import {
+  fixedWidthBytes,
+  isVariableWidth,
+  type LogicalKind,
+} from "../../../proto/schema.ts";
 
 /** First size of a variable-width buffer, in bytes. */
 const VALUES_BYTES_MIN = 4 * 1024;
 /** A variable-width buffer above this is given up after its batch: it was made for one large row. */
 const VALUES_BYTES_KEPT = 2 * BATCH_BYTES_MAX;
+
+/** What the buffers of a column depend on. */
+export interface ColumnPlan {
+  readonly logical: LogicalKind;
+  readonly nullable: boolean;
+}
 
 /** One column's buffers and how far they are filled. Decoders write to these fields directly. */
 export interface ColumnStore {
@@ -45,9 +54,9 @@ export class BatchSet {
   isFull = false;
   /** Bytes of one row without its variable-width values, rounded up. */
   readonly rowBytes: number;
-  readonly #fields: readonly FieldPlan[];
+  readonly #fields: readonly ColumnPlan[];
 
-  constructor(fields: readonly FieldPlan[], capacity: number) {
+  constructor(fields: readonly ColumnPlan[], capacity: number) {
     assert(capacity > 0 && capacity <= BATCH_ROWS_MAX);
     this.#fields = fields;
     this.capacity = capacity;
@@ -105,7 +114,7 @@ export class BatchSet {
 
 /** Rows of a batch of these fields: what the batch's bounds allow, and no more than `rowsWanted`. */
 export function batchCapacity(
-  fields: readonly FieldPlan[],
+  fields: readonly ColumnPlan[],
   rowsWanted: number,
 ): number {
   const rowsByBytes = Math.floor(BATCH_BYTES_MAX / fixedRowBytes(fields));
@@ -142,7 +151,7 @@ function replaceValues(store: ColumnStore, byteCount: number): void {
 }
 
 function toVector(
-  field: FieldPlan,
+  field: ColumnPlan,
   store: ColumnStore,
   rowCount: number,
 ): ColumnVector {
@@ -174,7 +183,7 @@ function toVector(
   };
 }
 
-function fixedRowBytes(fields: readonly FieldPlan[]): number {
+function fixedRowBytes(fields: readonly ColumnPlan[]): number {
   let bits = 0;
   for (const field of fields) {
     bits += isVariableWidth(field.logical)
@@ -187,12 +196,12 @@ function fixedRowBytes(fields: readonly FieldPlan[]): number {
   return Math.ceil(bits / 8);
 }
 
-function fixedBytes(field: FieldPlan, capacity: number): number {
+function fixedBytes(field: ColumnPlan, capacity: number): number {
   const validity = field.nullable ? bitmapSize(capacity) : 0;
   return validity + dataSize(field, capacity);
 }
 
-function dataSize(field: FieldPlan, capacity: number): number {
+function dataSize(field: ColumnPlan, capacity: number): number {
   if (isVariableWidth(field.logical)) return align(4 * (capacity + 1));
   if (field.logical === "boolean") return bitmapSize(capacity);
   return align(fixedWidthBytes[field.logical] * capacity);
@@ -209,7 +218,7 @@ function align(bytes: number): number {
 function layStore(
   buffer: ArrayBuffer,
   offset: number,
-  field: FieldPlan,
+  field: ColumnPlan,
   capacity: number,
 ): ColumnStore {
   const validityBytes = field.nullable ? bitmapSize(capacity) : 0;

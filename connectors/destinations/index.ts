@@ -1,0 +1,17 @@
+/** Loads the driver of a destination. Only the one that is used: a client and its packages cost tens of milliseconds. */
+import type { DestinationConfig } from "../../proto/control.ts";
+import { ExtractError } from "../../proto/error.ts";
+import type { DestinationDriver } from "./destination.ts";
+
+const loaders: Readonly<Record<string, () => Promise<DestinationDriver>>> = {
+  file: async () => (await import("./file/driver.ts")).fileDriver,
+};
+
+/** @throws ExtractError USAGE for a kind that is no destination's */
+export function loadDestination({
+  kind,
+}: DestinationConfig): Promise<DestinationDriver> {
+  const load = loaders[kind];
+  if (load) return load();
+  throw new ExtractError("USAGE", `${kind} is no destination`, { kind });
+}

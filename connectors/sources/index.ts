@@ -1,0 +1,12 @@
+/** Loads the driver of a source. Only the one that is used: a driver and its packages cost tens of milliseconds. */
+import type { SourceDriver } from "./source.ts";
+import { readSourceKind, type SourceKind } from "./url.ts";
+
+const loaders: Readonly<Record<SourceKind, () => Promise<SourceDriver>>> = {
+  postgres: async () => (await import("./postgres/driver.ts")).postgresDriver,
+};
+
+/** @throws ExtractError USAGE for a scheme that is no source's */
+export function loadSource(url: string): Promise<SourceDriver> {
+  return loaders[readSourceKind(url)]();
+}
