@@ -1,13 +1,7 @@
 /** The bookkeeper's children: started, ordered over file descriptor 3, listened to, pinged, ended. */
-import {
-  spawn,
-  type ChildProcess,
-  type StdioOptions,
-} from "node:child_process";
-import { getCompileCacheDir } from "node:module";
+import type { ChildProcess } from "node:child_process";
 import { connect } from "node:net";
 import type { Duplex, Readable } from "node:stream";
-import { fileURLToPath } from "node:url";
 import type { Role } from "../actors/run/run.machine.ts";
 import {
   isAlive,
@@ -15,6 +9,7 @@ import {
 } from "../checkpoint/store/process-identity.ts";
 import { toWireError, type ExtractError } from "../proto/error.ts";
 import { createLineReader, writeLine } from "../transport/control-lines.ts";
+import { spawnChild, takeWarm } from "./spawn.ts";
 
 /** A child that is told to end gets this long before it is killed. */
 const KILL_AFTER_MS = 3_000;
@@ -44,33 +39,8 @@ export interface Child {
   detach(): void;
 }
 
-const extension = import.meta.url.slice(-3);
-const keeperStderr = process.env["MILLRACE_LOG_LEVEL"] ? "inherit" : "ignore";
-
-function scriptOf(role: Role): string {
-  return fileURLToPath(
-    new URL(`../actors/${role}/main${extension}`, import.meta.url),
-  );
-}
-
 export function startChild(role: Role, listener: ChildListener): Child {
-  const stdio: StdioOptions =
-    role === "keeper"
-      ? // it outlives us: an inherited pipe would keep whoever reads our output waiting
-        // (unless its log is asked for)
-        ["ignore", "ignore", keeperStderr, "pipe"]
-      : ["ignore", "pipe", "inherit", "pipe"];
-  const child = spawn(process.execPath, [...process.execArgv, scriptOf(role)], {
-    stdio,
-    // compiled code is kept for children as it is for this process
-    env: {
-      ...process.env,
-      NODE_COMPILE_CACHE:
-        process.env["NODE_COMPILE_CACHE"] ?? getCompileCacheDir(),
-    },
-    // the keeper outlives us by its grace, whatever the terminal does to our group
-    detached: role === "keeper",
-  });
+  const child = takeWarm(role) ?? spawnChild(role);
   const control = child.stdio[CONTROL_FD] as Duplex;
   control.on("error", () => {
     // the exit that follows says more

@@ -32,6 +32,8 @@ import type {
   DestinationWorkerOrder,
 } from "./worker-messages.ts";
 
+const FIRST_CHANNEL = 1;
+
 const log = createLog("destination");
 const describeState = createStateMessages("destination");
 const streams = new Map<number, DestinationStream>();
@@ -75,10 +77,14 @@ function tellAll(order: DestinationWorkerOrder): void {
 }
 
 function startWorker(channel: number, path: string): void {
+  if (!workers.has(channel)) createWorker(channel);
+  workers.get(channel)?.postMessage({ type: "channel.connect", path });
+}
+
+function createWorker(channel: number): void {
   const workerData: DestinationWorkerData = {
     settings: given(settings, "settings"),
     channel,
-    path,
   };
   const worker = new Worker(
     new URL(`./worker${import.meta.url.slice(-3)}`, import.meta.url),
@@ -148,6 +154,8 @@ const machine = destinationProcessMachine.provide({
   actors: {
     openDestination: fromPromise(async ({ input }) => {
       settings = input;
+      // every run has one, and its thread takes as long to start as the source to find its tables
+      createWorker(FIRST_CHANNEL);
       const { runId, epoch } = input.attempt;
       log.bind({ run: runId, epoch });
       const driver = await loadDestination(input.config);

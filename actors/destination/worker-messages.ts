@@ -11,10 +11,10 @@ import type { WireError } from "../../proto/error.ts";
 export interface DestinationWorkerData {
   readonly settings: DestinationSettings;
   readonly channel: number;
-  readonly path: string;
 }
 
 export type DestinationWorkerOrder =
+  | { readonly type: "channel.connect"; readonly path: string }
   | { readonly type: "stream.known"; readonly stream: DestinationStream }
   /** The run's channels are closing or the process ends: unsealed files are let go of, nothing is sealed. */
   | { readonly type: "worker.abandon" };

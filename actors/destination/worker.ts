@@ -40,11 +40,8 @@ interface OpenWriter {
   segments: number;
 }
 
-const {
-  settings,
-  channel: channelNumber,
-  path,
-} = workerData as DestinationWorkerData;
+const { settings, channel: channelNumber } =
+  workerData as DestinationWorkerData;
 const { attempt, times } = settings;
 const streams = new Map<number, DestinationStream>();
 const waitingForStream = new Map<number, () => void>();
@@ -231,8 +228,14 @@ const machine = inputFlowMachine.provide({
   },
 });
 
-async function start(): Promise<void> {
-  const opening = loadDestination(settings.config).then((driver) =>
+/** Under way before the source has a socket: there is time for it until then. */
+const loading = loadDestination(settings.config);
+loading.catch(() => {
+  // told by `start`
+});
+
+async function start(path: string): Promise<void> {
+  const opening = loading.then((driver) =>
     driver.openWriters(settings, channelNumber),
   );
   const connecting = connectChannel(path, {
@@ -270,12 +273,20 @@ async function start(): Promise<void> {
 }
 
 parentPort?.on("message", (order: DestinationWorkerOrder) => {
-  if (order.type === "stream.known") {
-    const { number } = order.stream.schema;
-    streams.set(number, order.stream);
-    waitingForStream.get(number)?.();
-  } else abandonAll();
+  switch (order.type) {
+    case "channel.connect":
+      start(order.path).catch((error: unknown) =>
+        tell({ type: "channel.broken", error: toWireError(error) }),
+      );
+      return;
+    case "stream.known": {
+      const { number } = order.stream.schema;
+      streams.set(number, order.stream);
+      waitingForStream.get(number)?.();
+      return;
+    }
+    case "worker.abandon":
+      abandonAll();
+      return;
+  }
 });
-start().catch((error: unknown) =>
-  tell({ type: "channel.broken", error: toWireError(error) }),
-);

@@ -26,12 +26,18 @@ export type StartRun = (
   observe: (event: RunEvent) => void,
 ) => RunHandle;
 
+async function loadBookkeeper(): Promise<StartRun> {
+  const { warmChildren } = await import("../spawn.ts");
+  warmChildren();
+  const { startRun } = await import("../sync.ts");
+  return startRun;
+}
+
 /** @throws ExtractError for a request that the bookkeeper refuses before it begins */
 export async function runToEnd(
   request: SyncRequest,
   options: OutputOptions,
-  loadStartRun: () => Promise<StartRun> = async () =>
-    (await import("../sync.ts")).startRun,
+  loadStartRun: () => Promise<StartRun> = loadBookkeeper,
 ): Promise<number> {
   if (options.logLevel !== undefined) {
     // The processes of the run read their level from here.
