@@ -1,6 +1,7 @@
 /** What makes two calls the same sync, and what of a request is written down. */
 import { createHash } from "node:crypto";
 import { identifyDatabase, removePassword } from "../connectors/sources/url.ts";
+import { nameDestination } from "./destinations.ts";
 import type { SyncRequest } from "./request.ts";
 
 function hash(text: string): string {
@@ -16,7 +17,8 @@ export function identifySync(request: SyncRequest): string {
     request.name === null
       ? identifyDatabase(request.source.url)
       : [request.name];
-  const folder = request.ledgerPath === null ? [] : [request.destination.root];
+  const folder =
+    request.ledgerPath === null ? [] : [nameDestination(request.destination)];
   return hash(JSON.stringify([source, folder]));
 }
 

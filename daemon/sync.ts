@@ -1,7 +1,7 @@
 /** A sync from request to summary: the bookkeeper living for one run. */
 import { createWriteStream, type WriteStream } from "node:fs";
 import { availableParallelism } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { createActor, fromPromise } from "xstate";
 import {
   bookkeeperMachine,
@@ -14,11 +14,15 @@ import {
   processStartTime,
 } from "../checkpoint/store/process-identity.ts";
 import type { RunRecord } from "../checkpoint/store/records.ts";
-import type { FileDestinationConfig } from "../connectors/destinations/file/config.ts";
 import { identifyDatabase, redactUrl } from "../connectors/sources/url.ts";
 import type { InspectionRecord } from "../proto/control.ts";
 import { toWireError } from "../proto/error.ts";
 import { Attempt } from "./attempt.ts";
+import {
+  configOf,
+  defaultLedgerPath,
+  nameDestination,
+} from "./destinations.ts";
 import { fingerprintRequest, identifySync, recordRequest } from "./identity.ts";
 import { KeeperHold } from "./keeper-hold.ts";
 import type {
@@ -66,7 +70,7 @@ class SyncRun {
 
   get #ledgerPath(): string {
     const { ledgerPath, destination } = this.#request;
-    return ledgerPath ?? join(destination.root, ".millrace", "ledger.sqlite");
+    return ledgerPath ?? defaultLedgerPath(nameDestination(destination));
   }
 
   /** Takes the lock, opens the ledger, sees that nobody of an earlier attempt is at work, and begins. */
@@ -81,7 +85,7 @@ class SyncRun {
       id: syncId,
       name,
       source: redactUrl(source.url),
-      destination: destination.root,
+      destination: nameDestination(destination),
     });
     this.#folder = createRunFolder();
     if (!this.#folder.isInMemory) {
@@ -172,16 +176,8 @@ class SyncRun {
     }
     const { runId, epoch, isResumed } = run;
     keeper.beginAttempt({ runId, epoch });
-    const {
-      mode,
-      where,
-      cursor,
-      cursorLagSeconds,
-      tables,
-      exclude,
-      columns,
-      destination,
-    } = this.#request;
+    const { mode, where, cursor, cursorLagSeconds, tables, exclude, columns } =
+      this.#request;
     const book = new RunBook({
       ledger,
       syncId: identifySync(this.#request),
@@ -208,13 +204,7 @@ class SyncRun {
         }),
         destination: {
           ...this.#destinationSettings({ runId, epoch }),
-          config: {
-            kind: destination.kind,
-            root: destination.root,
-            pathTemplate: destination.pathTemplate,
-            fileBytesMax: destination.fileBytesMax,
-            format: this.#request.format,
-          } satisfies FileDestinationConfig & { kind: "file" },
+          config: configOf(this.#request),
         },
         selection: { include: tables, exclude, columns },
         probeDeadlineMs: this.#request.probeDeadlineMs,

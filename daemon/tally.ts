@@ -1,7 +1,6 @@
 /** Counts a run for people: events while it works, and the summary at its end. */
-import { join } from "node:path";
+import { placeOf } from "./destinations.ts";
 import type { RunOutcome } from "../actors/run/run.machine.ts";
-import { streamFolder } from "../connectors/destinations/layout/names.ts";
 import type { SourceFact } from "../proto/control.ts";
 import { errorCodes, type WireError } from "../proto/error.ts";
 import type {
@@ -117,7 +116,6 @@ export class RunTally {
 
   #summarizeStream(stream: BookStream): StreamSummary {
     const count = this.#count(stream.ref.number);
-    const { pathTemplate, root } = this.#request.destination;
     return {
       ...stream.ref,
       state:
@@ -133,7 +131,7 @@ export class RunTally {
       files: stream.files.length,
       partitions: stream.plan?.partitions.length ?? 0,
       rung: stream.plan?.rung ?? null,
-      folder: join(root, streamFolder(pathTemplate, stream.ref)),
+      folder: placeOf(this.#request.destination, stream.ref),
       error: stream.error,
       valuesNulled: count.valuesNulled,
       rowsWithoutCursor: stream.window?.rowsWithoutCursor ?? 0,

@@ -227,7 +227,6 @@ export interface DestinationStream {
 /** The destination connector's own configuration; only its kind is read elsewhere. */
 export interface DestinationConfig {
   readonly kind: string;
-  readonly [setting: string]: unknown;
 }
 
 export interface DestinationSettings {

@@ -1,14 +1,12 @@
 /** Finds the ledger that a command means: by its file, by the destination's folder, or in the usual places here. */
 import { existsSync, statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { ExtractError } from "../../proto/error.ts";
 import { Ledger } from "../../checkpoint/store/ledger.ts";
 import type { RunRecord } from "../../checkpoint/store/records.ts";
+import { defaultLedgerPath } from "../destinations.ts";
 import { quotePath } from "./paths.ts";
 import { readDestination, usage } from "./request.ts";
-
-/** Where a destination keeps its ledger. */
-const LEDGER_PATH = ".millrace/ledger.sqlite";
 
 /** Folders that are looked into when none is named. */
 const USUAL_FOLDERS = [".", "out"];
@@ -53,7 +51,7 @@ export function openLedger(choice: LedgerChoice): OpenLedger {
   }
   const root =
     folder === undefined ? findUsualFolder(runId) : readDestination(folder);
-  const file = join(root, LEDGER_PATH);
+  const file = defaultLedgerPath(root);
   if (!existsSync(file)) throw noLedger(`in ${quotePath(root)}`);
   return { ledger: Ledger.open(file, { create: false }), root, runId };
 }
@@ -66,7 +64,7 @@ function isDestination(text: string): boolean {
 
 function findUsualFolder(runId: string | null): string {
   const found = USUAL_FOLDERS.map((folder) => resolve(folder)).find((folder) =>
-    existsSync(join(folder, LEDGER_PATH)),
+    existsSync(defaultLedgerPath(folder)),
   );
   if (found !== undefined) return found;
   throw noLedger(

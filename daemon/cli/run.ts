@@ -134,12 +134,13 @@ async function report(
   }
   if (summary.state === "interrupted" || summary.exitCode === 3) {
     const { quotePath } = await import("./paths.ts");
+    const { nameDestination } = await import("../destinations.ts");
     const ledger =
       request.ledgerPath === null
         ? ""
         : ` --ledger ${quotePath(request.ledgerPath)}`;
     printNote(
-      `go on with: millrace resume ${quotePath(request.destination.root)}${ledger}`,
+      `go on with: millrace resume ${quotePath(nameDestination(request.destination))}${ledger}`,
     );
   }
 }

@@ -5,6 +5,7 @@ import type {
   Discovery,
 } from "../../../connectors/sources/source.ts";
 import { buildRequest } from "../../config-request.ts";
+import { nameDestination } from "../../destinations.ts";
 import type { SyncRequest } from "../../request.ts";
 import { readSettings, type SyncOptions } from "../options.ts";
 import { printJson, printOut } from "../print.ts";
@@ -38,7 +39,7 @@ export function runPlan(source: string, options: SyncOptions): Promise<number> {
 export async function showPlan(
   request: SyncRequest,
   options: SyncOptions,
-  destination: string | null = request.destination.root,
+  destination: string | null = nameDestination(request.destination),
 ): Promise<number> {
   const { planSource } = await import("../../inspect-source.ts");
   const selection = {

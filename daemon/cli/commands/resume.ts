@@ -4,6 +4,7 @@ import type { Ledger } from "../../../checkpoint/store/ledger.ts";
 import type { RunRecord } from "../../../checkpoint/store/records.ts";
 import { identifyDatabase } from "../../../connectors/sources/url.ts";
 import { ExtractError } from "../../../proto/error.ts";
+import { nameDestination } from "../../destinations.ts";
 import type { SyncRequest } from "../../request.ts";
 import { chooseRun, openLedger } from "../ledger-access.ts";
 import type { OutputOptions } from "../options.ts";
@@ -106,7 +107,7 @@ function checkResumable(run: RunRecord): void {
 
 /** A folder that was moved would be taken for another sync, and begun anew at its old place. */
 function checkPlace(request: SyncRequest, root: string, run: RunRecord): void {
-  const recorded = request.destination.root;
+  const recorded = nameDestination(request.destination);
   if (recorded === root || realPath(recorded) === realPath(root)) return;
   throw usage(
     `run ${run.runId} wrote to ${quotePath(recorded)}, not to ${quotePath(root)}`,

@@ -8,6 +8,7 @@ import { EMPTY_SEED } from "../../../checkpoint/state.ts";
 import type { FileDestinationConfig } from "../../../connectors/destinations/file/config.ts";
 import type {
   DestinationFact,
+  DestinationConfig,
   DestinationSettings,
 } from "../../../proto/control.ts";
 import { batchBytes } from "../../../proto/columns.ts";
@@ -23,16 +24,17 @@ async function open(env: Readonly<Record<string, string>> = {}) {
   const root = await mkdtemp(join(tmpdir(), "millrace-destination-"));
   onTestFinished(() => rm(root, { recursive: true }));
   const path = join(root, "socket_1.sock");
+  const config: FileDestinationConfig & DestinationConfig = {
+    kind: "file",
+    root,
+    pathTemplate: "{namespace}/{stream}",
+    fileBytesMax: 1024 * 1024 * 1024,
+    format: { format: "jsonl", compression: null, plainEncodings: false },
+  };
   const settings: DestinationSettings = {
     attempt: { runId: "run1", epoch: 1 },
     syncId: "sync1",
-    config: {
-      kind: "file",
-      root,
-      pathTemplate: "{namespace}/{stream}",
-      fileBytesMax: 1024 * 1024 * 1024,
-      format: { format: "jsonl", compression: null, plainEncodings: false },
-    } satisfies FileDestinationConfig & { kind: "file" },
+    config,
     frameBytesMax: 16 * 1024 * 1024,
     times: {
       handshakeMs: 10_000,
