@@ -133,6 +133,12 @@ export default {
       },
     },
     allowOnly(
+      "mappers-change-columns",
+      "A mapper knows columns and their bytes; which source they come from is not its business.",
+      "^connectors/mappers/",
+      "^(connectors/(mappers|formats)|proto)/",
+    ),
+    allowOnly(
       "formats-are-bytes",
       "Columns in, bytes out: a format does not know where its bytes go.",
       "^connectors/formats/",
@@ -150,7 +156,7 @@ export default {
       "daemon-reads-configs",
       "Of a connector the daemon knows its config.ts, how its URL reads and what its files are called; of the formats, what a written file holds.",
       "^daemon/",
-      "^(daemon|actors|checkpoint|partitioning|transport|proto|connectors/formats)/|^connectors/.+/(config|url|names)[.]ts$|^connectors/(sources/(source|url)|destinations/destination)[.]ts$",
+      "^(daemon|actors|checkpoint|partitioning|transport|proto|connectors/formats)/|^connectors/.+/(config|config-schema|url|names)[.]ts$|^connectors/(sources/(source|url)|destinations/destination)[.]ts$",
     ),
     {
       name: "drivers-stay-in-their-source",

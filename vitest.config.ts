@@ -5,6 +5,7 @@ const pgSuffix = "test/**/*.pg.test.ts";
 const mysqlSuffix = "test/**/*.mysql.test.ts";
 const s3Suffix = "test/**/*.s3.test.ts";
 const withServer = [pgSuffix, mysqlSuffix, s3Suffix];
+const conformanceSuffix = "test/conformance/*.conformance.test.ts";
 const e2eFolder = "test/e2e/**/*.test.ts";
 
 export default defineConfig({
@@ -25,7 +26,12 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, ...withServer, e2eFolder],
+          exclude: [
+            ...configDefaults.exclude,
+            ...withServer,
+            e2eFolder,
+            conformanceSuffix,
+          ],
           sequence: { groupOrder: 0 },
         },
       },
@@ -77,6 +83,22 @@ export default defineConfig({
           testTimeout: 180_000,
           hookTimeout: 300_000,
           sequence: { groupOrder: 4 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "conformance",
+          include: [conformanceSuffix],
+          globalSetup: [
+            "test/services/postgres.setup.ts",
+            "test/services/mysql.setup.ts",
+            "test/services/s3.setup.ts",
+          ],
+          maxWorkers: 1,
+          testTimeout: 180_000,
+          hookTimeout: 300_000,
+          sequence: { groupOrder: 9 },
         },
       },
     ],

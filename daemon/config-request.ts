@@ -7,21 +7,18 @@ import type {
   FormatName,
 } from "../connectors/formats/format.ts";
 import type { UnrepresentablePolicy } from "../proto/schema.ts";
+import { buildDestination, type DestinationSettings } from "./destinations.ts";
 import {
-  destinationDefaults,
+  isIncremental,
   requestDefaults,
   type SyncMode,
   type SyncRequest,
 } from "./request.ts";
 
 /** What a front has read; what is absent takes its default. */
-export interface SyncSettings {
+export interface SyncSettings extends DestinationSettings {
   readonly name?: string;
   readonly url: string;
-  /** Absolute folder. */
-  readonly root: string;
-  readonly pathTemplate?: string;
-  readonly fileBytesMax?: number;
   readonly format?: FormatName;
   readonly compression?: CompressionName;
   readonly plainEncodings?: boolean;
@@ -39,6 +36,7 @@ export interface SyncSettings {
   readonly partitionBy?: SyncRequest["partitionBy"];
   readonly partitionBytesMin?: number;
   readonly unrepresentable?: UnrepresentablePolicy;
+  readonly mappers?: SyncRequest["mappers"];
   readonly rowBytesMax?: number;
   readonly restart?: boolean;
   readonly ledgerPath?: string;
@@ -58,7 +56,9 @@ export const settingNames: Readonly<
 > = {
   name: { flag: "[name]", yaml: null },
   url: { flag: "<source-url>", yaml: ["source", "url"] },
-  root: { flag: "<destination>", yaml: ["destination", "path"] },
+  destination: { flag: "<destination>", yaml: ["destination", "path"] },
+  foldersBy: { flag: "--folders-by", yaml: ["destination", "foldersBy"] },
+  destinationOptions: { flag: "<destination>", yaml: ["destination"] },
   pathTemplate: { flag: "--path", yaml: ["destination", "pathTemplate"] },
   fileBytesMax: { flag: "--file-size", yaml: ["destination", "fileSize"] },
   format: { flag: "--format", yaml: ["format"] },
@@ -81,6 +81,7 @@ export const settingNames: Readonly<
   partitionBy: { flag: "--partition-by", yaml: ["partitionBy"] },
   partitionBytesMin: { flag: "--partition-size", yaml: ["partitionSize"] },
   unrepresentable: { flag: "--unrepresentable", yaml: ["unrepresentable"] },
+  mappers: { flag: "mappers", yaml: ["mappers"] },
   rowBytesMax: { flag: "--row-bytes-max", yaml: ["rowBytesMax"] },
   restart: { flag: "--restart", yaml: null },
   ledgerPath: { flag: "--ledger", yaml: ["ledger"] },
@@ -100,11 +101,11 @@ export function findContradictions(
   settings: Partial<SyncSettings>,
 ): Contradiction[] {
   const found: Contradiction[] = [];
-  const incremental = settings.mode === "incremental-append";
+  const incremental = isIncremental(settings.mode);
   if (incremental && settings.cursor === undefined) {
     found.push({
       setting: "cursor",
-      reason: "is missing: the mode incremental-append needs a cursor column",
+      reason: `is missing: the mode ${settings.mode} needs a cursor column`,
     });
   }
   if (!incremental) {
@@ -112,7 +113,7 @@ export function findContradictions(
       if (settings[setting] !== undefined) {
         found.push({
           setting,
-          reason: "has a meaning only in the mode incremental-append",
+          reason: "has a meaning only in the incremental modes",
         });
       }
     }
@@ -124,10 +125,13 @@ export function findContradictions(
       reason: `has a meaning only for parquet, and the format is ${format}`,
     });
   }
-  if (settings.compression === "snappy" && format !== "parquet") {
+  if (
+    settings.compression === "snappy" &&
+    (format === "csv" || format === "jsonl")
+  ) {
     found.push({
       setting: "compression",
-      reason: `snappy is for parquet; ${format} files take zstd, gzip or none`,
+      reason: `snappy is for parquet and avro; ${format} files take zstd, gzip or none`,
     });
   }
   if (settings.columns !== undefined && !namesOneTable(settings.tables)) {
@@ -154,13 +158,8 @@ function namesOneTable(tables: readonly string[] | undefined): boolean {
 export function buildRequest(settings: SyncSettings): SyncRequest {
   return {
     name: settings.name ?? requestDefaults.name,
-    source: { kind: "postgres", url: settings.url },
-    destination: {
-      kind: "file",
-      root: settings.root,
-      pathTemplate: settings.pathTemplate ?? destinationDefaults.pathTemplate,
-      fileBytesMax: settings.fileBytesMax ?? destinationDefaults.fileBytesMax,
-    },
+    source: { url: settings.url },
+    destination: buildDestination(settings),
     format: {
       format: settings.format ?? requestDefaults.format.format,
       compression: settings.compression ?? requestDefaults.format.compression,
@@ -185,6 +184,7 @@ export function buildRequest(settings: SyncSettings): SyncRequest {
       settings.partitionBytesMin ?? requestDefaults.partitionBytesMin,
     unrepresentable:
       settings.unrepresentable ?? requestDefaults.unrepresentable,
+    mappers: settings.mappers ?? requestDefaults.mappers,
     rowBytesMax: settings.rowBytesMax ?? requestDefaults.rowBytesMax,
     restart: settings.restart ?? requestDefaults.restart,
     ledgerPath: settings.ledgerPath ?? requestDefaults.ledgerPath,

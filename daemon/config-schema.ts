@@ -2,7 +2,20 @@
  * The shape of `millrace.yaml`. The descriptions are the manual: the JSON Schema for editors is made from them.
  */
 import { z } from "zod";
-import { postgresSource } from "../connectors/sources/postgres/config.ts";
+import { parsePartitionColumn } from "../connectors/formats/partition-rows.ts";
+import { mapperSets } from "../connectors/mappers/config.ts";
+import { postgresDestinationSchema } from "../connectors/destinations/postgres/config-schema.ts";
+import { identifyDestination } from "../connectors/destinations/postgres/url.ts";
+import {
+  parseS3Url,
+  s3Destination,
+} from "../connectors/destinations/s3/url.ts";
+import {
+  findSourceKind,
+  identifyDatabase,
+  SOURCE_KINDS,
+} from "../connectors/sources/url.ts";
+import { ExtractError } from "../proto/error.ts";
 import {
   ATTEMPTS_MAX,
   CHANNELS_MAX,
@@ -32,6 +45,7 @@ import {
 
 const SYNCS_MAX = 1000;
 const PATTERNS_MAX = 10_000;
+const PARTITION_COLUMNS_MAX = 16;
 const TEXT_LENGTH_MAX = 65_536;
 
 const text = z.string().min(1).max(TEXT_LENGTH_MAX);
@@ -63,40 +77,109 @@ const sizeBytes = (minBytes: number, maxBytes: number) =>
 const whole = (max: number) =>
   parsed(textOrNumber, (value) => parseWhole(value, 1, max));
 
-const sourceSchema = z.strictObject({
-  kind: z.literal("postgres").describe("What the source is."),
-  url: parsed(text, (url) => {
-    parseSourceKind(url);
-    const result = postgresSource.shape.url.safeParse(url);
-    if (result.success) return url;
-    throw new InvalidValue(result.error.issues[0]?.message ?? "is no URL");
-  }).describe(
+const sourceSchema = z
+  .strictObject({
+    kind: z.enum(SOURCE_KINDS).describe("What the source is."),
+    url: parsed(text, (url) => {
+      parseSourceKind(url);
+      return checkText(url, () => identifyDatabase(url));
+    }).describe(
+      "postgres://user@host:5432/database, mysql://…, sqlserver://… May be file:PATH, and may hold ${ENV} references.",
+    ),
+    password: z
+      .string()
+      .max(TEXT_LENGTH_MAX)
+      .optional()
+      .describe(
+        "Password for the URL, as it is, without percent-encoding: ${ENV} or file:PATH. Default: the URL's own, else that of the environment (PGPASSWORD, MYSQL_PWD, MSSQL_PASSWORD).",
+      ),
+  })
+  .superRefine(({ kind, url }, context) => {
+    const meant = findSourceKind(url);
+    if (meant === kind || meant === null) return;
+    const message = `names a ${meant} source, and the kind is ${kind}`;
+    context.addIssue({ code: "custom", path: ["url"], message });
+  });
+
+/** A text that its connector takes. */
+function checkText(text: string, check: () => unknown): string {
+  try {
+    check();
+    return text;
+  } catch (error) {
+    if (!(error instanceof ExtractError)) throw error;
+    throw new InvalidValue(error.message);
+  }
+}
+
+const fileLayout = {
+  pathTemplate: parsed(text, parsePathTemplate)
+    .optional()
+    .describe(
+      "Folder of one stream below the destination, from {namespace} and {stream}. Default: {namespace}/{stream}.",
+    ),
+  fileSize: sizeBytes(FILE_BYTES_MIN, FILE_BYTES_MAX)
+    .optional()
+    .describe("Size at which a new file is begun. Default: 512MiB."),
+};
+
+const foldersBy = z
+  .array(
+    parsed(text, (column) =>
+      checkText(column, () => parsePartitionColumn(column)),
+    ),
+  )
+  .max(PARTITION_COLUMNS_MAX)
+  .optional()
+  .describe(
+    'Folders by the values of columns, e.g. [country, "created:day"]: column=value, as Hive names them. Units: year, month, day, hour.',
+  );
+
+const fileSchema = z.strictObject({
+  kind: z.literal("file").describe("What the destination is."),
+  path: parsed(text, (path) => {
+    parseDestinationRoot(path, "/");
+    return path;
+  }).describe("Folder or file:// URL; a relative one lies beside this file."),
+  ...fileLayout,
+  foldersBy,
+});
+
+const s3Schema = z
+  .strictObject({ ...s3Destination.shape, ...fileLayout })
+  .superRefine(
+    (
+      { kind: _, url, pathTemplate: __, fileSize: ___, ...options },
+      context,
+    ) => {
+      try {
+        parseS3Url(url, options);
+      } catch (error) {
+        if (!(error instanceof ExtractError)) throw error;
+        context.addIssue({ code: "custom", message: error.message });
+      }
+    },
+  );
+
+const postgresSchema = z.strictObject({
+  ...postgresDestinationSchema.shape,
+  url: parsed(text, (url) =>
+    checkText(url, () => identifyDestination(url)),
+  ).describe(
     "postgres://user@host:5432/database. May be file:PATH, and may hold ${ENV} references.",
   ),
   password: z
     .string()
     .max(TEXT_LENGTH_MAX)
     .optional()
-    .describe(
-      "Password for the URL, as it is, without percent-encoding: ${ENV} or file:PATH. Default: the URL's own, else PGPASSWORD.",
-    ),
+    .describe("As the source's. Default: the URL's own, else PGPASSWORD."),
 });
 
-const destinationSchema = z.strictObject({
-  kind: z.literal("file").describe("What the destination is."),
-  path: parsed(text, (path) => {
-    parseDestinationRoot(path, "/");
-    return path;
-  }).describe("Folder or file:// URL; a relative one lies beside this file."),
-  pathTemplate: parsed(text, parsePathTemplate)
-    .optional()
-    .describe(
-      "Folder of one stream below the path, from {namespace} and {stream}. Default: {namespace}/{stream}.",
-    ),
-  fileSize: sizeBytes(FILE_BYTES_MIN, FILE_BYTES_MAX)
-    .optional()
-    .describe("Size at which a new file is begun. Default: 512MiB."),
-});
+const destinationSchema = z.discriminatedUnion("kind", [
+  fileSchema,
+  s3Schema,
+  postgresSchema,
+]);
 
 const patterns = z.array(text).max(PATTERNS_MAX);
 
@@ -114,7 +197,7 @@ const syncSchema = z.strictObject({
     .describe("How rows arrive. Default: full-refresh-overwrite."),
   cursor: text
     .optional()
-    .describe("Column whose growth marks new rows, for incremental-append."),
+    .describe("Column whose growth marks new rows, for the incremental modes."),
   cursorLag: seconds(0)
     .optional()
     .describe(
@@ -136,7 +219,9 @@ const syncSchema = z.strictObject({
   compression: z
     .enum(COMPRESSIONS)
     .optional()
-    .describe("Default: zstd for parquet, none for csv and jsonl."),
+    .describe(
+      "Default: zstd for parquet, gzip for avro, none for csv and jsonl.",
+    ),
   plainEncodings: z
     .boolean()
     .optional()
@@ -173,6 +258,11 @@ const syncSchema = z.strictObject({
     .optional()
     .describe(
       "What becomes of values such as infinity in a timestamp. Default: error.",
+    ),
+  mappers: mapperSets
+    .optional()
+    .describe(
+      "What is done to rows where they are read: select, drop, rename, filter, hash, encrypt, mask. Default: nothing.",
     ),
   rowBytesMax: sizeBytes(ROW_BYTES_MIN, ROW_BYTES_MAX)
     .optional()
@@ -228,8 +318,16 @@ export function listKeysAt(path: readonly (string | number)[]): string[] {
     schema = descend(unwrap(schema), String(step));
     if (schema === undefined) return [];
   }
+  return listObjects(schema).flatMap(({ shape }) => Object.keys(shape));
+}
+
+/** A union's objects are one: which of them is meant may be what is wrong. */
+function listObjects(schema: z.ZodType): z.ZodObject[] {
   const inner = unwrap(schema);
-  return inner instanceof z.ZodObject ? Object.keys(inner.shape) : [];
+  if (inner instanceof z.ZodObject) return [inner];
+  return inner instanceof z.ZodDiscriminatedUnion
+    ? inner.options.flatMap((option) => listObjects(option as z.ZodType))
+    : [];
 }
 
 function unwrap(schema: z.ZodType): z.ZodType {
@@ -239,8 +337,9 @@ function unwrap(schema: z.ZodType): z.ZodType {
 }
 
 function descend(schema: z.ZodType, step: string): z.ZodType | undefined {
-  if (schema instanceof z.ZodObject) {
-    return (schema.shape as Record<string, z.ZodType>)[step];
+  for (const { shape } of listObjects(schema)) {
+    const found = (shape as Record<string, z.ZodType>)[step];
+    if (found !== undefined) return found;
   }
   if (schema instanceof z.ZodRecord) return schema.valueType as z.ZodType;
   return undefined;

@@ -75,14 +75,45 @@ export function readSecrets(
   for (const [name, sync] of Object.entries(
     asObject(asObject(tree)["syncs"]),
   )) {
-    const source = asObject(asObject(sync)["source"]);
-    for (const key of ["url", "password"]) {
-      const text = source[key];
-      if (typeof text !== "string" || !text.startsWith("file:")) continue;
-      const path = ["syncs", name, "source", key];
-      source[key] = readSecret(text, base, path, faults);
+    for (const { holder, keys, path } of listSecrets(asObject(sync))) {
+      for (const key of keys) {
+        const text = holder[key];
+        if (typeof text !== "string" || !text.startsWith("file:")) continue;
+        const at = ["syncs", name, ...path, key];
+        holder[key] = readSecret(text, base, at, faults);
+      }
     }
   }
+}
+
+interface SecretPlace {
+  readonly holder: Record<string, unknown>;
+  readonly keys: readonly string[];
+  /** From the sync on. */
+  readonly path: ConfigPath;
+}
+
+/** Where a sync may hold secrets: its two ends, and the salts and keys of its mappers. */
+function listSecrets(sync: Record<string, unknown>): SecretPlace[] {
+  const ends = ["source", "destination"].map((end) => ({
+    holder: asObject(sync[end]),
+    keys: ["url", "password"],
+    path: [end],
+  }));
+  const sets = asArray(sync["mappers"]).flatMap((set, i) =>
+    asArray(asObject(set)["steps"]).flatMap((step, j) =>
+      ["hash", "encrypt"].map((way) => ({
+        holder: asObject(asObject(step)[way]),
+        keys: ["salt", "key"],
+        path: ["mappers", i, "steps", j, way],
+      })),
+    ),
+  );
+  return [...ends, ...sets];
+}
+
+function asArray(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
 }
 
 /** The value as an object; an empty one for anything else. */

@@ -21,10 +21,12 @@ import {
 } from "../connectors/sources/url.ts";
 import { ExtractError } from "../proto/error.ts";
 import type { UnrepresentablePolicy } from "../proto/schema.ts";
+import { destinationKindOf } from "./destinations.ts";
 import type { SyncMode, SyncRequest } from "./request.ts";
 
 export const FORMATS = [
   "parquet",
+  "avro",
   "csv",
   "jsonl",
 ] as const satisfies readonly FormatName[];
@@ -49,9 +51,11 @@ export const MODES: Readonly<Record<string, SyncMode>> = {
   "full-refresh-overwrite": "full-refresh-overwrite",
   "full-refresh-append": "full-refresh-append",
   "incremental-append": "incremental-append",
+  "incremental-append-dedupe": "incremental-append-dedupe",
   overwrite: "full-refresh-overwrite",
   append: "full-refresh-append",
   incremental: "incremental-append",
+  dedupe: "incremental-append-dedupe",
 };
 
 export const CHANNELS_MAX = 64;
@@ -188,7 +192,7 @@ export function parseMode(value: string): SyncMode {
   const mode = Object.hasOwn(MODES, key) ? MODES[key] : undefined;
   if (mode === undefined) {
     throw new InvalidValue(
-      "must be one of full-refresh-overwrite (overwrite), full-refresh-append (append), incremental-append (incremental)",
+      "must be one of full-refresh-overwrite (overwrite), full-refresh-append (append), incremental-append (incremental), incremental-append-dedupe (dedupe)",
     );
   }
   return mode;
@@ -210,7 +214,25 @@ export function parseSourceKind(url: string): SourceKind {
 }
 
 /**
- * A destination as an absolute folder: a path, relative ones below `base`, or a file:// URL.
+ * A destination: an absolute folder, or the URL of a bucket or a database. The rest of a URL is the connector's to judge.
+ * @throws InvalidValue naming what is supported
+ */
+export function parseDestination(text: string, base: string): string {
+  switch (destinationKindOf(text)) {
+    case "file":
+      return parseDestinationRoot(text, base);
+    case "s3":
+    case "postgres":
+      return text;
+    case null:
+      throw new InvalidValue(
+        `has the scheme ${readScheme(text)}://, which is no destination; supported are folders, file://, s3:// and postgres:// URLs`,
+      );
+  }
+}
+
+/**
+ * A folder: a path, relative ones below `base`, or a file:// URL.
  * @throws InvalidValue for other schemes
  */
 export function parseDestinationRoot(text: string, base: string): string {
@@ -225,7 +247,7 @@ export function parseDestinationRoot(text: string, base: string): string {
   }
   if (scheme !== undefined) {
     throw new InvalidValue(
-      `has the scheme ${scheme}://, which is no destination; supported are folders and file:// URLs`,
+      `has the scheme ${scheme}://, which is no folder; name a path or a file:// URL`,
     );
   }
   return resolve(base, text);

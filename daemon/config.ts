@@ -25,8 +25,10 @@ import {
   type ConfigFault,
   type ConfigPath,
 } from "./config-secrets.ts";
+import { putPassword as putDestinationPassword } from "../connectors/destinations/postgres/url.ts";
 import { putPassword } from "../connectors/sources/url.ts";
 import { parseDestinationRoot } from "./config-values.ts";
+import type { DestinationSettings } from "./destinations.ts";
 
 export { buildJsonSchema } from "./config-schema.ts";
 
@@ -153,9 +155,7 @@ function readSync(name: string, sync: SyncConfig, base: string): SyncSettings {
       source.password === undefined
         ? source.url
         : putPassword(source.url, source.password),
-    root: parseDestinationRoot(destination.path, base),
-    pathTemplate: destination.pathTemplate,
-    fileBytesMax: destination.fileSize,
+    ...readDestination(destination, base),
     attemptsMax: attempts,
     cursorLagSeconds: cursorLag,
     checkpointEverySeconds: checkpointEvery,
@@ -165,6 +165,40 @@ function readSync(name: string, sync: SyncConfig, base: string): SyncSettings {
     ledgerPath: ledger === undefined ? undefined : resolve(base, ledger),
     tracePath: trace === undefined ? undefined : resolve(base, trace),
   });
+}
+
+function readDestination(
+  destination: SyncConfig["destination"],
+  base: string,
+): { [K in keyof DestinationSettings]: DestinationSettings[K] | undefined } {
+  switch (destination.kind) {
+    case "file": {
+      const { path, pathTemplate, fileSize, foldersBy } = destination;
+      return {
+        destination: parseDestinationRoot(path, base),
+        pathTemplate,
+        fileBytesMax: fileSize,
+        foldersBy,
+      };
+    }
+    case "s3": {
+      const { kind: _, url, pathTemplate, fileSize, ...options } = destination;
+      return {
+        destination: url,
+        pathTemplate,
+        fileBytesMax: fileSize,
+        destinationOptions: omitUndefined(options),
+      };
+    }
+    case "postgres": {
+      const { kind: _, url, password, ...options } = destination;
+      return {
+        destination:
+          password === undefined ? url : putDestinationPassword(url, password),
+        destinationOptions: omitUndefined(options),
+      };
+    }
+  }
 }
 
 function omitUndefined<T extends object>(
@@ -181,6 +215,8 @@ function guessSettings(raw: Record<string, unknown>): Partial<SyncSettings> {
   const modes: Record<string, SyncSettings["mode"]> = {
     incremental: "incremental-append",
     "incremental-append": "incremental-append",
+    dedupe: "incremental-append-dedupe",
+    "incremental-append-dedupe": "incremental-append-dedupe",
   };
   return omitUndefined({
     mode: modes[String(raw["mode"])],

@@ -8,6 +8,9 @@ function hash(text: string): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
+/** Stands in front of a secret's hash. */
+const COVERED = "sha256:";
+
 /**
  * The same database into the same folder: streams of it share their generations, whatever tables a call names. A sync
  * with a name is the same wherever its server has moved to; so is a folder that brings its ledger along.
@@ -29,9 +32,37 @@ export function identifySync(request: SyncRequest): string {
 export function recordRequest(request: SyncRequest): string {
   return JSON.stringify({
     ...request,
+    mappers: coverSecrets(request.mappers),
+    destination: withoutPassword(request.destination),
     source: { ...request.source, url: removePassword(request.source.url) },
     restart: false,
   });
+}
+
+function withoutPassword(
+  destination: SyncRequest["destination"],
+): SyncRequest["destination"] {
+  return destination.kind === "postgres"
+    ? { ...destination, url: nameDestination(destination) }
+    : destination;
+}
+
+/** Salts and keys by their hash: a resume can tell whether they are the same, and nobody can read them. */
+function coverSecrets(mappers: SyncRequest["mappers"]): unknown {
+  return JSON.parse(
+    JSON.stringify(mappers, (name, value: unknown) =>
+      (name === "salt" || name === "key") &&
+      typeof value === "string" &&
+      !value.startsWith(COVERED)
+        ? `${COVERED}${createHash("sha256").update(value).digest("hex")}`
+        : value,
+    ),
+  );
+}
+
+/** Whether a recorded request lacks secrets that its mappers need. */
+export function lacksSecrets(recorded: SyncRequest): boolean {
+  return JSON.stringify(recorded.mappers ?? []).includes(`:"${COVERED}`);
 }
 
 /** What must be equal for an unfinished run to be gone on with; how fast it went may differ. */
@@ -46,6 +77,7 @@ export function fingerprintRequest(requestJson: string): string {
     where,
     cursor,
     unrepresentable,
+    mappers,
     destination,
   } = request;
   return hash(
@@ -59,6 +91,7 @@ export function fingerprintRequest(requestJson: string): string {
       cursor,
       unrepresentable,
       destination,
+      ...(mappers === undefined || mappers.length === 0 ? [] : [mappers]),
     ]),
   );
 }

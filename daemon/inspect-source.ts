@@ -106,6 +106,7 @@ async function inspect<T>(
           policy: "error",
           partitionBy: "auto",
           partitionBytesMin: requestDefaults.partitionBytesMin,
+          mappers: null,
           times: { handshakeMs: 0, probeMs: 0, probeDeadlineMs: 0 },
           inspect: false,
           ...settings,

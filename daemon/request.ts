@@ -2,34 +2,33 @@
  * What a sync is asked to do, and what it tells while it works: the border between the command line (or any other
  * front) and the bookkeeper.
  */
-import {
-  FILE_BYTES_MAX_DEFAULT,
-  PATH_TEMPLATE_DEFAULT,
-} from "../connectors/destinations/file/config.ts";
 import type { FormatOptions } from "../connectors/formats/format.ts";
+import type { MapperSet } from "../connectors/mappers/config.ts";
 import type { WireError } from "../proto/error.ts";
 import type { Rung } from "../proto/partition.ts";
 import type { UnrepresentablePolicy } from "../proto/schema.ts";
+import type { DestinationRequest } from "./destinations.ts";
 
 export type SyncMode =
-  "full-refresh-overwrite" | "full-refresh-append" | "incremental-append";
+  | "full-refresh-overwrite"
+  | "full-refresh-append"
+  | "incremental-append"
+  /** Into a database: rows replace those of the same key. */
+  | "incremental-append-dedupe";
+
+/** Whether a run moves only what is new since the last one. */
+export function isIncremental(mode: SyncMode | undefined): boolean {
+  return mode === "incremental-append" || mode === "incremental-append-dedupe";
+}
 
 export interface SyncRequest {
   /** The name in the YAML file; null from the shell. */
   readonly name: string | null;
   readonly source: {
-    readonly kind: "postgres";
-    /** postgres:// URL; the password may come from PGPASSWORD. */
+    /** Its scheme is the kind of source; the password may come from the environment. */
     readonly url: string;
   };
-  readonly destination: {
-    readonly kind: "file";
-    /** Absolute folder. */
-    readonly root: string;
-    /** Folder of one stream below the root, from {namespace} and {stream}. */
-    readonly pathTemplate: string;
-    readonly fileBytesMax: number;
-  };
+  readonly destination: DestinationRequest;
   readonly format: FormatOptions;
   readonly mode: SyncMode;
   /** Patterns: `table`, `schema.table`, `*` as wildcard. Empty: all. */
@@ -52,10 +51,12 @@ export interface SyncRequest {
   /** A table is not cut into partitions smaller than this. */
   readonly partitionBytesMin: number;
   readonly unrepresentable: UnrepresentablePolicy;
+  /** What is done to rows where they are read. */
+  readonly mappers: readonly MapperSet[];
   readonly rowBytesMax: number;
   /** Begin anew even where an unfinished run of this sync could be resumed. */
   readonly restart: boolean;
-  /** Null: `<root>/.millrace/ledger.sqlite`. */
+  /** Null: the destination's default (`defaultLedgerPath`). */
   readonly ledgerPath: string | null;
   /** Inspection events of all processes as JSON lines; null: none. */
   readonly tracePath: string | null;
@@ -80,6 +81,7 @@ export const requestDefaults = {
   partitionBy: "auto",
   partitionBytesMin: 32 * 1024 * 1024,
   unrepresentable: "error",
+  mappers: [],
   rowBytesMax: 256 * 1024 * 1024,
   restart: false,
   ledgerPath: null,
@@ -87,11 +89,6 @@ export const requestDefaults = {
   snapshotGraceMs: 60_000,
   probeDeadlineMs: 10_000,
 } as const satisfies Partial<SyncRequest>;
-
-export const destinationDefaults = {
-  pathTemplate: PATH_TEMPLATE_DEFAULT,
-  fileBytesMax: FILE_BYTES_MAX_DEFAULT,
-} as const;
 
 export interface StreamRef {
   readonly number: number;
@@ -111,7 +108,7 @@ export interface StreamSummary extends StreamRef {
   readonly files: number;
   readonly partitions: number;
   readonly rung: Rung | null;
-  /** Folder of the stream's files, absolute. */
+  /** Where its rows are: an absolute folder, an address, or a table. */
   readonly folder: string;
   readonly error: WireError | null;
   /** Values replaced by NULL under `unrepresentable: null`, by column. */

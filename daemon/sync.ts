@@ -15,7 +15,7 @@ import {
 } from "../checkpoint/store/process-identity.ts";
 import type { RunRecord } from "../checkpoint/store/records.ts";
 import { identifyDatabase, redactUrl } from "../connectors/sources/url.ts";
-import type { InspectionRecord } from "../proto/control.ts";
+import type { InspectionRecord, MapperSettings } from "../proto/control.ts";
 import { toWireError } from "../proto/error.ts";
 import { Attempt } from "./attempt.ts";
 import {
@@ -204,7 +204,7 @@ class SyncRun {
         }),
         destination: {
           ...this.#destinationSettings({ runId, epoch }),
-          config: configOf(this.#request),
+          config: await configOf(this.#request),
         },
         selection: { include: tables, exclude, columns },
         probeDeadlineMs: this.#request.probeDeadlineMs,
@@ -251,6 +251,7 @@ class SyncRun {
       policy: request.unrepresentable,
       partitionBy: request.partitionBy,
       partitionBytesMin: request.partitionBytesMin,
+      mappers: describeMappers(request),
       times: this.#times(),
       inspect: this.#trace !== null,
     };
@@ -340,6 +341,22 @@ class SyncRun {
   #record(record: InspectionRecord): void {
     this.#trace?.write(`${JSON.stringify(record)}\n`);
   }
+}
+
+function describeMappers({
+  mappers,
+  mode,
+  cursor,
+}: SyncRequest): MapperSettings | null {
+  if (mappers.length === 0) return null;
+  return {
+    sets: mappers.map(({ tables, steps }) => ({
+      tables: tables ?? null,
+      steps,
+    })),
+    isMerged: mode === "incremental-append-dedupe",
+    cursor,
+  };
 }
 
 const emptyTally = {

@@ -12,6 +12,7 @@ import type {
   Split,
 } from "../proto/partition.ts";
 import { splitIntegerKeys } from "./integer-keys.ts";
+import { splitKeys } from "./key-splits.ts";
 import { splitPages } from "./pages.ts";
 import { cutAtQuantiles } from "./quantiles.ts";
 import type { KeyInput, LeafInput, PlanInput } from "./plan-input.ts";
@@ -218,21 +219,4 @@ function isOneInteger(key: KeyInput): boolean {
     first !== undefined &&
     integerTypes.includes(first.type)
   );
-}
-
-/** The ranges between `bounds`, which are strictly ascending as the server compares them; the outer two are open. */
-function splitKeys(
-  key: KeyInput,
-  bounds: readonly KeyTuple[],
-): Extract<Split, { kind: "key" }>[] {
-  const columns = key.columns.map((column) => column.name);
-  const types = key.columns.map((column) => column.type);
-  for (const bound of bounds) assert.equal(bound.length, columns.length);
-  return [null, ...bounds].map((start, i) => ({
-    kind: "key",
-    columns,
-    types,
-    start,
-    end: bounds[i] ?? null,
-  }));
 }

@@ -43,7 +43,7 @@ export interface SizeEstimate {
 const MEASURE_MAX = 2 ** 62;
 
 /** Answers come from a server: what is not a finite number at or above zero counts as zero, what no server holds as the most. */
-function atLeastZero(value: number): number {
+export function atLeastZero(value: number): number {
   return Number.isFinite(value) && value > 0 ? Math.min(value, MEASURE_MAX) : 0;
 }
 

@@ -27,6 +27,19 @@ export interface ChannelTimes {
   readonly probeDeadlineMs: number;
 }
 
+/** What is done to rows where they are read. */
+export interface MapperSettings {
+  /** `tables` are patterns; null: every table. The steps are the mapper's own. */
+  readonly sets: readonly {
+    readonly tables: readonly string[] | null;
+    readonly steps: readonly unknown[];
+  }[];
+  /** The destination merges rows by the stream's key. */
+  readonly isMerged: boolean;
+  /** Column of incremental syncs. */
+  readonly cursor: string | null;
+}
+
 export interface SourceSettings {
   readonly attempt: AttemptRef;
   readonly url: string;
@@ -39,6 +52,8 @@ export interface SourceSettings {
   readonly policy: UnrepresentablePolicy;
   readonly partitionBy: "auto" | "ctid" | "key";
   readonly partitionBytesMin: number;
+  /** Null: rows travel as they are read. */
+  readonly mappers: MapperSettings | null;
   readonly times: ChannelTimes;
   readonly inspect: boolean;
 }

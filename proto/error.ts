@@ -32,12 +32,12 @@ export const errorCodes = {
   SOURCE_AUTH_FAILED: {
     disposition: "failRun",
     exitCode: 2,
-    help: "Check user and password (PGPASSWORD is read when the URL has none).",
+    help: "Check user and password (PGPASSWORD, MYSQL_PWD or MSSQL_PASSWORD is read when the URL has none).",
   },
   SOURCE_TLS_FAILED: {
     disposition: "failRun",
     exitCode: 2,
-    help: "Check sslmode and sslrootcert in the URL against what the server offers.",
+    help: "Check the URL's TLS parameters (sslmode, ssl-mode or encrypt, and the root certificate) against what the server offers.",
   },
   SOURCE_CONNECTION_LOST: {
     disposition: "retryPartition",
@@ -132,7 +132,7 @@ export const errorCodes = {
   DESTINATION_UNWRITABLE: {
     disposition: "failRun",
     exitCode: 2,
-    help: "Check that the folder exists or can be made, and that this user may write there.",
+    help: "Check that the place exists or can be made, and that this user may write there.",
   },
   DESTINATION_FULL: {
     disposition: "failRun",

@@ -35,6 +35,7 @@ import { statsEmitterMachine } from "../stats-emitter.machine.ts";
 import { sourceChannelMachine } from "./channel.machine.ts";
 import { SourceCheckpoints } from "./checkpoints.ts";
 import { ReaderGovernor } from "./governing.ts";
+import { findMapper } from "./mapping.ts";
 import { partitionerMachine } from "./partitioner.machine.ts";
 import { readerMachine } from "./reader.machine.ts";
 import { resplitterMachine } from "./resplitter.machine.ts";
@@ -160,6 +161,7 @@ function createWorker(channel: number, listens: boolean): void {
     rowBytesMax,
     policy,
     checkpointEveryMs,
+    mappers,
   } = given(settings, "settings");
   const workerData: SourceWorkerData = {
     attempt,
@@ -170,6 +172,7 @@ function createWorker(channel: number, listens: boolean): void {
     rowBytesMax,
     policy,
     checkpointEveryMs,
+    mappers,
     listens,
   };
   const worker = new Worker(
@@ -256,6 +259,19 @@ function allowNulls(stream: DiscoveredStream): DiscoveredStream {
   return { ...stream, schema: { ...stream.schema, columns } };
 }
 
+/** The stream as it travels; here and in the workers it is known as it is read. */
+async function mapStream(
+  stream: DiscoveredStream,
+  warnings: string[],
+): Promise<DiscoveredStream> {
+  const mapper = await findMapper(stream.schema, settings?.mappers ?? null);
+  if (mapper === null) return stream;
+  const { namespace, name } = stream.schema;
+  for (const warning of mapper.warnings)
+    warnings.push(`${namespace}.${name}: ${warning}`);
+  return { ...stream, schema: mapper.schema };
+}
+
 function emitStats(): void {
   const progress = stats.takeProgress();
   if (progress) report(progress);
@@ -294,10 +310,13 @@ const machine = sourceProcessMachine.provide({
         for (const worker of workers.values())
           worker.postMessage({ type: "stream.known", stream });
       }
+      const warnings = [...found.warnings];
       return {
         type: "source.discovered" as const,
-        streams: [...streams.values()],
-        warnings: found.warnings,
+        streams: await Promise.all(
+          [...streams.values()].map((stream) => mapStream(stream, warnings)),
+        ),
+        warnings,
         problems: found.problems.map(
           ({ namespace, name, relationKind, code, message }) => ({
             namespace,

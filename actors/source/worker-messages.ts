@@ -3,6 +3,7 @@ import type {
   CursorWindow,
   AttemptRef,
   ChannelTimes,
+  MapperSettings,
   SnapshotWire,
 } from "../../proto/control.ts";
 import type { WireError } from "../../proto/error.ts";
@@ -21,6 +22,7 @@ export interface SourceWorkerData {
   readonly rowBytesMax: number;
   readonly policy: UnrepresentablePolicy;
   readonly checkpointEveryMs: number;
+  readonly mappers: MapperSettings | null;
   /** Opens its socket at once; else on `channel.open`. */
   readonly listens: boolean;
 }

@@ -11,12 +11,14 @@ import type {
   SourceDriver,
   SourceSession,
 } from "../../connectors/sources/source.ts";
+import type { Mapper } from "../../connectors/mappers/mapper.ts";
 import { batchBytes, type ColumnBatch } from "../../proto/columns.ts";
 import type { SnapshotWire } from "../../proto/control.ts";
 import { ExtractError, toWireError } from "../../proto/error.ts";
 import type { Position } from "../../proto/partition.ts";
 import { listenChannel } from "../../transport/channel-listener.ts";
 import type { ReplyFrame, SourceChannel } from "../../transport/channel.ts";
+import { findMapper } from "./mapping.ts";
 import type {
   ReadRef,
   SourceWorkerData,
@@ -49,7 +51,12 @@ interface ActiveRead {
 }
 
 const data = workerData as SourceWorkerData;
-const streams = new Map<number, DiscoveredStream>();
+interface KnownStream {
+  readonly stream: DiscoveredStream;
+  readonly mapper: Mapper | null;
+}
+
+const streams = new Map<number, Promise<KnownStream>>();
 const announced = new Set<number>();
 const totals = { batches: 0, rows: 0, bytes: 0, checkpoints: 0 };
 let snapshot: SnapshotWire | null = null;
@@ -185,15 +192,19 @@ function queueBehind<Result>(
   return queued;
 }
 
-function createSink(read: ActiveRead, stream: DiscoveredStream): ReadSink {
+function createSink(
+  read: ActiveRead,
+  { stream, mapper }: KnownStream,
+): ReadSink {
   const { ref } = read;
+  const schema = mapper?.schema ?? stream.schema;
   // all of a batch is queued before this returns, so that a checkpoint may follow while it is on its way
   const queueBatch = (batch: ColumnBatch): Promise<unknown> => {
     const bytes = batchBytes(batch);
     const socket = ready();
     const isNew = !announced.has(ref.stream);
     announced.add(ref.stream);
-    const schemaWritten = isNew ? socket.writeSchema(stream.schema) : null;
+    const schemaWritten = isNew ? socket.writeSchema(schema) : null;
     const sequence = read.sequence++;
     read.rowsSinceCheckpoint += batch.rowCount;
     read.bytesSinceCheckpoint += bytes;
@@ -208,6 +219,11 @@ function createSink(read: ActiveRead, stream: DiscoveredStream): ReadSink {
       socket.writeBatch({ ...ref, sequence }, batch),
     ]);
   };
+  const queueMapped =
+    mapper === null
+      ? queueBatch
+      : (batch: ColumnBatch) =>
+          Promise.all(mapper.apply(batch).map(queueBatch));
   const queueCheckpoint = async (
     position: Position | null,
     last: boolean,
@@ -228,11 +244,11 @@ function createSink(read: ActiveRead, stream: DiscoveredStream): ReadSink {
   };
   return {
     async batch(batch) {
-      if (read.ahead === null) await queueBatch(batch);
+      if (read.ahead === null) await queueMapped(batch);
       else {
         // wrapped, so that what comes behind waits for the queueing and not for the write
         const { written } = await queueBehind(read, async () => ({
-          written: queueBatch(batch),
+          written: queueMapped(batch),
         }));
         await written;
       }
@@ -246,11 +262,22 @@ function createSink(read: ActiveRead, stream: DiscoveredStream): ReadSink {
   };
 }
 
+function rememberStream(stream: DiscoveredStream): void {
+  const knowing = findMapper(stream.schema, data.mappers).then((mapper) => ({
+    stream,
+    mapper,
+  }));
+  knowing.catch(() => {
+    // told by the read that needs it
+  });
+  streams.set(stream.schema.number, knowing);
+}
+
 async function startReading(order: StartOrder): Promise<void> {
   const { stream, partition, attempt } = order;
   const ref: ReadRef = { stream, partition, attempt };
-  const known = streams.get(stream);
-  if (!known) throw new Error(`stream ${stream} is not known here`);
+  const knowing = streams.get(stream);
+  if (!knowing) throw new Error(`stream ${stream} is not known here`);
   const read: ActiveRead = {
     ref,
     schemaNumber: stream,
@@ -269,6 +296,7 @@ async function startReading(order: StartOrder): Promise<void> {
   active = read;
   let timer: NodeJS.Timeout | null = null;
   try {
+    const known = await knowing;
     const reading = await connect();
     if (read.isCancelled)
       throw new ExtractError(
@@ -278,7 +306,7 @@ async function startReading(order: StartOrder): Promise<void> {
       );
     const running = reading.startRead(
       {
-        stream: known,
+        stream: known.stream,
         partition: order.range,
         resumeAfter: order.resumeAfter,
         filter: { where: order.where, cursor: order.window },
@@ -349,7 +377,7 @@ async function follow(order: SourceWorkerOrder): Promise<void> {
       );
       return;
     case "stream.known":
-      streams.set(order.stream.schema.number, order.stream);
+      rememberStream(order.stream);
       return;
     case "read.start":
       await startReading(order);

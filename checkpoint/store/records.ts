@@ -57,7 +57,10 @@ export interface ProcessRecord {
 }
 
 export type StreamMode =
-  "full-refresh-overwrite" | "full-refresh-append" | "incremental-append";
+  | "full-refresh-overwrite"
+  | "full-refresh-append"
+  | "incremental-append"
+  | "incremental-append-dedupe";
 
 export type StreamProgress =
   "planned" | "reading" | "committing" | "committed" | "failed";

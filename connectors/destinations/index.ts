@@ -5,6 +5,9 @@ import type { DestinationDriver } from "./destination.ts";
 
 const loaders: Readonly<Record<string, () => Promise<DestinationDriver>>> = {
   file: async () => (await import("./file/driver.ts")).fileDriver,
+  s3: async () => (await import("./s3/driver.ts")).s3Driver,
+  postgres: async () =>
+    (await import("./postgres/driver.ts")).postgresDestinationDriver,
 };
 
 /** @throws ExtractError USAGE for a kind that is no destination's */

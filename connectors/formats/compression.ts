@@ -1,6 +1,11 @@
 /** The codecs of all formats, on `node:zlib`; snappy is our own. */
 import assert from "node:assert/strict";
-import { constants, gzipSync, zstdCompressSync } from "node:zlib";
+import {
+  constants,
+  deflateRawSync,
+  gzipSync,
+  zstdCompressSync,
+} from "node:zlib";
 import type { CompressionName } from "./format.ts";
 import { compressSnappy, snappyBytesMax } from "./snappy.ts";
 import { ZstdHandle, zstdEnd } from "./zstd-handle.ts";
@@ -16,6 +21,8 @@ export type CompressBlock = (block: Uint8Array) => Uint8Array;
 const ZSTD_LEVEL = 1;
 /** 6, the default, makes it 5 % smaller and costs 2.3 times the CPU. */
 const GZIP_LEVEL = 4;
+/** 4 makes an Avro file of lineitem 5 % smaller and costs 1.4 times the CPU. */
+const DEFLATE_LEVEL = 1;
 /** A result buffer is given back above this. */
 const RESULT_BYTES_KEPT = 8 * 1024 * 1024;
 
@@ -74,6 +81,14 @@ class GzipMembers implements StreamCompressor {
 function compressGzip(block: Uint8Array): Uint8Array {
   return gzipSync(block, {
     level: GZIP_LEVEL,
+    chunkSize: Math.max(1024, block.length + (block.length >>> 8) + 64),
+  });
+}
+
+/** The bytes of RFC 1951 alone, as Avro has them. */
+export function compressDeflate(block: Uint8Array): Uint8Array {
+  return deflateRawSync(block, {
+    level: DEFLATE_LEVEL,
     chunkSize: Math.max(1024, block.length + (block.length >>> 8) + 64),
   });
 }

@@ -3,12 +3,12 @@
  */
 import type { ColumnBatch } from "../../proto/columns.ts";
 
-export type FormatName = "parquet" | "csv" | "jsonl";
+export type FormatName = "parquet" | "avro" | "csv" | "jsonl";
 export type CompressionName = "zstd" | "snappy" | "gzip" | "none";
 
 export interface FormatOptions {
   readonly format: FormatName;
-  /** Null: the format's default (zstd for Parquet, none for CSV and JSONL). */
+  /** Null: the format's default (zstd for Parquet, gzip for Avro, none for CSV and JSONL). */
   readonly compression: CompressionName | null;
   /** Parquet: only PLAIN and dictionary encodings, for readers without DELTA_LENGTH_BYTE_ARRAY. */
   readonly plainEncodings: boolean;

@@ -1,6 +1,7 @@
 /** Chooses a file format. The encoders are small and have no packages behind them; readers are in `read.ts`. */
 import { ExtractError } from "../../proto/error.ts";
 import type { StreamSchema } from "../../proto/schema.ts";
+import { AvroEncoder } from "./avro/encoder.ts";
 import { CsvEncoder } from "./csv/encoder.ts";
 import type { CompressionName, FileFormat, FormatOptions } from "./format.ts";
 import { JsonlEncoder } from "./jsonl/encoder.ts";
@@ -28,6 +29,16 @@ export function createFileFormat(
           options.plainEncodings,
           choices,
         ),
+    };
+  }
+  if (options.format === "avro") {
+    // every reader has deflate, the other codecs are optional
+    const compression = options.compression ?? "gzip";
+    return {
+      extension: ".avro",
+      // metadata stand in front of the rows, when the checkpoint is not known yet
+      storesMetadata: false,
+      createEncoder: () => new AvroEncoder(schema, compression),
     };
   }
   const compression = checkTextCompression(options);

@@ -4,6 +4,10 @@ import { readSourceKind, type SourceKind } from "./url.ts";
 
 const loaders: Readonly<Record<SourceKind, () => Promise<SourceDriver>>> = {
   postgres: async () => (await import("./postgres/driver.ts")).postgresDriver,
+  mysql: async () => (await import("./mysql/driver.ts")).mysqlDriver,
+  mssql: async () => (await import("./mssql/driver.ts")).mssqlDriver,
+  generator: async () =>
+    (await import("./generator/driver.ts")).generatorDriver,
 };
 
 /** @throws ExtractError USAGE for a scheme that is no source's */

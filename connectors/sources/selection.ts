@@ -46,7 +46,10 @@ function qualify(relation: Pick<Selectable, "schema" | "name">): string {
 }
 
 /** A pattern is held against `table` and against `schema.table`, so that names with dots in them need no quoting. */
-function isMeant(pattern: string, relation: Selectable): boolean {
+export function meansRelation(
+  pattern: string,
+  relation: Pick<Selectable, "schema" | "name">,
+): boolean {
   return (
     matchesPattern(pattern, relation.name) ||
     matchesPattern(pattern, qualify(relation))
@@ -93,7 +96,7 @@ export function selectRelations<Relation extends Selectable>(
     const isName = !pattern.includes("*");
     const found = isName
       ? pickNamed(pattern, relations)
-      : roots.filter((relation) => isMeant(pattern, relation));
+      : roots.filter((relation) => meansRelation(pattern, relation));
     if (found.length === 0 && isName) throw notFound(pattern, relations);
     if (found.length === 0) warnings.push(`no table matches ${pattern}`);
     for (const relation of found) chosen.add(relation);
@@ -102,11 +105,11 @@ export function selectRelations<Relation extends Selectable>(
     for (const root of roots) if (!root.fromExtension) chosen.add(root);
   }
   for (const pattern of selection.exclude) {
-    if (!relations.some((relation) => isMeant(pattern, relation))) {
+    if (!relations.some((relation) => meansRelation(pattern, relation))) {
       warnings.push(`no table matches the exclusion ${pattern}`);
     }
     for (const relation of chosen) {
-      if (isMeant(pattern, relation)) chosen.delete(relation);
+      if (meansRelation(pattern, relation)) chosen.delete(relation);
     }
   }
   if (chosen.size === 0 && selection.include.length > 0) {

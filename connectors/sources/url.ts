@@ -1,8 +1,17 @@
 /** The URLs of all sources, for those that start none: which kind a URL means, and what may be shown or kept of it. */
 import { ExtractError } from "../../proto/error.ts";
+import * as generator from "./generator/url.ts";
+import * as mssql from "./mssql/url.ts";
+import * as mysql from "./mysql/url.ts";
 import * as postgres from "./postgres/url.ts";
 
-export type SourceKind = "postgres";
+export const SOURCE_KINDS = [
+  "postgres",
+  "mysql",
+  "mssql",
+  "generator",
+] as const;
+export type SourceKind = (typeof SOURCE_KINDS)[number];
 
 /** What each source's `url.ts` offers. */
 interface UrlReader {
@@ -17,16 +26,26 @@ interface UrlReader {
   putPassword(url: string, password: string): string;
 }
 
-const readers: Readonly<Record<SourceKind, UrlReader>> = { postgres };
+const readers: Readonly<Record<SourceKind, UrlReader>> = {
+  postgres,
+  mysql,
+  mssql,
+  generator,
+};
 
 const kindOfScheme: Readonly<Record<string, SourceKind>> = {
   postgres: "postgres",
   postgresql: "postgres",
+  mysql: "mysql",
+  mariadb: "mysql",
+  sqlserver: "mssql",
+  mssql: "mssql",
+  generator: "generator",
 };
 
 /** The schemes that name a source, as people write them. */
 export const sourceSchemes: readonly string[] = Object.keys(kindOfScheme).map(
-  (scheme) => `${scheme}://`,
+  (scheme) => (scheme === "generator" ? "generator:" : `${scheme}://`),
 );
 
 /** The scheme of a URL in lower case; null for what is no URL. */

@@ -1,6 +1,7 @@
 /** Finds the data files below a folder and tells which of them are the table. */
 import { readFileSync, readdirSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { isPartitionFolder } from "../../connectors/destinations/layout/names.ts";
 import { ExtractError } from "../../proto/error.ts";
 import { quotePath } from "./paths.ts";
 
@@ -9,7 +10,7 @@ const FILES_MAX = 1_000_000;
 const MANIFEST_BYTES_MAX = 64 * 1024 * 1024;
 const MANIFEST = "_manifest.json";
 
-const dataFile = /\.(parquet|(csv|jsonl)(\.gz|\.zst)?)$/;
+const dataFile = /\.(parquet|avro|(csv|jsonl)(\.gz|\.zst)?)$/;
 const generationFolder = /^g\d{6,16}$/;
 
 /** The data files of one table. */
@@ -38,7 +39,7 @@ export function findTables(path: string): DataTable[] {
     return [{ folder, files: [path], uncounted: 0, committed: true }];
   }
   const byTable = Map.groupBy(listDataFiles(path), (file) => {
-    const folder = dirname(file);
+    const folder = leavePartitions(dirname(file));
     return generationFolder.test(basename(folder)) ? dirname(folder) : folder;
   });
   if (byTable.size === 0) {
@@ -46,7 +47,7 @@ export function findTables(path: string): DataTable[] {
       "USAGE",
       `there are no data files in ${quotePath(path)}`,
       {
-        help: "parquet, csv and jsonl files are read, csv and jsonl with .gz or .zst, too.",
+        help: "parquet, avro, csv and jsonl files are read, csv and jsonl with .gz or .zst, too.",
       },
     );
   }
@@ -92,9 +93,17 @@ function countFiles(folder: string, files: readonly string[]): DataTable {
   };
 }
 
+/** Folders by value, `country=ch`, are part of their table. */
+function leavePartitions(folder: string): string {
+  let left = folder;
+  while (isPartitionFolder(basename(left))) left = dirname(left);
+  return left;
+}
+
 /** `g000001/p00000-….parquet`: the part of a path that stays when the whole destination is moved. */
 function nameInTable(path: string): string {
-  return `${basename(dirname(path))}/${basename(path)}`;
+  const generation = leavePartitions(dirname(path));
+  return `${basename(generation)}${path.slice(generation.length)}`;
 }
 
 /** The files that a manifest lists; null where there is none that can be understood. */

@@ -59,6 +59,7 @@ export interface SyncOptions extends OutputOptions {
   readonly plainEncodings?: boolean;
   readonly path?: string;
   readonly fileSize?: number;
+  readonly foldersBy?: readonly string[];
   readonly channels?: number;
   readonly readers?: number;
   readonly attempts?: number;
@@ -157,7 +158,7 @@ const syncOptionGroups: Readonly<Record<string, () => readonly Option[]>> = {
     text("--where <sql>", "only rows for which the server finds this true"),
     valued(
       "-m, --mode <mode>",
-      "full-refresh-overwrite (overwrite), full-refresh-append (append) or incremental-append (incremental) (default: overwrite)",
+      "full-refresh-overwrite (overwrite), full-refresh-append (append), incremental-append (incremental) or, into a database, incremental-append-dedupe (dedupe) (default: overwrite)",
       parseMode,
     ),
     text(
@@ -178,7 +179,7 @@ const syncOptionGroups: Readonly<Record<string, () => readonly Option[]>> = {
     choice("--format", "format of the files (default: parquet)", FORMATS),
     choice(
       "--compression",
-      "default: zstd for parquet, none for csv and jsonl",
+      "default: zstd for parquet, gzip for avro, none for csv and jsonl",
       COMPRESSIONS,
     ),
     flag(
@@ -189,6 +190,10 @@ const syncOptionGroups: Readonly<Record<string, () => readonly Option[]>> = {
       "--path <template>",
       "folder of one table below the destination (default: {namespace}/{stream})",
       parsePathTemplate,
+    ),
+    list(
+      "--folders-by <columns>",
+      "folders by the values of columns, parted by commas, e.g. country,created:day",
     ),
     sizeBytes(
       "--file-size <size>",
@@ -253,7 +258,7 @@ export function addRunOutputOptions(command: Command): void {
 export function readSettings(
   given: SyncOptions,
   cwd: string,
-): Omit<SyncSettings, "url" | "root"> {
+): Omit<SyncSettings, "url" | "destination"> {
   const entries = Object.entries({
     tables: given.table,
     exclude: given.exclude,
@@ -267,6 +272,7 @@ export function readSettings(
     plainEncodings: given.plainEncodings,
     pathTemplate: given.path,
     fileBytesMax: given.fileSize,
+    foldersBy: given.foldersBy,
     channels: given.channels,
     readers: given.readers,
     attemptsMax: given.attempts,
@@ -283,7 +289,7 @@ export function readSettings(
   } satisfies Record<string, unknown>);
   return Object.fromEntries(
     entries.filter(([, value]) => value !== undefined),
-  ) as Omit<SyncSettings, "url" | "root">;
+  ) as Omit<SyncSettings, "url" | "destination">;
 }
 
 function toSeconds(ms: number | undefined): number | undefined {

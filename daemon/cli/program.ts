@@ -243,7 +243,7 @@ function describeFileCommands(program: Command, finish: Finish): void {
     .description(
       "Prints rows of a file, or of all data files below a folder, as a table.",
     )
-    .argument("<file|folder>", "parquet, csv or jsonl, compressed or not")
+    .argument("<file|folder>", "parquet, avro, csv or jsonl, compressed or not")
     .addOption(
       whole(
         "-n, --limit <rows>",

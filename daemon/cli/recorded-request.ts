@@ -17,11 +17,18 @@ export function readRecordedRequest(run: RunRecord): SyncRequest {
   }
   if (!isRequest(recorded)) throw incompatible(run);
   const { source, destination } = recorded;
-  const defaults = buildRequest({ url: source.url, root: destination.root });
+  const defaults = buildRequest({
+    url: source.url,
+    destination:
+      destination.kind === "file" ? destination.root : destination.url,
+  });
   return {
     ...defaults,
     ...recorded,
-    destination: { ...defaults.destination, ...destination },
+    destination: {
+      ...defaults.destination,
+      ...destination,
+    } as SyncRequest["destination"],
     format: { ...defaults.format, ...recorded.format },
   };
 }
@@ -40,10 +47,11 @@ function isRequest(value: unknown): value is SyncRequest {
   const request = value as Partial<SyncRequest> | null;
   return (
     typeof request === "object" &&
-    request?.source?.kind === "postgres" &&
-    typeof request.source.url === "string" &&
-    request.destination?.kind === "file" &&
-    typeof request.destination.root === "string"
+    typeof request?.source?.url === "string" &&
+    typeof request.destination === "object" &&
+    typeof (request.destination.kind === "file"
+      ? request.destination.root
+      : request.destination.url) === "string"
   );
 }
 

@@ -9,9 +9,10 @@ import {
 } from "../config-request.ts";
 import {
   InvalidValue,
-  parseDestinationRoot,
+  parseDestination,
   parseSourceKind,
 } from "../config-values.ts";
+import { configOf } from "../destinations.ts";
 import type { SyncRequest } from "../request.ts";
 import { readSettings, type SyncOptions } from "./options.ts";
 import { coverArguments } from "./terminal.ts";
@@ -37,17 +38,15 @@ function readArgument<T>(text: string, parse: (text: string) => T): T {
   }
 }
 
-/** @throws ExtractError USAGE naming what is supported, for anything but a postgres URL */
+/** @throws ExtractError USAGE naming what is supported, for what is no source's URL */
 export function readSourceUrl(text: string): string {
   readArgument(text, parseSourceKind);
-  return text.replace(/^postgres(ql)?:/i, (scheme) => scheme.toLowerCase());
+  return text.replace(/^[a-z][a-z0-9+.-]*:/i, (scheme) => scheme.toLowerCase());
 }
 
-/** The absolute folder. */
+/** The absolute folder, or the URL as it is. */
 export function readDestination(text: string): string {
-  return readArgument(text, (value) =>
-    parseDestinationRoot(value, process.cwd()),
-  );
+  return readArgument(text, (value) => parseDestination(value, process.cwd()));
 }
 
 /**
@@ -70,7 +69,10 @@ export async function readRequest(
     const { flag } = settingNames[contradiction.setting];
     throw usage(`${flag} ${contradiction.reason}`);
   }
-  return buildRequest(settings);
+  const request = buildRequest(settings);
+  // a URL that its connector refuses is wrong use, and said before anything begins
+  await configOf(request);
+  return request;
 }
 
 function readArguments(
@@ -92,7 +94,7 @@ function readArguments(
       "Name a folder behind the source URL, e.g. ./out.",
     );
   }
-  return { url, root: readDestination(destination) };
+  return { url, destination: readDestination(destination) };
 }
 
 /** The settings of the sync that is named, or of the only one. */

@@ -16,12 +16,12 @@ import {
 } from "../../daemon/cli/values.ts";
 import { createProgress } from "../../daemon/cli/progress.ts";
 import {
-  destinationDefaults,
   requestDefaults,
   type RunHandle,
   type RunSummary,
   type SyncRequest,
 } from "../../daemon/request.ts";
+import { buildDestination } from "../../daemon/destinations.ts";
 import { startRun } from "../../daemon/sync.ts";
 import { repositoryRoot } from "./binaries.ts";
 import type { Cluster } from "./cluster.ts";
@@ -108,8 +108,8 @@ async function copyTables(
 ): Promise<RunSummary> {
   const request: SyncRequest = {
     ...requestDefaults,
-    source: { kind: "postgres", url: sourceUrl },
-    destination: { ...destinationDefaults, kind: "file", root: outFolder },
+    source: { url: sourceUrl },
+    destination: buildDestination({ destination: outFolder }),
   };
   const progress = createProgress(process.stderr);
   let handle: RunHandle | null = null;

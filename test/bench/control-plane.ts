@@ -97,7 +97,11 @@ export async function measureControlPlane(
       command: millraceCommand(
         ...["sync", url, join(folder, "out"), "--table", "lineitem"],
       ),
-      env: { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profiles}` },
+      env: {
+        NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profiles}`,
+        // a bundle would not say which folder a function comes from
+        MILLRACE_SOURCES: "1",
+      },
       cwd: folder,
       serverPid: server.pid,
       outputFolder: null,

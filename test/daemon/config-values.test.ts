@@ -84,7 +84,7 @@ test("a mode has a long and a short form, and no inherited one", () => {
 
 test("sources are told by their scheme", () => {
   expect(parseSourceKind("POSTGRESQL://h/d")).toBe("postgres");
-  expect(() => parseSourceKind("mysql://h/d")).toThrow("mysql://");
+  expect(() => parseSourceKind("oracle://h/d")).toThrow("oracle://");
   expect(() => parseSourceKind("/tmp/out")).toThrow("is no URL");
 });
 

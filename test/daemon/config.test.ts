@@ -62,7 +62,6 @@ test("the example file becomes the requests that its comments promise", () => {
   expect(settings && buildRequest(settings)).toMatchObject({
     name: "shop",
     source: {
-      kind: "postgres",
       url: "postgres://shop_reader:p%40ss%2Fw%C3%B6rd%25@db.example.com:5432/shop?sslmode=verify-full",
     },
     destination: {

@@ -17,6 +17,7 @@ import { findEndedEpochs, findOwner } from "../layout/removal.ts";
 import type { CleanUpReport } from "../layout/removal.ts";
 import type { FileDestinationConfig } from "./config.ts";
 import { systemErrorCode, toDestinationError } from "./errors.ts";
+import { listGeneration } from "./generation-files.ts";
 import { readManifest } from "./manifest.ts";
 import { isMissing, listFolder, removeFile, syncFolder } from "./storage.ts";
 
@@ -50,8 +51,9 @@ export async function cleanUp(
     };
     await removeManifestTemporaries(sweep, parent, intent.generation);
     const folder = `${parent}/${generationFolder(intent.generation)}`;
-    await removeFiles(sweep, folder);
-    if (intent.currentEpoch === null) await removeEmptyFolder(sweep, folder);
+    const isOver = intent.currentEpoch === null;
+    await removeFiles(sweep, folder, isOver);
+    if (isOver) await removeEmptyFolder(sweep, folder);
   }
   return { removed, left };
 }
@@ -84,19 +86,30 @@ interface Sweep {
   readonly ended: ReadonlySet<number>;
 }
 
-async function removeFiles(sweep: Sweep, folder: string): Promise<void> {
+async function removeFiles(
+  sweep: Sweep,
+  folder: string,
+  isOver: boolean,
+): Promise<void> {
   const path = join(sweep.root, folder);
   if (!isRealFolder(path)) return;
-  const before = sweep.removed.length;
-  for (const entry of listFolder(path)) {
-    const relative = `${folder}/${entry.name}`;
-    const owner = entry.isFile() ? findOwner(entry.name, folder) : null;
+  const changed = new Set<string>();
+  const files = listGeneration(path);
+  for (const { entry, path: inner, folder: within } of files.entries) {
+    const relative = `${folder}/${inner}`;
+    const parent = within === "" ? folder : `${folder}/${within.slice(0, -1)}`;
+    const owner = entry.isFile() ? findOwner(entry.name, parent) : null;
     if (!owner) sweep.left.push(relative);
     else if (owner.dataPath !== null && sweep.keep.has(owner.dataPath))
       continue;
-    else await removeEnded(sweep, relative, owner.epoch);
+    else if (await removeEnded(sweep, relative, owner.epoch))
+      changed.add(parent);
   }
-  if (sweep.removed.length > before) await syncFolder(path);
+  for (const parent of changed) await syncFolder(join(sweep.root, parent));
+  // where a writer may be at work it makes folders and links into them
+  if (isOver)
+    for (const inner of files.folders)
+      await removeEmptyFolder(sweep, `${folder}/${inner}`);
 }
 
 /** Manifests that were written and never renamed lie in the stream's folder. */
@@ -118,11 +131,12 @@ async function removeEnded(
   sweep: Sweep,
   relative: string,
   epoch: number,
-): Promise<void> {
-  if (!sweep.ended.has(epoch)) return;
+): Promise<boolean> {
+  if (!sweep.ended.has(epoch)) return false;
   removeFile(join(sweep.root, relative));
   sweep.removed.push(relative);
   if (sweep.removed.length % REMOVALS_PER_TURN === 0) await nextTurn();
+  return true;
 }
 
 async function removeEmptyFolder(sweep: Sweep, folder: string): Promise<void> {

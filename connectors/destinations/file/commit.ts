@@ -34,17 +34,18 @@ import type { CleanUpReport } from "../layout/removal.ts";
 import { cleanUp } from "./clean-up.ts";
 import type { FileDestinationConfig } from "./config.ts";
 import { toDestinationError } from "./errors.ts";
+import { listGeneration } from "./generation-files.ts";
 import { readManifest, writeManifest } from "./manifest.ts";
 import {
   drawTag,
   linkFinal,
-  listFolder,
   makeFoldersBelow,
   mapBounded,
   openToRead,
   readFileSize,
   removeFile,
   syncData,
+  syncFolder,
   syncFoldersUpTo,
   writeSmallFile,
 } from "./storage.ts";
@@ -85,8 +86,9 @@ export async function verifyCommit(order: CommitOrder): Promise<void> {
     }
     await syncFile(path);
   });
-  for (const entry of listFolder(join(root, relative))) {
-    const path = `${relative}/${entry.name}`;
+  const { entries, folders } = listGeneration(join(root, relative));
+  for (const { entry, path: inner } of entries) {
+    const path = `${relative}/${inner}`;
     if (!parseFileName(entry.name) || listed.has(path)) continue;
     throw new ExtractError(
       "DESTINATION_FAILED",
@@ -94,7 +96,9 @@ export async function verifyCommit(order: CommitOrder): Promise<void> {
       { path: join(root, path) },
     );
   }
-  if (order.files.length > 0) await syncFoldersUpTo(join(root, relative), root);
+  if (order.files.length === 0) return;
+  for (const inner of folders) await syncFolder(join(root, relative, inner));
+  await syncFoldersUpTo(join(root, relative), root);
 }
 
 /**

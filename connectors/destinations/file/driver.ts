@@ -1,7 +1,9 @@
 /** Files as the destination process uses them. */
 import type { SealedFile } from "../../../proto/checkpoint.ts";
 import type { CommitStep } from "../../../proto/control.ts";
-import { toWireError } from "../../../proto/error.ts";
+import { ExtractError, toWireError } from "../../../proto/error.ts";
+import type { StreamSchema } from "../../../proto/schema.ts";
+import { checkPartitionColumns } from "../../formats/partition-rows.ts";
 import type {
   DestinationContext,
   DestinationDriver,
@@ -54,6 +56,7 @@ class FileStorage implements DestinationStorage {
     );
     for (const { schema, generation, knownGenerations, resumed } of streams) {
       try {
+        this.#checkPartitioning(schema);
         const folder = checkForeign(
           this.#config,
           schema,
@@ -103,6 +106,18 @@ class FileStorage implements DestinationStorage {
 
   async close(): Promise<void> {
     // nothing is open between two steps
+  }
+
+  #checkPartitioning(schema: StreamSchema): void {
+    const { partitionBy = [] } = this.#config;
+    const faults = checkPartitionColumns(schema, partitionBy);
+    if (faults.length === 0) return;
+    const stream = `${schema.namespace}.${schema.name}`;
+    throw new ExtractError(
+      "USAGE",
+      `${stream} cannot be partitioned: ${faults.join("; ")}`,
+      { stream },
+    );
   }
 
   #commitOrder(step: CommitStep): CommitOrder {

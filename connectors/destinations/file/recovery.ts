@@ -12,6 +12,7 @@ import type { CheckpointMarker } from "../layout/marker.ts";
 import {
   fileName,
   generationPath,
+  isPartitionFolder,
   parseFileName,
   sidecarName,
 } from "../layout/names.ts";
@@ -25,11 +26,13 @@ import {
 import type { RecoveredCheckpoint } from "../layout/recovered.ts";
 import type { FileDestinationConfig } from "./config.ts";
 import { systemErrorCode, toDestinationError } from "./errors.ts";
+import { listGeneration } from "./generation-files.ts";
+import type { GenerationFiles } from "./generation-files.ts";
 import {
-  listFolder,
   mapBounded,
   readFileSize,
   readSmallFile,
+  syncFolder,
   syncFoldersUpTo,
 } from "./storage.ts";
 
@@ -48,13 +51,15 @@ export async function recoverCheckpoints(
   const relative = generationPath(config.pathTemplate, schema, generation);
   const folder = join(config.root, relative);
   const format = createFileFormat(schema, config.format);
-  const lastFiles = findLastFiles(folder, format.extension);
+  const present = listGeneration(folder);
+  const lastFiles = findLastFiles(present, format.extension);
   if (lastFiles.length === 0) return [];
+  for (const inner of present.folders) await syncFolder(join(folder, inner));
   await syncFoldersUpTo(folder, config.root);
   const checkpoints = await mapBounded(lastFiles, async (last) => {
     const marker = format.storesMetadata
-      ? await readFooterMarker(join(folder, nameOf(last)))
-      : readSidecarMarker(join(folder, sidecarName(nameOf(last))));
+      ? await readFooterMarker(join(folder, last.folder, nameOf(last)))
+      : readSidecarMarker(join(folder, last.folder, sidecarName(nameOf(last))));
     if (!marker || !isMarkerOf(marker, last, schema, generation)) return null;
     if (marker.stamp.index !== last.checkpoint) return null;
     const files = findFiles(marker, last, folder, relative);
@@ -65,17 +70,24 @@ export async function recoverCheckpoints(
     .sort(compareRecovered);
 }
 
+/** A checkpoint's last file. */
+interface LastFile extends ParsedFileName {
+  /** Within the generation's, with a slash behind it; empty where rows are not partitioned. */
+  readonly folder: string;
+}
+
 /** Of each checkpoint that has final names, the file with the highest number: where its marker would be. */
-function findLastFiles(folder: string, extension: string): ParsedFileName[] {
-  const lastFiles = new Map<string, ParsedFileName>();
-  for (const entry of listFolder(folder)) {
+function findLastFiles(files: GenerationFiles, extension: string): LastFile[] {
+  const lastFiles = new Map<string, LastFile>();
+  for (const { entry, folder } of files.entries) {
     const parsed = entry.isFile() ? parseFileName(entry.name) : null;
     // checkpoint 0 is the file of an empty table, which counts by the manifest alone
     if (!parsed || parsed.extension !== extension || parsed.checkpoint === 0)
       continue;
     const key = `${parsed.partition}/${parsed.epoch}/${parsed.checkpoint}`;
     const known = lastFiles.get(key);
-    if (!known || known.number < parsed.number) lastFiles.set(key, parsed);
+    if (!known || known.number < parsed.number)
+      lastFiles.set(key, { ...parsed, folder });
   }
   return [...lastFiles.values()];
 }
@@ -115,9 +127,13 @@ function findFiles(
   relative: string,
 ): SealedFile[] | null {
   if (marker.files.length !== last.number + 1) return null;
-  const areNamed = marker.files.every(
-    ({ name }, number) => name === nameOf({ ...last, number }),
-  );
+  const areNamed = marker.files.every(({ name }, number) => {
+    const folders = name.split("/");
+    return (
+      folders.pop() === nameOf({ ...last, number }) &&
+      folders.every(isPartitionFolder)
+    );
+  });
   if (!areNamed) return null;
   return findMarkedFiles(marker, relative, (name) =>
     readFileSize(join(folder, name)),

@@ -2,12 +2,13 @@
  * From finished temporaries to a durable checkpoint: bytes on disk, then the files' names, then the marker where it is
  * a file of its own.
  */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 import type { SealedFile } from "../../../proto/checkpoint.ts";
 import type { OpenFile } from "./open-file.ts";
 import {
   linkFinal,
+  makeFoldersBelow,
   removeFile,
   syncFolder,
   syncFoldersUpTo,
@@ -17,9 +18,9 @@ import {
 /** The files of one checkpoint, closing bytes written. */
 export interface FinishedCheckpoint {
   readonly files: readonly OpenFile[];
-  /** Their final names, without folder. */
+  /** Their final names, relative to the folder they are published in; a name may have folders of its own in front. */
   readonly names: readonly string[];
-  /** Set where the format has no place for the marker. Names are without folder. */
+  /** Set where the format has no place for the marker. Names are relative as well. */
   readonly sidecar: {
     readonly temporary: string;
     readonly name: string;
@@ -53,13 +54,18 @@ export async function publishCheckpoint(
   try {
     for (const file of files) await file.makeDurable();
     throwObstacle(options);
+    const folders = new Set(names.map((name) => dirname(name)));
+    for (const inner of folders)
+      if (inner !== ".")
+        makeFoldersBelow(options.root, `${options.folder}/${inner}`);
     for (const [number, file] of files.entries()) {
       const final = join(folder, names[number] ?? "");
       linkFinal(file.temporary, final);
       linked.push(final);
     }
     for (const file of files) removeFile(file.temporary);
-    if (files.length > 0) await syncFoldersUpTo(folder, options.syncUpTo);
+    for (const inner of folders)
+      await syncFoldersUpTo(join(folder, inner), options.syncUpTo);
     if (sidecar) {
       const temporary = join(folder, sidecar.temporary);
       try {
@@ -71,10 +77,10 @@ export async function publishCheckpoint(
       } finally {
         removeFile(temporary);
       }
-      await syncFolder(folder);
+      await syncFolder(dirname(join(folder, sidecar.name)));
     }
   } catch (error) {
-    if (!options.isAbandoned()) await takeBack(files, linked, folder);
+    if (!options.isAbandoned()) await takeBack(files, linked);
     throw error;
   }
   return files.map((file, number) => ({
@@ -88,12 +94,12 @@ export async function publishCheckpoint(
 async function takeBack(
   files: readonly OpenFile[],
   linked: readonly string[],
-  folder: string,
 ): Promise<void> {
   try {
     for (const final of linked.toReversed()) removeFile(final);
     for (const file of files) await file.drop();
-    if (linked.length > 0) await syncFolder(folder);
+    for (const place of new Set(linked.map((final) => dirname(final))))
+      await syncFolder(place);
   } catch {
     // the first error says more than the second, and is the one that is passed on
   }

@@ -9,6 +9,11 @@ import type { CheckpointStamp, SealedFile } from "../../../proto/checkpoint.ts";
 import { batchBytes } from "../../../proto/columns.ts";
 import type { ColumnBatch } from "../../../proto/columns.ts";
 import type { FileFormat } from "../../formats/format.ts";
+import {
+  PARTITION_VALUES_MAX,
+  refuseManyValues,
+  RowPartitioner,
+} from "../../formats/partition-rows.ts";
 import { MARKER_KEY } from "../layout/marker.ts";
 import { fileName, sidecarName, temporaryName } from "../layout/names.ts";
 import { PartitionFiles, useFileFormat } from "../layout/partition-files.ts";
@@ -30,9 +35,14 @@ export class PartitionWriter {
   readonly #options: PartitionWriterOptions;
   readonly #format: FileFormat;
   readonly #described: PartitionFiles;
+  readonly #partitioner: RowPartitioner | null;
   readonly #tag = drawTag();
-  /** Files of the checkpoint to come, in order; the last one takes the next batch. */
+  /** Files of the checkpoint to come, in order. */
   #files: OpenFile[] = [];
+  /** Of each file, its folder within the generation's, with a slash behind it; empty where rows are not partitioned. */
+  #folders: string[] = [];
+  /** By folder, the number of the file that takes the next rows. The last of all files is always one of these. */
+  readonly #openNumbers = new Map<string, number>();
   #filesBegun = 0;
   #fullFilesSyncing = 0;
   #rows = 0;
@@ -50,6 +60,9 @@ export class PartitionWriter {
     this.#options = options;
     this.#format = useFileFormat(schema, config.format);
     this.#described = new PartitionFiles(options, config.pathTemplate);
+    const { partitionBy = [] } = config;
+    this.#partitioner =
+      partitionBy.length > 0 ? new RowPartitioner(schema, partitionBy) : null;
   }
 
   /** Rows taken since the last checkpoint was sealed, or since `discard`. */
@@ -64,14 +77,17 @@ export class PartitionWriter {
 
   /**
    * Encodes and writes the batch; nothing of it is kept. May be called while a seal is under way.
-   * @throws ExtractError DESTINATION_FULL, DESTINATION_UNWRITABLE, DESTINATION_FAILED; after one, only `discard` and
-   * `abandon` are of use
+   * @throws ExtractError DESTINATION_FULL, DESTINATION_UNWRITABLE, DESTINATION_FAILED, USAGE for a column with too many
+   * values to partition by; after one, only `discard` and `abandon` are of use
    */
   write(batch: ColumnBatch): void {
     this.#throwIfUnusable();
     assert(batch.rowCount > 0, "an empty batch");
     try {
-      this.#openFile().append(batch);
+      if (this.#partitioner === null) this.#openFile("").append(batch);
+      else
+        for (const part of this.#partitioner.split(batch))
+          this.#openFile(`${part.folder}/`).append(part.batch);
     } catch (error) {
       this.#failure = error as Error;
       throw error;
@@ -105,8 +121,7 @@ export class PartitionWriter {
 
   /** Drops what is not sealed, when seals under way have ended. The writer can then be used again. */
   async discard(): Promise<void> {
-    const files = this.#files;
-    this.#files = [];
+    const files = this.#forgetFiles();
     await this.#lastSeal;
     this.#rows = 0;
     this.#bytes = 0;
@@ -121,8 +136,7 @@ export class PartitionWriter {
    */
   abandon(): void {
     this.#abandoned = true;
-    for (const file of this.#files) file.release();
-    this.#files = [];
+    for (const file of this.#forgetFiles()) file.release();
   }
 
   #throwIfUnusable(): void {
@@ -130,23 +144,39 @@ export class PartitionWriter {
     if (this.#failure) throw this.#failure;
   }
 
-  /** The file for the next batch. A full one is closed here and not sooner: the last file has to wait for its marker. */
-  #openFile(): OpenFile {
-    const current = this.#files.at(-1);
+  #forgetFiles(): readonly OpenFile[] {
+    const files = this.#files;
+    this.#files = [];
+    this.#folders = [];
+    this.#openNumbers.clear();
+    return files;
+  }
+
+  /**
+   * The file for the next rows of a folder. A full one is closed here and not sooner: the last file has to wait for its
+   * marker.
+   */
+  #openFile(folder: string): OpenFile {
+    const number = this.#openNumbers.get(folder) ?? -1;
+    const current = this.#files[number];
     const isFull =
       current !== undefined &&
       current.rows > 0 &&
       current.bytesSoFar >= this.#options.config.fileBytesMax;
     if (current && !isFull) return current;
-    if (current) this.#closeFull(current);
-    const { root } = this.#options.config;
+    if (current) this.#closeFull(current, number);
+    const { root, partitionBy = [] } = this.#options.config;
+    if (!current && this.#openNumbers.size === PARTITION_VALUES_MAX)
+      throw refuseManyValues(partitionBy.map(({ column }) => column).join());
     if (!this.#folderMade) makeFoldersBelow(root, this.#described.folder);
     this.#folderMade = true;
     const file = new OpenFile(
       join(root, this.#described.folder, this.#nameTemporary()),
       this.#format.createEncoder(),
     );
+    this.#openNumbers.set(folder, this.#files.length);
     this.#files.push(file);
+    this.#folders.push(folder);
     return file;
   }
 
@@ -156,8 +186,8 @@ export class PartitionWriter {
     return temporaryName({ partition, epoch, tag: this.#tag, number });
   }
 
-  #closeFull(file: OpenFile): void {
-    file.finish(this.#described.describePlace(this.#files.length - 1));
+  #closeFull(file: OpenFile, number: number): void {
+    file.finish(this.#described.describePlace(number));
     if (this.#fullFilesSyncing >= FULL_FILES_SYNCING_MAX) {
       file.makeDurableNow();
       return;
@@ -175,12 +205,14 @@ export class PartitionWriter {
     const files = this.#files;
     const last = files.at(-1);
     if (!last) return { files: [], names: [], sidecar: null };
-    const names = files.map((_, number) =>
-      fileName(
-        { partition, epoch, checkpoint: stamp.index, number },
-        this.#format.extension,
-      ),
-    );
+    const names = files.map((_, number) => {
+      const place = { partition, epoch, checkpoint: stamp.index, number };
+      const name = fileName(place, this.#format.extension);
+      return `${this.#folders[number] ?? ""}${name}`;
+    });
+    for (const number of this.#openNumbers.values())
+      if (number < files.length - 1)
+        files[number]?.finish(this.#described.describePlace(number));
     const place = this.#described.describePlace(files.length - 1);
     let sidecar: FinishedCheckpoint["sidecar"] = null;
     if (this.#format.storesMetadata) {
@@ -190,12 +222,12 @@ export class PartitionWriter {
       last.finish(place);
       sidecar = {
         temporary: this.#nameTemporary(),
-        name: sidecarName(names.at(-1) ?? ""),
+        name: placeSidecar(names.at(-1) ?? ""),
         text: this.#describeMarker(stamp, names, last.bytes),
       };
     }
     for (const file of files) void file.makeDurable();
-    this.#files = [];
+    this.#forgetFiles();
     this.#rows = 0;
     this.#bytes = 0;
     return { files, names, sidecar };
@@ -229,4 +261,10 @@ export class PartitionWriter {
     if (files.length > 0) this.#foldersSynced = true;
     return files;
   }
+}
+
+/** The sidecar lies beside the data file. */
+function placeSidecar(dataPath: string): string {
+  const at = dataPath.lastIndexOf("/") + 1;
+  return `${dataPath.slice(0, at)}${sidecarName(dataPath.slice(at))}`;
 }

@@ -7,7 +7,7 @@ import type { SealedFile } from "../../../proto/checkpoint.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import type { ColumnSchema, StreamSchema } from "../../../proto/schema.ts";
 import { isCount, isRecord, parseJson } from "./marker.ts";
-import { generationFolder, parseDataName } from "./names.ts";
+import { generationFolder, isPartitionFolder, parseDataName } from "./names.ts";
 import type { StreamName } from "./names.ts";
 
 export const MANIFEST_VERSION = 1;
@@ -267,8 +267,11 @@ function parseFile(
     if (typeof path === "string" && isCount(rows) && isCount(bytes)) {
       const segments = path.split("/");
       const name = parseDataName(segments.at(-1) ?? "");
+      const folder = segments
+        .slice(0, -1)
+        .findLast((segment) => !isPartitionFolder(segment));
       const isPlace =
-        segments.at(-2) === generationFolder(generation) &&
+        folder === generationFolder(generation) &&
         !segments.some((segment) => segment === "" || segment.startsWith("."));
       if (name && isPlace) return { path, rows, bytes };
     }

@@ -24,7 +24,7 @@ export interface FileOrigin {
 }
 
 export interface MarkedFile {
-  /** Without folder. */
+  /** Relative to the generation's folder: behind `column=value/` where rows are partitioned by columns. */
   readonly name: string;
   readonly rows: number;
   /** Null for the file that holds the marker itself: its size is what the storage says. */

@@ -209,6 +209,11 @@ export function parseGenerationFolder(name: string): number | null {
   return generationFolder(generation) === name ? generation : null;
 }
 
+/** Whether a folder within a generation's is one of `column=value`, as `connectors/formats/partition-rows.ts` makes them. */
+export function isPartitionFolder(name: string): boolean {
+  return /^[^=._/][^=/]*=[^=/]*$/u.test(name);
+}
+
 /** The folder of one generation of a stream, relative to the root. */
 export function generationPath(
   template: string,

@@ -27,6 +27,15 @@ export interface ParquetColumnInfo {
   readonly nullable: boolean;
 }
 
+/** Bytes of a file that may lie anywhere. */
+export interface FileBytes {
+  /** For the messages. */
+  readonly path: string;
+  readonly size: number;
+  /** `start` to `end`, exclusive. */
+  readonly slice: (start: number, end: number) => Promise<ArrayBuffer>;
+}
+
 /**
  * Reads the footer alone.
  * @throws ExtractError USAGE for a file that cannot be opened, DESTINATION_FAILED for one that is no whole Parquet file
@@ -34,7 +43,20 @@ export interface ParquetColumnInfo {
 export async function readParquetMetadata(
   path: string,
 ): Promise<ParquetFileInfo> {
-  const footer = await readFooter(path);
+  return describeFooter(await readFooter(path));
+}
+
+/**
+ * The same of a file that is no file of this machine.
+ * @throws ExtractError DESTINATION_FAILED for one that is no whole Parquet file, and what `slice` throws
+ */
+export async function readParquetMetadataOf(
+  file: FileBytes,
+): Promise<ParquetFileInfo> {
+  return describeFooter(await readFooterOf(file));
+}
+
+function describeFooter(footer: FileMetaData): ParquetFileInfo {
   const [, ...elements] = footer.schema;
   return {
     rows: Number(footer.num_rows),
@@ -61,27 +83,37 @@ export async function readFooter(path: string): Promise<FileMetaData> {
   const handle = await openFile(path);
   try {
     const { size } = await handle.stat();
-    if (size < FILE_BYTES_MIN)
-      throw makeError(path, `it has ${size} bytes`, { size });
-    const tail = new DataView(
-      await readSlice(handle, path, size - TAIL_BYTES, size, size),
-    );
-    if (tail.getUint32(4, true) !== MAGIC)
-      throw makeError(path, "it does not end in PAR1", { size });
-    const bytes = tail.getUint32(0, true);
-    if (bytes > FOOTER_BYTES_MAX || bytes > size - FILE_BYTES_MIN)
-      throw makeError(path, `its footer would have ${bytes} bytes`, {
-        size,
-        bytes,
-      });
-    const start = size - TAIL_BYTES - bytes;
-    return parquetMetadata(await readSlice(handle, path, start, size, size), {
-      geoparquet: false,
+    return await readFooterOf({
+      path,
+      size,
+      slice: (start, end) => readSlice(handle, path, start, end, size),
     });
   } catch (error) {
     throw wrapError(path, error);
   } finally {
     await handle.close();
+  }
+}
+
+async function readFooterOf(file: FileBytes): Promise<FileMetaData> {
+  const { path, size } = file;
+  if (size < FILE_BYTES_MIN)
+    throw makeError(path, `it has ${size} bytes`, { size });
+  const tail = new DataView(await file.slice(size - TAIL_BYTES, size));
+  if (tail.getUint32(4, true) !== MAGIC)
+    throw makeError(path, "it does not end in PAR1", { size });
+  const bytes = tail.getUint32(0, true);
+  if (bytes > FOOTER_BYTES_MAX || bytes > size - FILE_BYTES_MIN)
+    throw makeError(path, `its footer would have ${bytes} bytes`, {
+      size,
+      bytes,
+    });
+  const start = size - TAIL_BYTES - bytes;
+  const footer = await file.slice(start, size);
+  try {
+    return parquetMetadata(footer, { geoparquet: false });
+  } catch (error) {
+    throw wrapError(path, error);
   }
 }
 

@@ -1,11 +1,17 @@
 /** What the physical values of a Parquet column mean, as text or number that loses nothing. */
 import type { SchemaElement } from "hyparquet";
-import { writeDate, writeTime, writeTimestamp } from "../text/calendar.ts";
 import { formatDecimal } from "../text/digits.ts";
+import {
+  formatDate,
+  formatHex,
+  formatTime,
+  formatTimestamp,
+  formatUuid,
+  readBigEndian,
+  type TimeUnit,
+} from "./value-text.ts";
 
 type Format = (value: unknown) => unknown;
-
-const scratch = new Uint8Array(64);
 
 /** Gives the function for a column without children; it is never given null. */
 export function createValueFormatter(element: SchemaElement): Format {
@@ -19,11 +25,9 @@ export function createValueFormatter(element: SchemaElement): Format {
         return (value) =>
           formatDecimal(BigInt(value as number), element.scale ?? 0);
       if (converted === "DATE" || logical?.type === "DATE")
-        return (value) =>
-          writeText((out) => writeDate(out, 0, value as number));
+        return (value) => formatDate(value as number);
       if (converted === "TIME_MILLIS" || logical?.type === "TIME")
-        return (value) =>
-          writeText((out) => writeTime(out, 0, (value as number) * 1000, 1e6));
+        return (value) => formatTime((value as number) * 1000, 1e6);
       if (converted?.startsWith("UINT_"))
         return (value) => (value as number) >>> 0;
       return (value) => value;
@@ -40,10 +44,7 @@ function createBytesFormatter(element: SchemaElement): Format {
     return (value) =>
       formatDecimal(readBigEndian(value as Uint8Array), element.scale ?? 0);
   if (logical?.type === "UUID")
-    return (value) => {
-      const hex = Buffer.from(value as Uint8Array).toString("hex");
-      return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
-    };
+    return (value) => formatUuid(value as Uint8Array);
   if (
     converted === "UTF8" ||
     converted === "JSON" ||
@@ -53,7 +54,7 @@ function createBytesFormatter(element: SchemaElement): Format {
     logical?.type === "ENUM"
   )
     return (value) => Buffer.from(value as Uint8Array).toString("utf8");
-  return (value) => `\\x${Buffer.from(value as Uint8Array).toString("hex")}`;
+  return (value) => formatHex(value as Uint8Array);
 }
 
 function createInt64Formatter(element: SchemaElement): Format {
@@ -69,8 +70,7 @@ function createInt64Formatter(element: SchemaElement): Format {
   }
   if (logical?.type === "TIME" || converted === "TIME_MICROS") {
     const unitsPerSecond = readUnit(element) === "NANOS" ? 1e9 : 1e6;
-    return (value) =>
-      writeText((out) => writeTime(out, 0, Number(value), unitsPerSecond));
+    return (value) => formatTime(Number(value), unitsPerSecond);
   }
   return (value) => value;
 }
@@ -78,30 +78,8 @@ function createInt64Formatter(element: SchemaElement): Format {
 function readUnit({
   logical_type: logical,
   converted_type,
-}: SchemaElement): string {
+}: SchemaElement): TimeUnit {
   if (logical?.type === "TIMESTAMP" || logical?.type === "TIME")
     return logical.unit;
   return converted_type === "TIMESTAMP_MILLIS" ? "MILLIS" : "MICROS";
-}
-
-function formatTimestamp(value: bigint, unit: string, isUtc: boolean): string {
-  const scaled = unit === "MILLIS" ? value * 1000n : value;
-  const low = Number(BigInt.asIntN(32, scaled));
-  const high = Number(scaled >> 32n);
-  const unitsPerSecond = unit === "NANOS" ? 1e9 : 1e6;
-  const text = writeText((out) =>
-    writeTimestamp(out, 0, low, high, unitsPerSecond),
-  );
-  return isUtc ? `${text}Z` : text;
-}
-
-function writeText(write: (out: Uint8Array) => number): string {
-  return Buffer.from(scratch.buffer, 0, write(scratch)).toString("latin1");
-}
-
-/** Two's complement of any length. */
-function readBigEndian(bytes: Uint8Array): bigint {
-  if (bytes.length === 0) return 0n;
-  const hex = Buffer.from(bytes).toString("hex");
-  return BigInt.asIntN(bytes.length * 8, BigInt(`0x${hex}`));
 }

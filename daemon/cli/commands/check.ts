@@ -5,6 +5,13 @@ import {
   checkDestination,
   type DestinationFacts,
 } from "../check-destination.ts";
+import {
+  buildDestination,
+  configOf,
+  destinationKindOf,
+  nameDestination,
+} from "../../destinations.ts";
+import { requestDefaults } from "../../request.ts";
 import type { OutputOptions } from "../options.ts";
 import { quotePath } from "../paths.ts";
 import { printError, printJson, printOut } from "../print.ts";
@@ -25,7 +32,9 @@ interface CheckOptions extends OutputOptions {
 /** What is looked at; null is left out. */
 interface Subject {
   readonly url: string | null;
+  /** An absolute folder, or a URL. */
   readonly root: string | null;
+  readonly options: SyncSettings["destinationOptions"];
   readonly tables: readonly string[];
   readonly exclude: readonly string[];
 }
@@ -45,7 +54,7 @@ export async function runCheck(
     subject.url === null ? null : attempt(inspectSource(subject.url, subject)),
     subject.root === null
       ? null
-      : attempt(Promise.resolve(subject.root).then(checkDestination)),
+      : attempt(inspectDestination(subject.root, subject.options)),
   ]);
   if (options.json === true) {
     printJson({
@@ -78,19 +87,29 @@ async function readSubject(
     );
   }
   // a folder alone is a destination
-  const alone = destination === undefined && !source.includes("://");
+  const alone =
+    destination === undefined &&
+    (!source.includes("://") || destinationKindOf(source) === "s3");
   const root = alone ? source : destination;
   return {
     url: alone ? null : readSourceUrl(source),
     root: root === undefined ? null : readDestination(root),
+    options: undefined,
     tables: [],
     exclude: [],
   };
 }
 
 function fromSettings(settings: SyncSettings): Subject {
-  const { url, root, tables = [], exclude = [] } = settings;
-  return { url, root, tables, exclude };
+  const { url, destination, tables = [], exclude = [] } = settings;
+  const { destinationOptions } = settings;
+  return {
+    url,
+    root: destination,
+    options: destinationOptions,
+    tables,
+    exclude,
+  };
 }
 
 async function inspectSource(
@@ -103,6 +122,28 @@ async function inspectSource(
   const { tables, exclude } = subject;
   return discoverSource(url, { include: tables, exclude, columns: null });
 }
+
+/** A folder is looked at; another destination is asked by a process of its own, as a sync would. */
+async function inspectDestination(
+  name: string,
+  destinationOptions: Subject["options"],
+): Promise<CheckedDestination> {
+  const destination = buildDestination({
+    destination: name,
+    ...(destinationOptions ? { destinationOptions } : {}),
+  });
+  if (destination.kind === "file")
+    return { kind: "file", ...checkDestination(destination.root) };
+  const { format, mode } = requestDefaults;
+  const { checkDestinationConfig } =
+    await import("../../inspect-destination.ts");
+  await checkDestinationConfig(await configOf({ destination, format, mode }));
+  return { kind: destination.kind, name: nameDestination(destination) };
+}
+
+type CheckedDestination =
+  | ({ readonly kind: "file" } & DestinationFacts)
+  | { readonly kind: string; readonly name: string };
 
 async function attempt<Facts>(work: Promise<Facts>): Promise<Result<Facts>> {
   try {
@@ -149,7 +190,8 @@ function describeSource({ serverVersion, streams }: Discovery): string {
   return `${server}, ${printQuantity(streams.length, "table")} can be read`;
 }
 
-function describeDestination(facts: DestinationFacts): string {
+function describeDestination(facts: CheckedDestination): string {
+  if (!("root" in facts)) return `${facts.name}, can be written`;
   const { root, exists, freeBytes } = facts;
   const remark = exists ? "" : " (made by the first sync)";
   return `${quotePath(root)}${remark}, ${printBytes(freeBytes)} free`;

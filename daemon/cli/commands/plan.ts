@@ -32,7 +32,11 @@ const PARTITIONS_LISTED_MAX = 12;
 export function runPlan(source: string, options: SyncOptions): Promise<number> {
   const url = readSourceUrl(source);
   const settings = readSettings(options, process.cwd());
-  return showPlan(buildRequest({ ...settings, url, root: "/" }), options, null);
+  return showPlan(
+    buildRequest({ ...settings, url, destination: "/" }),
+    options,
+    null,
+  );
 }
 
 /** Prints the plan of a request; `destination` is named for a dry run. */

@@ -5,6 +5,7 @@ import type { RunRecord } from "../../../checkpoint/store/records.ts";
 import { identifyDatabase } from "../../../connectors/sources/url.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import { nameDestination } from "../../destinations.ts";
+import { lacksSecrets } from "../../identity.ts";
 import type { SyncRequest } from "../../request.ts";
 import { chooseRun, openLedger } from "../ledger-access.ts";
 import type { OutputOptions } from "../options.ts";
@@ -55,12 +56,15 @@ export function readResumeRequest(
     checkResumable(run);
     const recorded = readRecordedRequest(run);
     if (root !== null) checkPlace(recorded, root, run);
+    if (lacksSecrets(recorded)) {
+      throw usage(
+        `run ${run.runId} needs the salts and keys of its mappers, which are never recorded`,
+        "Go on with `millrace sync -f <yaml> [name]`, which has them.",
+      );
+    }
     return {
       ...recorded,
-      source: {
-        kind: "postgres",
-        url: chooseUrl(recorded.source.url, options.source),
-      },
+      source: { url: chooseUrl(recorded.source.url, options.source) },
       restart: false,
       channels: options.channels ?? recorded.channels,
       readers: options.readers ?? recorded.readers,

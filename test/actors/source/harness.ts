@@ -36,6 +36,7 @@ export const settings: SourceSettings = {
   rowBytesMax: 1,
   policy: "error",
   partitionBy: "auto",
+  mappers: null,
   partitionBytesMin: 1_000_000,
   times: { handshakeMs: 15_000, probeMs: 1, probeDeadlineMs: 1 },
   inspect: false,

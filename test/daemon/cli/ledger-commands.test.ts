@@ -47,7 +47,7 @@ function makeRun({ root, end, pidStartTime }: Shape): string {
   const request = buildRequest({
     name: "shop",
     url: "postgres://me@db.example:6432/shop",
-    root,
+    destination: root,
     tables: ["orders"],
     channels: 4,
   });
@@ -249,8 +249,8 @@ describe("resume", () => {
   }) => {
     const runId = makeRun({ root: folder, end: "failed" });
     expect(
-      readResumeRequest(runId, { destination: folder }).destination.root,
-    ).toBe(folder);
+      readResumeRequest(runId, { destination: folder }).destination,
+    ).toMatchObject({ kind: "file", root: folder });
   });
 
   test.for([

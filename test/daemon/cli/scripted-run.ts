@@ -44,7 +44,10 @@ function startScript(observe: (event: RunEvent) => void): RunHandle {
 }
 
 process.exitCode = await runToEnd(
-  buildRequest({ url: "postgres://me:hunter2@h/shop", root: "/data/out" }),
+  buildRequest({
+    url: "postgres://me:hunter2@h/shop",
+    destination: "/data/out",
+  }),
   JSON.parse(optionsText),
   () => Promise.resolve((_, observe) => startScript(observe)),
 );

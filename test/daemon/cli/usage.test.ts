@@ -21,14 +21,14 @@ describe("wrong use ends with 2, one line that says what, and the way out", () =
     },
     {
       name: "a source of another kind names what is supported",
-      args: ["sync", "mysql://me:hunter2-secret@localhost/shop", "out"],
-      says: ["mysql://", "postgres://, postgresql://"],
+      args: ["sync", "oracle://me:hunter2-secret@localhost/shop", "out"],
+      says: ["oracle://", "postgres://, postgresql://"],
       wayOut: "millrace sync --help",
     },
     {
       name: "a destination of another kind names what is supported",
-      args: ["sync", url, "s3://bucket/out"],
-      says: ["s3://", "folders and file:// URLs"],
+      args: ["sync", url, "gs://bucket/out"],
+      says: ["gs://", "folders, file://, s3:// and postgres:// URLs"],
       wayOut: "millrace sync --help",
     },
     {
@@ -70,7 +70,7 @@ describe("wrong use ends with 2, one line that says what, and the way out", () =
     {
       name: "a format that there is not",
       args: ["sync", url, "out", "--format", "parket"],
-      says: ["--format 'parket'", "parquet, csv, jsonl"],
+      says: ["--format 'parket'", "parquet, avro, csv, jsonl"],
       wayOut: "millrace sync --help",
     },
     {
@@ -263,6 +263,11 @@ describe("a configuration file", () => {
     expect(sync.additionalProperties).toBe(false);
     expect(sync.required).toEqual(["source", "destination"]);
     expect(sync.properties.checkpointEvery.description).toContain("5m");
-    expect(sync.properties.format.enum).toEqual(["parquet", "csv", "jsonl"]);
+    expect(sync.properties.format.enum).toEqual([
+      "parquet",
+      "avro",
+      "csv",
+      "jsonl",
+    ]);
   });
 });

@@ -131,7 +131,9 @@ export function digestOf(first: number, last: number): TableDigest {
 /** Avro is read by an extension that DuckDB would have to fetch. */
 const readers: Partial<Record<FormatName, (globs: string) => string>> = {
   parquet: (globs) => `read_parquet([${globs}])`,
-  csv: (globs) => `read_csv([${globs}], header = true, nullstr = '',
+  csv: (
+    globs,
+  ) => `read_csv([${globs}], header = true, nullstr = '', quote = '"', escape = '"',
     columns = {id: 'BIGINT', label: 'VARCHAR', amount: 'DOUBLE'})`,
   jsonl: (globs) => `read_json([${globs}], format = 'newline_delimited',
     columns = {id: 'BIGINT', label: 'VARCHAR', amount: 'DOUBLE'})`,

@@ -1,0 +1,32 @@
+/** The mapper of a stream, from what the sync asks for. Loaded only where one is: most syncs copy rows as they are. */
+import { meansRelation } from "../../connectors/sources/selection.ts";
+import type { Mapper } from "../../connectors/mappers/mapper.ts";
+import type { MapperSettings } from "../../proto/control.ts";
+import type { StreamSchema } from "../../proto/schema.ts";
+
+/**
+ * Null where the stream travels as it is read.
+ * @throws ExtractError CONFIG_INVALID naming all that is wrong with the steps
+ */
+export async function findMapper(
+  schema: StreamSchema,
+  settings: MapperSettings | null,
+): Promise<Mapper | null> {
+  if (settings === null) return null;
+  const { namespace, name } = schema;
+  const steps = settings.sets
+    .filter(
+      ({ tables }) =>
+        tables === null ||
+        tables.some((pattern) =>
+          meansRelation(pattern, { schema: namespace, name }),
+        ),
+    )
+    .flatMap((set) => set.steps);
+  if (steps.length === 0) return null;
+  const { createMapper } = await import("../../connectors/mappers/mapper.ts");
+  return createMapper(schema, steps as Parameters<typeof createMapper>[1], {
+    mergeKey: settings.isMerged ? (schema.key ?? null) : null,
+    cursor: settings.cursor,
+  });
+}

@@ -1,0 +1,39 @@
+/** S3 as the destination process uses it. */
+import type {
+  DestinationContext,
+  DestinationDriver,
+  WriterFactory,
+} from "../destination.ts";
+import { S3Connection } from "./client.ts";
+import type { S3DestinationConfig } from "./config.ts";
+import { Lane } from "./lane.ts";
+import { PartPool } from "./parts.ts";
+import { S3Storage } from "./storage.ts";
+import { S3PartitionWriter } from "./writer.ts";
+
+function readConfig({ config }: DestinationContext): S3DestinationConfig {
+  return config as S3DestinationConfig;
+}
+
+export const s3Driver: DestinationDriver = {
+  async openStorage(context) {
+    const config = readConfig(context);
+    return new S3Storage(context, config, await S3Connection.open(config));
+  },
+  async openWriters(context): Promise<WriterFactory> {
+    const config = readConfig(context);
+    const { epoch, runId } = context.attempt;
+    const connection = await S3Connection.open(config);
+    const channel = {
+      config,
+      connection,
+      pool: new PartPool(),
+      lane: new Lane(),
+    };
+    return {
+      createWriter: ({ stream, partition }) =>
+        new S3PartitionWriter(channel, { epoch, runId, partition, ...stream }),
+      close: async () => connection.destroy(),
+    };
+  },
+};

@@ -1,0 +1,293 @@
+/**
+ * A real MySQL and a real MariaDB for the tests: those that TEST_MYSQL_URL and TEST_MARIADB_URL name, else servers of
+ * our own for the time of the run. They listen on loopback only and cannot outlive the process that started them.
+ */
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import {
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import mysql from "mysql2/promise";
+import { chooseDataFolder } from "../../deploy/demo/binaries.ts";
+import { findFreePort, findServerUser } from "../../deploy/demo/cluster.ts";
+import {
+  findMysqlPrograms,
+  type MysqlFlavour,
+  type MysqlPrograms,
+} from "./mysql-programs.ts";
+import { findCacheFolder } from "./postgres.ts";
+
+export type { MysqlFlavour } from "./mysql-programs.ts";
+
+export interface MysqlService {
+  /** User `root`, database `mysql`. */
+  readonly url: string;
+  readonly flavour: MysqlFlavour;
+  /** Where it comes from, for the report. */
+  readonly origin: string;
+  /** Of the server; null where it is not ours. */
+  readonly pid: number | null;
+  /** Its data and its socket; null where it is not ours. */
+  readonly folder: string | null;
+  /** Ends the server if it is ours. */
+  stop(): Promise<void>;
+}
+
+/** Until the first connection is accepted. */
+const START_MS_MAX = 60_000;
+const START_POLL_MS = 25;
+/** Another process may take the port between the probe and the bind. */
+const PORT_ATTEMPTS_MAX = 5;
+/** The part of the server's output that is kept for an error message. */
+const OUTPUT_CHARS_MAX = 8_192;
+
+/** Nothing of a test has to survive a crash, so nothing waits for the disk; row events and GTIDs are as CDC wants them. */
+const testSettings: Readonly<Record<MysqlFlavour, readonly string[]>> = {
+  mysql: ["mysqlx=OFF", "gtid-mode=ON", "enforce-gtid-consistency=ON"],
+  mariadb: ["gtid-strict-mode=1"],
+};
+const commonSettings = [
+  "server-id=1",
+  "log-bin=binlog",
+  "binlog-format=ROW",
+  "binlog-row-image=FULL",
+  "binlog-row-metadata=FULL",
+  "sync-binlog=0",
+  "innodb-flush-log-at-trx-commit=0",
+  "innodb-doublewrite=0",
+  "innodb-buffer-pool-size=128M",
+  "innodb-log-file-size=48M",
+  "max-connections=300",
+];
+
+/**
+ * The server runs below a shell that waits for the end of its standard input. When this process ends in any way, the
+ * kernel closes the pipe, the shell ends the server and removes its folder (`$1`). `detached` keeps a Ctrl-C in the
+ * terminal from reaching the server before we have finished with it. The shell speaks of killed children, to nobody.
+ */
+const keeperScript = `
+folder=$1; shift
+exec 3<&0
+"$@" 3<&- </dev/null &
+server=$!
+trap '' PIPE
+echo "server $server"
+(read -r _ <&3; kill -s KILL "$server") 2>/dev/null &
+watcher=$!
+wait "$server"; code=$?
+kill "$watcher" 2>/dev/null
+rm -rf "$folder"
+exit "$code"
+`;
+
+/**
+ * Starts a server of our own in a temporary folder.
+ * @param settings further options of the server, without the dashes, which win over the test's own
+ * @throws Error when there are no programs for it, or it does not start
+ */
+export async function startMysql({
+  flavour,
+  settings = [],
+}: {
+  flavour: MysqlFlavour;
+  settings?: readonly string[];
+}): Promise<MysqlService> {
+  const programs = findMysqlPrograms(flavour);
+  for (let attempt = 1; ; attempt += 1) {
+    const folder = mkdtempSync(join(tmpdir(), `millrace-${flavour}-`));
+    try {
+      makeDataFolder(flavour, programs, folder);
+      const port = await findFreePort();
+      return await launch(flavour, programs, { folder, port, settings });
+    } catch (error) {
+      rmSync(folder, { recursive: true, force: true });
+      const portTaken = /Address already in use|TCP\/IP port/.test(
+        String(error),
+      );
+      if (!portTaken || attempt >= PORT_ATTEMPTS_MAX) throw error;
+    }
+  }
+}
+
+/** MySQL takes four seconds to initialise: that is done once and copied. */
+function makeDataFolder(
+  flavour: MysqlFlavour,
+  programs: MysqlPrograms,
+  folder: string,
+): void {
+  const user = findServerUser();
+  if (user !== null) chownSync(folder, user.uid, user.gid);
+  const data = join(folder, "data");
+  if (flavour === "mariadb") {
+    initialise(programs, data, [
+      "--auth-root-authentication-method=normal",
+      "--skip-test-db",
+    ]);
+    return;
+  }
+  const template = chooseDataFolder(
+    join(findCacheFolder(), `mysql-data-${programs.version}`),
+  );
+  if (!existsSync(template)) {
+    const unfinished = join(folder, "template");
+    initialise(programs, unfinished, [
+      "--initialize-insecure",
+      "--innodb-log-file-size=48M",
+    ]);
+    // the server's uuid, which each is to make for itself
+    rmSync(join(unfinished, "auto.cnf"), { force: true });
+    mkdirSync(join(template, ".."), { recursive: true });
+    const beside = `${template}.${process.pid}`;
+    try {
+      copyFolder(unfinished, beside);
+      renameSync(beside, template);
+    } catch (error) {
+      rmSync(beside, { recursive: true, force: true });
+      if (!existsSync(template)) throw error; // else another process was faster
+    }
+    renameSync(unfinished, data);
+    return;
+  }
+  copyFolder(template, data);
+  if (user !== null)
+    spawnSync("chown", ["-R", `${user.uid}:${user.gid}`, data]);
+}
+
+function copyFolder(from: string, to: string): void {
+  cpSync(from, to, { recursive: true });
+}
+
+function initialise(
+  programs: MysqlPrograms,
+  data: string,
+  options: readonly string[],
+): void {
+  const user = findServerUser();
+  mkdirSync(data, { mode: 0o700 });
+  if (user !== null) chownSync(data, user.uid, user.gid);
+  const [command, ...first] = programs.initialise;
+  const result = spawnSync(
+    command,
+    [...first, ...programs.base, `--datadir=${data}`, ...options],
+    { ...user, cwd: "/", encoding: "utf8", env: programs.environment },
+  );
+  if (result.status !== 0) {
+    throw new Error(
+      `${command} failed: ${result.error?.message ?? ""}${result.stdout}${result.stderr}`,
+    );
+  }
+}
+
+async function launch(
+  flavour: MysqlFlavour,
+  programs: MysqlPrograms,
+  {
+    folder,
+    port,
+    settings,
+  }: { folder: string; port: number; settings: readonly string[] },
+): Promise<MysqlService> {
+  const options = [
+    `datadir=${join(folder, "data")}`,
+    `socket=${join(folder, "mysql.sock")}`,
+    `pid-file=${join(folder, "mysql.pid")}`,
+    "bind-address=127.0.0.1",
+    `port=${port}`,
+    ...commonSettings,
+    ...testSettings[flavour],
+    ...settings,
+  ].map((option) => `--${option}`);
+  const child = spawn(
+    "/bin/sh",
+    [
+      ...["-c", keeperScript, "sh", folder],
+      ...[programs.server, ...programs.base, ...options],
+    ],
+    {
+      ...findServerUser(),
+      cwd: "/",
+      env: programs.environment,
+      detached: true,
+      stdio: ["pipe", "pipe", "pipe"],
+    },
+  );
+  let output = "";
+  let pid: number | null = null;
+  const keep = (chunk: Buffer) => {
+    output = (output + chunk.toString()).slice(-OUTPUT_CHARS_MAX);
+    pid ??= Number(/^server (\d+)$/m.exec(output)?.[1] ?? 0) || null;
+  };
+  child.stdout.on("data", keep);
+  child.stderr.on("data", keep);
+  child.stdin.on("error", () => {}); // the shell may be gone when the pipe is closed
+  const exited = new Promise<void>((done) => {
+    child.once("close", () => done());
+    child.once("error", (error) => {
+      output += String(error);
+      done();
+    });
+  });
+  const stop = async () => {
+    child.ref();
+    child.stdin.end();
+    await exited;
+    // the shell removes it as the server's user, who may not remove its own entry in the folder above
+    rmSync(folder, { recursive: true, force: true });
+  };
+  const url = `mysql://root@127.0.0.1:${port}/mysql`;
+  const deadline = performance.now() + START_MS_MAX;
+  while (!(await canConnect(url))) {
+    if (hasEnded(child)) {
+      await exited;
+      throw new Error(`${flavour} ended while starting:\n${output}`);
+    }
+    if (performance.now() > deadline) {
+      await stop();
+      throw new Error(`${flavour} did not start:\n${output}`);
+    }
+    await new Promise((done) => setTimeout(done, START_POLL_MS));
+  }
+  // the handles must not keep this process alive when its work is done
+  child.unref();
+  for (const stream of [child.stdin, child.stdout, child.stderr])
+    (stream as unknown as { unref(): void }).unref();
+  return { url, flavour, origin: programs.origin, pid, folder, stop };
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
+
+async function canConnect(url: string): Promise<boolean> {
+  try {
+    const connection = await mysql.createConnection(url);
+    await connection.end();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The server that a test run uses: the given one, else our own. */
+export async function provideMysql(
+  flavour: MysqlFlavour,
+): Promise<MysqlService> {
+  const name = flavour === "mysql" ? "TEST_MYSQL_URL" : "TEST_MARIADB_URL";
+  const url = process.env[name] ?? "";
+  if (url === "") return startMysql({ flavour });
+  return {
+    url,
+    flavour,
+    origin: name,
+    pid: null,
+    folder: null,
+    stop: async () => {},
+  };
+}

@@ -1,0 +1,261 @@
+/**
+ * A real S3 server for the tests: the one that TEST_S3_ENDPOINT, TEST_S3_KEY and TEST_S3_SECRET name, else a versitygw
+ * of our own for the time of the run. It listens on loopback only and cannot outlive the process that started it.
+ */
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  rmdirSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { findFreePort } from "../../deploy/demo/cluster.ts";
+import { findCacheFolder } from "./postgres.ts";
+
+const MODULE = "github.com/versity/versitygw/cmd/versitygw";
+const VERSION = "v1.8.0";
+/** Two minutes on one core. */
+const INSTALL_MS_MAX = 900_000;
+const START_MS_MAX = 60_000;
+const START_POLL_MS = 20;
+/** Another process may take the port between the probe and the bind. */
+const PORT_ATTEMPTS_MAX = 5;
+/** The part of the server's output that is kept for an error message. */
+const OUTPUT_CHARS_MAX = 8_192;
+
+/** What the server's own region is; a request signed for another one is refused. */
+export const S3_REGION = "us-east-1";
+
+export interface S3Service {
+  /** `http://127.0.0.1:9000`; the buckets are in the path. */
+  readonly endpoint: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  /** Where it comes from, for the report. */
+  readonly origin: string;
+  /** Of the server; null where it is not ours. */
+  readonly pid: number | null;
+  /** Where buckets are folders and objects files; null where it is not ours. */
+  readonly folder: string | null;
+  /** Ends the server if it is ours. */
+  stop(): Promise<void>;
+}
+
+/**
+ * The server runs below a shell that waits for the end of its standard input. When this process ends in any way, the
+ * kernel closes the pipe, the shell ends the server and removes its folder (`$1`). `detached` keeps a Ctrl-C in the
+ * terminal from reaching the server before we have finished with it.
+ */
+const keeperScript = `
+folder=$1; shift
+exec 3<&0
+"$@" 3<&- </dev/null &
+server=$!
+trap '' PIPE
+echo "server $server"
+(read -r _ <&3; kill -s KILL "$server") 2>/dev/null &
+watcher=$!
+wait "$server"; code=$?
+kill "$watcher" 2>/dev/null
+rm -rf "$folder"
+exit "$code"
+`;
+
+/**
+ * The server's program in the cache folder, built there unless it is. Wants Go and its module proxy.
+ * @throws Error saying what is missing and how to get it
+ */
+export function installVersitygw(): string {
+  const folder = join(findCacheFolder(), "versitygw", VERSION);
+  const program = join(folder, "versitygw");
+  if (existsSync(program)) return program;
+  mkdirSync(folder, { recursive: true });
+  // built beside and renamed, so that nobody runs half a program
+  const building = mkdtempSync(join(folder, "build-"));
+  try {
+    execFileSync("go", ["install", `${MODULE}@${VERSION}`], {
+      env: { ...process.env, GOBIN: building },
+      stdio: ["ignore", "ignore", "pipe"],
+      timeout: INSTALL_MS_MAX,
+    });
+    renameSync(join(building, "versitygw"), program);
+  } catch (error) {
+    throw new Error(
+      `no S3 server: TEST_S3_ENDPOINT is not set, and \`go install ${MODULE}@${VERSION}\` failed: ${String(error)}`,
+      { cause: error },
+    );
+  } finally {
+    rmSync(building, { recursive: true, force: true });
+  }
+  return program;
+}
+
+/**
+ * Starts a server of our own in a temporary folder.
+ * @throws Error when its program cannot be had, or it does not start
+ */
+export async function startS3(): Promise<S3Service> {
+  const program = installVersitygw();
+  let sidecar = false;
+  for (let attempt = 1; ; attempt += 1) {
+    const folder = mkdtempSync(join(tmpdir(), "millrace-s3-"));
+    try {
+      const port = await findFreePort();
+      return await launch(program, { folder, port, sidecar });
+    } catch (error) {
+      rmSync(folder, { recursive: true, force: true });
+      const lacksAttributes = /xattr/.test(String(error)) && !sidecar;
+      const portTaken = /address already in use/i.test(String(error));
+      if (lacksAttributes) sidecar = true;
+      else if (!portTaken || attempt >= PORT_ATTEMPTS_MAX) throw error;
+    }
+  }
+}
+
+interface Place {
+  readonly folder: string;
+  readonly port: number;
+  /** Where the file system has no extended attributes: metadata in files of their own. */
+  readonly sidecar: boolean;
+}
+
+async function launch(
+  program: string,
+  { folder, port, sidecar }: Place,
+): Promise<S3Service> {
+  const [data, accounts, beside] = ["data", "accounts", "metadata"].map(
+    (name) => join(folder, name),
+  ) as [string, string, string];
+  for (const path of [data, accounts, beside]) mkdirSync(path);
+  if (!sidecar) rmdirSync(beside);
+  const accessKeyId = "millrace-test";
+  const secretAccessKey = "millrace-test-secret";
+  const child = spawn(
+    "/bin/sh",
+    [
+      ...["-c", keeperScript, "sh", folder, program],
+      ...["--port", `127.0.0.1:${port}`, "--quiet", "--iam-dir", accounts],
+      ...["--region", S3_REGION, "--keep-alive", "posix"],
+      ...(sidecar ? ["--sidecar", beside] : []),
+      data,
+    ],
+    {
+      env: {
+        PATH: process.env["PATH"],
+        ROOT_ACCESS_KEY: accessKeyId,
+        ROOT_SECRET_KEY: secretAccessKey,
+      },
+      cwd: "/",
+      detached: true,
+      stdio: ["pipe", "pipe", "pipe"],
+    },
+  );
+  let output = "";
+  let pid: number | null = null;
+  const keep = (chunk: Buffer): void => {
+    output = (output + chunk.toString()).slice(-OUTPUT_CHARS_MAX);
+    pid ??= Number(/^server (\d+)$/m.exec(output)?.[1] ?? 0) || null;
+  };
+  child.stdout.on("data", keep);
+  child.stderr.on("data", keep);
+  child.stdin.on("error", () => {}); // the shell may be gone when the pipe is closed
+  const exited = new Promise<void>((done) => {
+    child.once("close", () => done());
+    child.once("error", (error) => {
+      output += String(error);
+      done();
+    });
+  });
+  const endpoint = `http://127.0.0.1:${port}`;
+  const deadline = performance.now() + START_MS_MAX;
+  while (!(await answers(endpoint))) {
+    if (child.exitCode !== null || child.signalCode !== null) {
+      await exited;
+      throw new Error(`versitygw ended while starting:\n${output}`);
+    }
+    if (performance.now() > deadline) {
+      await stopChild(child, exited);
+      throw new Error(`versitygw did not start:\n${output}`);
+    }
+    await new Promise((done) => setTimeout(done, START_POLL_MS));
+  }
+  // the handles must not keep this process alive when its work is done
+  child.unref();
+  for (const stream of [child.stdin, child.stdout, child.stderr])
+    (stream as unknown as { unref(): void }).unref();
+  return {
+    endpoint,
+    accessKeyId,
+    secretAccessKey,
+    origin: `versitygw ${VERSION}`,
+    pid,
+    folder: data,
+    stop: () => stopChild(child, exited),
+  };
+}
+
+async function answers(endpoint: string): Promise<boolean> {
+  try {
+    await (await fetch(endpoint)).arrayBuffer();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function stopChild(
+  child: ChildProcess,
+  exited: Promise<void>,
+): Promise<void> {
+  child.ref();
+  child.stdin?.end();
+  await exited;
+}
+
+/**
+ * Makes a user who owns no bucket, and may therefore do nothing with another's.
+ * @throws Error where the server is not ours
+ */
+export function addStranger(
+  service: S3Service,
+  accessKeyId: string,
+  secretAccessKey: string,
+): void {
+  if (service.folder === null) throw new Error("the server is not ours");
+  execFileSync(
+    installVersitygw(),
+    [
+      ...["admin", "--access", service.accessKeyId],
+      ...["--secret", service.secretAccessKey],
+      ...["--endpoint-url", service.endpoint, "create-user"],
+      ...["--access", accessKeyId, "--secret", secretAccessKey],
+      ...["--role", "user"],
+    ],
+    { stdio: ["ignore", "ignore", "pipe"] },
+  );
+}
+
+/** The server that a test run uses: the given one, else our own. */
+export async function provideS3(): Promise<S3Service> {
+  const endpoint = process.env["TEST_S3_ENDPOINT"] ?? "";
+  if (endpoint === "") return startS3();
+  const accessKeyId = process.env["TEST_S3_KEY"] ?? "";
+  const secretAccessKey = process.env["TEST_S3_SECRET"] ?? "";
+  if (accessKeyId === "" || secretAccessKey === "")
+    throw new Error(
+      "TEST_S3_ENDPOINT is set; TEST_S3_KEY and TEST_S3_SECRET belong to it",
+    );
+  return {
+    endpoint,
+    accessKeyId,
+    secretAccessKey,
+    origin: "TEST_S3_ENDPOINT",
+    pid: null,
+    folder: null,
+    stop: async () => {},
+  };
+}
