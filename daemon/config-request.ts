@@ -7,7 +7,12 @@ import type {
   FormatName,
 } from "../connectors/formats/format.ts";
 import type { UnrepresentablePolicy } from "../proto/schema.ts";
-import { buildDestination, type DestinationSettings } from "./destinations.ts";
+import {
+  buildDestination,
+  destinationKindOf,
+  type DestinationKind,
+  type DestinationSettings,
+} from "./destinations.ts";
 import {
   isIncremental,
   requestDefaults,
@@ -118,6 +123,23 @@ export function findContradictions(
       }
     }
   }
+  const kind =
+    settings.destination === undefined
+      ? null
+      : destinationKindOf(settings.destination);
+  if (settings.mode === "incremental-append-dedupe" && isFiles(kind)) {
+    found.push({
+      setting: "mode",
+      reason:
+        "incremental-append-dedupe merges rows, which files cannot: write into a database, or take incremental-append",
+    });
+  }
+  if (settings.foldersBy !== undefined && kind !== null && kind !== "file") {
+    found.push({
+      setting: "foldersBy",
+      reason: "has a meaning only for files in a folder",
+    });
+  }
   const format = settings.format ?? requestDefaults.format.format;
   if (settings.plainEncodings === true && format !== "parquet") {
     found.push({
@@ -148,6 +170,10 @@ export function findContradictions(
     });
   }
   return found;
+}
+
+function isFiles(kind: DestinationKind | null): boolean {
+  return kind === "file" || kind === "s3";
 }
 
 function namesOneTable(tables: readonly string[] | undefined): boolean {

@@ -10,11 +10,10 @@ import {
   parseS3Url,
   s3Destination,
 } from "../connectors/destinations/s3/url.ts";
-import {
-  findSourceKind,
-  identifyDatabase,
-  SOURCE_KINDS,
-} from "../connectors/sources/url.ts";
+import { mssqlSource } from "../connectors/sources/mssql/config.ts";
+import { mysqlSource } from "../connectors/sources/mysql/config.ts";
+import { postgresSource } from "../connectors/sources/postgres/config.ts";
+import { identifyDatabase } from "../connectors/sources/url.ts";
 import { ExtractError } from "../proto/error.ts";
 import {
   ATTEMPTS_MAX,
@@ -39,7 +38,6 @@ import {
   parseMode,
   parsePathTemplate,
   parseSizeBytes,
-  parseSourceKind,
   parseWhole,
 } from "./config-values.ts";
 
@@ -77,29 +75,29 @@ const sizeBytes = (minBytes: number, maxBytes: number) =>
 const whole = (max: number) =>
   parsed(textOrNumber, (value) => parseWhole(value, 1, max));
 
-const sourceSchema = z
-  .strictObject({
-    kind: z.enum(SOURCE_KINDS).describe("What the source is."),
-    url: parsed(text, (url) => {
-      parseSourceKind(url);
-      return checkText(url, () => identifyDatabase(url));
-    }).describe(
-      "postgres://user@host:5432/database, mysql://…, sqlserver://… May be file:PATH, and may hold ${ENV} references.",
-    ),
-    password: z
-      .string()
-      .max(TEXT_LENGTH_MAX)
-      .optional()
-      .describe(
-        "Password for the URL, as it is, without percent-encoding: ${ENV} or file:PATH. Default: the URL's own, else that of the environment (PGPASSWORD, MYSQL_PWD, MSSQL_PASSWORD).",
-      ),
-  })
-  .superRefine(({ kind, url }, context) => {
-    const meant = findSourceKind(url);
-    if (meant === kind || meant === null) return;
-    const message = `names a ${meant} source, and the kind is ${kind}`;
-    context.addIssue({ code: "custom", path: ["url"], message });
-  });
+const password = z
+  .string()
+  .max(TEXT_LENGTH_MAX)
+  .optional()
+  .describe(
+    "Password for the URL, as it is, without percent-encoding: ${ENV} or file:PATH. Default: the URL's own, else that of the environment (PGPASSWORD, MYSQL_PWD, MSSQL_PASSWORD).",
+  );
+
+const generatorSource = z.strictObject({
+  kind: z.literal("generator"),
+  url: parsed(text, (url) =>
+    checkText(url, () => identifyDatabase(url)),
+  ).describe(
+    "generator:?columns=id:int,name:string&rows=1000: rows that are made up.",
+  ),
+});
+
+const sourceSchema = z.discriminatedUnion("kind", [
+  postgresSource.extend({ password }),
+  mysqlSource.extend({ password }),
+  mssqlSource.extend({ password }),
+  generatorSource.extend({ password }),
+]);
 
 /** A text that its connector takes. */
 function checkText(text: string, check: () => unknown): string {
@@ -168,11 +166,7 @@ const postgresSchema = z.strictObject({
   ).describe(
     "postgres://user@host:5432/database. May be file:PATH, and may hold ${ENV} references.",
   ),
-  password: z
-    .string()
-    .max(TEXT_LENGTH_MAX)
-    .optional()
-    .describe("As the source's. Default: the URL's own, else PGPASSWORD."),
+  password,
 });
 
 const destinationSchema = z.discriminatedUnion("kind", [

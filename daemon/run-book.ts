@@ -361,8 +361,10 @@ export class RunBook {
 
   /** For people, before a stream is planned. */
   warnBeforePlan(number: number): string | null {
-    const { cursor, ledger, syncId } = this.#settings;
+    const { cursor, ledger, syncId, mode } = this.#settings;
     const { namespace, name } = this.stream(number).ref;
+    // rows that come again replace themselves
+    if (mode === "incremental-append-dedupe") return null;
     if (cursor === null || ledger.cursorState(syncId, namespace, name) !== null)
       return null;
     const hasRows = ledger

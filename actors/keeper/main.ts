@@ -53,6 +53,14 @@ function report(fact: KeeperFact): void {
   else pipe.send(fact);
 }
 
+let warningsTold = 0;
+
+function tellWarnings({ warnings = [] }: HeldSnapshot): void {
+  for (const message of warnings.slice(warningsTold))
+    report({ type: "warning", message });
+  warningsTold = warnings.length;
+}
+
 function adopt(socket: Socket): void {
   // one bookkeeper at a time: the newer attempt holds the run's lock, so the older one is gone or about to be
   adopter?.destroy();
@@ -132,14 +140,15 @@ const root = createActor(
         held = await driver.holdSnapshot(input.url, (error) =>
           root.send({ type: "connection.lost", error: toWireError(error) }),
         );
-        for (const message of held.warnings ?? [])
-          report({ type: "warning", message });
+        tellWarnings(held);
         const { ref: snapshot, openTransactions } = held;
         const { joins } = driver;
         return { type: "snapshot.opened", snapshot, openTransactions, joins };
       }),
       lockRelations: fromPromise(async ({ input }) => {
         const problems = await lockUnchanged(input.relations);
+        // whether all have joined one snapshot may be known only now
+        if (held) tellWarnings(held);
         return problems.map(({ oid, schema, name, message }) => ({
           oid,
           error: {

@@ -31,6 +31,7 @@ Commands:
   growth         memory at 3 M and at 12 M rows
   control-plane  share of the CPU that machines and checkpoints take
   stages         each stage alone, without a server
+  postgres-destination  rows a second and latency by batch size, beside one INSERT per row
 
 Options:
   --rivals       DuckDB, ConnectorX, ADBC and Rivet in the same rounds (from PyPI, into the cache folder)
@@ -115,6 +116,11 @@ async function compareAll(
 /** @returns whether ours did what it should */
 async function run(options: Options): Promise<boolean> {
   if (options.command === "stages") return runStages();
+  if (options.command === "postgres-destination") {
+    const { measurePostgresDestination } =
+      await import("./postgres-destination.ts");
+    return measurePostgresDestination();
+  }
   const withServer = {
     all: compareAll,
     small: (server: BenchServer) => measureSmall(server, options.roundCount),

@@ -55,9 +55,42 @@ test("the example file becomes the requests that its comments promise", () => {
   const syncs = loadConfig(example, {
     SHOP_PASSWORD: "p@ss/wörd%",
     EVENTS_URL: "postgresql://e@h/events",
+    CRM_PASSWORD: "crm-secret",
+    EMAIL_SALT: "sixteen-letters-salt",
+    WAREHOUSE_PASSWORD: "dwh secret",
   });
-  expect([...syncs.keys()]).toEqual(["shop", "events"]);
+  expect([...syncs.keys()]).toEqual(["shop", "lake", "warehouse", "events"]);
   const settings = syncs.get("shop");
+  const lake = syncs.get("lake");
+  expect(lake && buildRequest(lake)).toMatchObject({
+    source: {
+      url: "mysql://reader:crm-secret@db.example.com/crm?ssl-mode=REQUIRED",
+    },
+    destination: {
+      kind: "s3",
+      url: "s3://example-lake/raw",
+      options: { region: "eu-central-1", sse: "aws:kms" },
+    },
+    mappers: [
+      {
+        tables: ["customers"],
+        steps: [
+          { drop: ["notes"] },
+          { hash: { columns: ["email"], salt: "sixteen-letters-salt" } },
+          { mask: { columns: ["phone"], keepLast: 3 } },
+        ],
+      },
+    ],
+  });
+  const warehouse = syncs.get("warehouse");
+  expect(warehouse && buildRequest(warehouse)).toMatchObject({
+    destination: {
+      kind: "postgres",
+      url: "postgres://loader:dwh%20secret@warehouse.example.com/dwh",
+      options: { schema: "raw_{namespace}" },
+    },
+    mode: "incremental-append-dedupe",
+  });
   const events = syncs.get("events");
   expect(settings && buildRequest(settings)).toMatchObject({
     name: "shop",

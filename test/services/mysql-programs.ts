@@ -35,6 +35,8 @@ const mysqlArchive = "mysql-Linux-amd64.tar.gz";
 const unpackGoal =
   "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:unpack";
 
+/** Of an installer, which is talkative. */
+const OUTPUT_BYTES_MAX = 16 * 1024 * 1024;
 /** An install that another process has begun is waited for. */
 const INSTALL_SECONDS_MAX = 300;
 
@@ -186,11 +188,14 @@ function run(
     execFileSync(command, args, {
       cwd,
       env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
-      stdio: ["ignore", "ignore", "pipe"],
+      stdio: ["ignore", "pipe", "pipe"],
+      maxBuffer: OUTPUT_BYTES_MAX,
       timeout: 2 * INSTALL_SECONDS_MAX * 1_000,
     });
   } catch (error) {
-    const said = (error as { stderr?: Buffer }).stderr?.toString() ?? "";
+    // Maven tells its errors on the one, apt on the other
+    const { stdout, stderr } = error as { stdout?: Buffer; stderr?: Buffer };
+    const said = [stdout, stderr].map((one) => one?.toString() ?? "").join("");
     throw new Error(`${command} failed (${hint}): ${said.slice(-2_000)}`, {
       cause: error,
     });

@@ -69,7 +69,7 @@ exit "$code"
  * The server's program in the cache folder, built there unless it is. Wants Go and its module proxy.
  * @throws Error saying what is missing and how to get it
  */
-export function installVersitygw(): string {
+function installVersitygw(): string {
   const folder = join(findCacheFolder(), "versitygw", VERSION);
   const program = join(folder, "versitygw");
   if (existsSync(program)) return program;

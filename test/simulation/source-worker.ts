@@ -93,6 +93,7 @@ export class SimulatedSourceWorker {
           .writeEnd(this.#totals)
           .catch((error: unknown) => this.#break(error));
         return;
+      case "channel.open":
       case "snapshot.use":
       case "stream.known":
         return;

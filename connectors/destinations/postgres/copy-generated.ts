@@ -57,8 +57,7 @@ export function compileEncoder(plan: CopyPlan): CopyEncoder {
   return create(plan, helpers);
 }
 
-/** The function's text, for tests and for people. */
-export function generateEncoder(plan: CopyPlan): string {
+function generateEncoder(plan: CopyPlan): string {
   const { columns, withOrder } = plan;
   const all = [...columns.entries()];
   const rowBytes = fixedRowBytes(plan);

@@ -47,7 +47,7 @@ export const DATE_MAX = 2_145_031_948;
 export const TIMESTAMP_HIGH_MIN = -0x80000000 + EPOCH_US_HIGH + 1;
 
 /** Bytes of a value with its length word, without the bytes of variable width. */
-export function fixedBytes(kind: CopyKind): number {
+function fixedBytes(kind: CopyKind): number {
   switch (kind) {
     case "bool":
       return 5;

@@ -58,7 +58,9 @@ class PostgresStorage implements DestinationStorage {
   prepare(): Promise<void> {
     return this.#inTurn(async (connection) => {
       await makeOwnTables(connection);
-      await claimEpoch(connection, this.#context);
+      // epochs count from 1: who only looks must not end a run that is under way
+      if (this.#context.attempt.epoch > 0)
+        await claimEpoch(connection, this.#context);
     });
   }
 

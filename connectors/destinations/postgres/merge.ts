@@ -22,8 +22,7 @@ export async function mergeStaging(
     await connection.query(doing, sql);
 }
 
-/** For tests and for people. */
-export function mergeStatements(
+function mergeStatements(
   tables: StreamTables,
   deletes: DeletePolicy,
 ): string[] {

@@ -147,11 +147,6 @@ function writeGroups(
   return place;
 }
 
-/** Bytes that `writeNumericText` writes at most for so many characters, its length word included. */
-export function numericTextBytes(chars: number): number {
-  return 4 + 8 + 2 * ((chars >> 2) + 2);
-}
-
 /**
  * The same from digits as text: `-12.340`, `NaN`, `Infinity`.
  * @returns the place behind, or -1 for what is no such number

@@ -95,8 +95,6 @@ WHERE d.database_id = DB_ID() AND d.database_transaction_begin_time IS NOT NULL`
   clock: `SELECT CONVERT(nvarchar(40), SYSUTCDATETIME(), 121) + N' +00:00' AS measuredAt`,
 } as const;
 
-export type CatalogQuery = keyof typeof queries;
-
 /** What a server answers where a view is absent, refused or of another shape. */
 const refusals: ReadonlySet<string> = new Set([
   "SOURCE_QUERY_FAILED",

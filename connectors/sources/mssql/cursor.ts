@@ -23,7 +23,7 @@ import type { MssqlStream } from "./stream.ts";
 import { formatType, keyToText, keyType, textToKey } from "./types.ts";
 
 /** Clocks of those who write the cursor may differ from the server's by so much. */
-export const CLOCK_SKEW_SECONDS = 60;
+const CLOCK_SKEW_SECONDS = 60;
 
 const SECONDS_PER_DAY = 86_400;
 

@@ -60,7 +60,7 @@ function entries(
 }
 
 /** An ERROR token as an ExtractError, in the server's own words. */
-export function fromServerError(
+function fromServerError(
   error: ServerError,
   details: ErrorDetails = {},
   cause: unknown = error,

@@ -14,6 +14,7 @@ import { createPositions } from "./position.ts";
 import { keyPredicates, selectFields } from "./read-query.ts";
 import { quoteIdentifier, type Queryable, type SqlParameter } from "./sql.ts";
 import type { MssqlStream } from "./stream.ts";
+import { loadDriverParts } from "./tokens/driver-parts.ts";
 import { keyToText } from "./types.ts";
 
 /** Pages of the partition that a sample aims at: some thousand rows, so that their median is near the middle. */
@@ -24,7 +25,9 @@ const SAMPLE_PAGES_MAX = 1_024;
 /** Whether a partition can be stopped inside and its tail be given away: its rows come in an order that is proven. */
 export function canSplit(stream: MssqlStream, partition: Partition): boolean {
   const task = { stream, partition };
-  return createPositions(task, selectFields(task)) !== null;
+  const positions = createPositions(task, selectFields(task));
+  // by the driver's events, a key that is not unique has no places inside
+  return positions !== null && (positions.unique || loadDriverParts() !== null);
 }
 
 /**

@@ -127,7 +127,7 @@ export function keyPredicates(
  * A comparison of row values, which Transact-SQL has not: the first column's bound stands by itself, so that an index
  * can be sought by it, and the rest is spelt out.
  */
-export function compareTuple(
+function compareTuple(
   split: Pick<KeySplit, "columns" | "types">,
   operator: ">" | ">=" | "<",
   bound: KeyTuple,

@@ -20,7 +20,7 @@ import {
 import type { MssqlStream } from "./stream.ts";
 
 /** Rows that are noted of one window: some MB, which each statement of the next run carries. */
-export const REPEATS_MAX = 50_000;
+const REPEATS_MAX = 50_000;
 
 /** What has been moved of a window's end. */
 export interface MovedRows {

@@ -76,7 +76,7 @@ export function storeGiven(value: Given, type: SqlType): Storage {
   return parseText(String(value), type, true);
 }
 
-export function makeColumns(given: readonly GivenColumn[]): Column[] {
+function makeColumns(given: readonly GivenColumn[]): Column[] {
   return given.map(({ name, type, nullable = true }) => ({
     name,
     type: parseTypeText(type),
@@ -153,7 +153,7 @@ function* encodeLazily(
 
 const squeeze = (sql: string) => sql.trim().replace(/\s+/g, " ");
 
-export function matches(pattern: string | RegExp, sql: string): boolean {
+function matches(pattern: string | RegExp, sql: string): boolean {
   return typeof pattern === "string"
     ? squeeze(pattern) === squeeze(sql)
     : new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, "")).test(sql);

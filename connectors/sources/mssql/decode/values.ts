@@ -335,7 +335,7 @@ function writeGuid(
  * A sign, 1 for positive, and a magnitude of 4, 8, 12 or 16 bytes.
  * @see MS-TDS 2.2.5.5.1.6
  */
-export function writeDecimal(
+function writeDecimal(
   plan: DecodePlan,
   field: FieldPlan,
   store: ColumnStore,

@@ -31,7 +31,7 @@ export interface AttemptOptions {
   readonly config?: Partial<PostgresDestinationConfig>;
 }
 
-export const committedAt = "2026-11-21T10:00:00.000Z";
+const committedAt = "2026-11-21T10:00:00.000Z";
 
 export function contextOf(options: AttemptOptions): DestinationContext {
   const config: PostgresDestinationConfig = {

@@ -226,6 +226,71 @@ describe("an older attempt, once a newer one has begun", () => {
   });
 });
 
+test("who only looks, with epoch 0, takes nothing over", async ({ pg }) => {
+  const live = await Attempt.begin({ url: pg.url });
+  const writer = live.writer(schema);
+  await writer.write(buildBatch(schema, rows));
+  const onlooker = await Attempt.begin({
+    url: pg.url,
+    epoch: 0,
+    runId: "inspection",
+  });
+  await onlooker.close();
+  await live.commit(schema, await writer.seal(stampOf(1, 20, { last: true })));
+  expect(await readRows(pg)).toEqual(rows);
+  await live.close();
+});
+
+test("partitions of several channels are written at once, and none loses or repeats a row", async ({
+  pg,
+}) => {
+  const options = { url: pg.url, config: { batchRowsMax: 7, batchDelayMs: 1 } };
+  const attempt = await Attempt.begin(options);
+  const other = await Attempt.open(options);
+  const files = await Promise.all(
+    [0, 1, 2, 3, 4, 5].map(async (partition) => {
+      const writer = (partition % 2 === 0 ? attempt : other).writer(
+        schema,
+        partition,
+      );
+      const sealed = [];
+      for (let i = 0; i < 10; i++) {
+        const first = partition * 1_000 + i * 20;
+        await writer.write(
+          buildBatch(
+            schema,
+            rows.map(([id, name]) => [Number(id) + first, name ?? null]),
+          ),
+        );
+        // six partitions share the indexes of their stream
+        const stamp = stampOf(1 + partition + 6 * i, 20, {
+          partition,
+          last: i === 9,
+        });
+        sealed.push(...(await writer.seal(stamp)));
+      }
+      return sealed;
+    }),
+  );
+  await attempt.commit(schema, files.flat());
+  expect(
+    await pg.query(
+      "SELECT count(*)::int AS n, count(DISTINCT id)::int AS ids, sum(id)::int AS sum FROM public.orders",
+    ),
+  ).toEqual([
+    {
+      n: 1_200,
+      ids: 1_200,
+      sum: [0, 1, 2, 3, 4, 5].reduce(
+        (sum, p) => sum + 200 * (p * 1_000) + (199 * 200) / 2,
+        0,
+      ),
+    },
+  ]);
+  await attempt.close();
+  await other.close();
+});
+
 describe("rows of ended attempts", () => {
   test("that no checkpoint in the ledger keeps are removed, and only those", async ({
     pg,

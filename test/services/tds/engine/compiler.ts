@@ -11,6 +11,7 @@ import {
   type EmittedQuery,
   type QueryEmitter,
 } from "./emit-query.ts";
+import { emitCall } from "./functions.ts";
 import { evaluateGlobal, evaluateSession } from "./globals.ts";
 import type { Relations } from "./relations.ts";
 import { emptyScope } from "./scope.ts";
@@ -71,6 +72,7 @@ export class Compiler {
           this.#database,
           this.relations.databaseName,
         ),
+      call: (call, scope) => emitCall(emitter, call, scope),
       query: (query, scope) => emitQuery(emitter, query, scope),
       relation: (parts, tableHints) => {
         hints.push(...tableHints);

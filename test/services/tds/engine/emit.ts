@@ -15,7 +15,6 @@ import {
   unifyTypes,
   type SqlType,
 } from "../types/types.ts";
-import { emitCall } from "./functions.ts";
 import {
   keyConstant,
   keySql,
@@ -36,6 +35,8 @@ export interface Emitter {
   /** What `@@x` and functions about the session stand for. @returns null for an unknown name */
   global(name: string): Typed | null;
   session(name: string, args: readonly Storage[]): Typed | null;
+  /** A function. @throws SqlError 195 for an unknown one */
+  call(call: Extract<Expr, { is: "call" }>, scope: Scope): Typed;
   query(query: Query, scope: Scope): { sql: string; columns: readonly Typed[] };
 }
 
@@ -209,7 +210,7 @@ function emitNumber(text: string): Typed {
 }
 
 /** @throws SqlError 207, 4104, 209 */
-export function findColumn(scope: Scope, parts: readonly string[]): Typed {
+function findColumn(scope: Scope, parts: readonly string[]): Typed {
   const name = parts.at(-1)!.toLowerCase();
   const qualifier = parts.at(-2)?.toLowerCase() ?? "";
   for (let at: Scope | null = scope; at !== null; at = at.outer) {
@@ -356,7 +357,7 @@ export function emitExpr(e: Emitter, expr: Expr, scope: Scope): Typed {
       return coerce(e, emit(expr.of), expr.type, style, expr.tries);
     }
     case "call":
-      return emitCall(e, expr, scope);
+      return e.call(expr, scope);
     case "collate": {
       const of = emit(expr.of);
       const collation = findCollation(expr.name);

@@ -87,7 +87,7 @@ interface TableElements {
   readonly indexes: IndexDefinition[];
 }
 
-export function parseTableElements(words: WordReader): TableElements {
+function parseTableElements(words: WordReader): TableElements {
   const columns: ColumnDefinition[] = [];
   const indexes: IndexDefinition[] = [];
   words.list(() => {

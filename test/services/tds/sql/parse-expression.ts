@@ -1,6 +1,5 @@
 /** Expressions and conditions. @see SQL Server docs, "Operator precedence (Transact-SQL)" */
 import type { Expr, OrderItem, Window } from "./ast.ts";
-import { parseQuery } from "./parse-select.ts";
 import type { WordReader } from "./reader.ts";
 
 export function parseExpression(words: WordReader): Expr {
@@ -56,7 +55,7 @@ function parseComparison(words: WordReader): Expr {
     if (words.skip("IN")) {
       words.expect("(");
       const list = words.is("SELECT")
-        ? parseQuery(words)
+        ? words.query()
         : words.list(() => parseExpression(words));
       words.expect(")");
       left = { is: "in", of: left, list, not };
@@ -140,7 +139,7 @@ function parsePrimary(words: WordReader): Expr {
     case "EXISTS": {
       words.at += 1;
       words.expect("(");
-      const query = parseQuery(words);
+      const query = words.query();
       words.expect(")");
       return { is: "exists", query };
     }
@@ -179,7 +178,7 @@ function parsePrimary(words: WordReader): Expr {
 function parseBrackets(words: WordReader): Expr {
   words.expect("(");
   if (words.is("SELECT") || words.is("WITH")) {
-    const query = parseQuery(words);
+    const query = words.query();
     words.expect(")");
     return { is: "query", query };
   }

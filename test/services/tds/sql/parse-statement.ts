@@ -13,7 +13,7 @@ const beginnings = new Set(
 
 /** @throws SqlError 102 */
 export function parseBatch(sql: string): Statement[] {
-  const words = new WordReader(sql);
+  const words = new WordReader(sql, parseQuery);
   const statements: Statement[] = [];
   while (skipSemicolons(words)) statements.push(...parseStatement(words));
   return statements;

@@ -2,6 +2,7 @@
 import { SqlError } from "../types/storage.ts";
 import { findCollation } from "../types/collations.ts";
 import { declareType, type SqlType } from "../types/types.ts";
+import type { Query } from "./ast.ts";
 import { readWords, type Word } from "./lexer.ts";
 
 /** Words that end an expression or begin a statement: no alias and no column unless in brackets. */
@@ -18,9 +19,15 @@ export class WordReader {
   readonly sql: string;
   readonly words: readonly Word[];
   at = 0;
+  readonly #parseQuery: ((words: WordReader) => Query) | null;
 
-  constructor(sql: string) {
+  /** @param parseQuery for queries inside of expressions; none are expected without */
+  constructor(
+    sql: string,
+    parseQuery: ((words: WordReader) => Query) | null = null,
+  ) {
     this.sql = sql;
+    this.#parseQuery = parseQuery;
     this.words = readWords(sql);
   }
 
@@ -116,6 +123,10 @@ export class WordReader {
     if (this.word.kind !== "number") this.fail();
     this.at += 1;
     return sign * Number(this.words[this.at - 1]!.text);
+  }
+
+  query(): Query {
+    return this.#parseQuery === null ? this.fail() : this.#parseQuery(this);
   }
 
   /** A type, with its collation. @param defaultLength 30 in CAST and CONVERT */

@@ -32,7 +32,6 @@ import {
   isMoney,
   isTemporal,
   isWide,
-  makeType,
   type SqlType,
 } from "./types.ts";
 import { packVariant, unpackVariant } from "./variant.ts";
@@ -284,6 +283,3 @@ export function keyOf(stored: Storage, type: SqlType): Storage {
     return (stored as Uint8Array).subarray(0, 8);
   return stored;
 }
-
-/** Parsed from text, for values that a test gives and drivers declare loosely. */
-export const textType = makeType("nvarchar", { length: -1 });

@@ -25,7 +25,7 @@ import {
 } from "./storage.ts";
 import { encodeText } from "./collations.ts";
 import { formatTypeName, isWide, type SqlType } from "./types.ts";
-import { formatVariant } from "./variant.ts";
+import { unpackVariant } from "./variant.ts";
 
 type Present = Exclude<Storage, null>;
 
@@ -330,8 +330,10 @@ export function formatText(stored: Present, type: SqlType): string {
       return `0x${Buffer.from(stored as Uint8Array)
         .toString("hex")
         .toUpperCase()}`;
-    case "sql_variant":
-      return formatVariant(stored as Uint8Array);
+    case "sql_variant": {
+      const inner = unpackVariant(stored as Uint8Array);
+      return formatText(inner.value, inner.type);
+    }
     default:
       return typeof stored === "string" ? unpackText(stored) : String(stored);
   }

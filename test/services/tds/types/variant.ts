@@ -6,7 +6,6 @@ import { ByteSink } from "../wire/sink.ts";
 import { Cursor } from "../wire/cursor.ts";
 import { readCollation } from "./collations.ts";
 import { SqlError, type Storage } from "./storage.ts";
-import { formatText } from "./text.ts";
 import {
   isCharacter,
   isDecimal,
@@ -100,9 +99,4 @@ export function unpackVariant(bytes: Uint8Array): {
   else if (properties.left > 0)
     type = makeType(kind, { scale: properties.u8() });
   return { type, value: readBareValue(cursor.take(cursor.left), type) };
-}
-
-export function formatVariant(bytes: Uint8Array): string {
-  const { type, value } = unpackVariant(bytes);
-  return formatText(value, type);
 }

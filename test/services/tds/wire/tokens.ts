@@ -57,7 +57,7 @@ export interface ServerMessage {
   readonly procedure?: string;
 }
 
-export const SERVER_NAME = "MILLRACE-TEST";
+const SERVER_NAME = "MILLRACE-TEST";
 
 /** @see [MS-TDS] 2.2.7.10 "ERROR", 2.2.7.13 "INFO" */
 export function writeMessage(

@@ -55,7 +55,7 @@ export function littleEndian(value: bigint, bytes: number): Buffer {
 }
 
 /** A byte of length in front. */
-export function short(value: Buffer): Buffer {
+function short(value: Buffer): Buffer {
   return Buffer.concat([Buffer.of(value.length), value]);
 }
 
@@ -80,7 +80,7 @@ export function plp(value: Buffer, chunkBytes: number, isKnown = true): Buffer {
 }
 
 /** A text pointer, a timestamp, four bytes of length. */
-export function pointed(value: Buffer): Buffer {
+function pointed(value: Buffer): Buffer {
   return Buffer.concat([
     Buffer.of(16),
     Buffer.alloc(16, 7),
