@@ -37,7 +37,7 @@ export const errorCodes = {
   SOURCE_TLS_FAILED: {
     disposition: "failRun",
     exitCode: 2,
-    help: "Check the URL's TLS parameters (sslmode, ssl-mode or encrypt, and the root certificate) against what the server offers.",
+    help: "Check the URL's TLS parameters (sslmode and sslrootcert; MySQL: ssl-mode and ssl-ca; SQL Server: encrypt and ca) against what the server offers.",
   },
   SOURCE_CONNECTION_LOST: {
     disposition: "retryPartition",

@@ -633,7 +633,7 @@ describe("what was typed", () => {
       [["--row-bytes-max", "10TiB"], "--row-bytes-max", "between"],
       [["--file-size", "0"], "--file-size", "between"],
       [["--partition-size", "-1"], "--partition-size", "no size"],
-      [["--format", "orc"], "--format", "parquet, csv, jsonl"],
+      [["--format", "orc"], "--format", "parquet, avro, csv, jsonl"],
       [["--compression", "lzma"], "--compression", "zstd, snappy, gzip, none"],
       [["--format", "csv", "--compression", "snappy"], "snappy"],
       [["--unrepresentable", "ignore"], "--unrepresentable", "error, null"],
