@@ -74,9 +74,12 @@ function describeSync(program: Command, finish: Finish): void {
     )
     .argument(
       "[source-url]",
-      "postgres:// or postgresql:// URL; with -f: the name of the sync",
+      "postgres://, mysql://, mariadb://, sqlserver:// or generator: URL; with -f: the name of the sync",
     )
-    .argument("[destination]", "folder, or file:// URL")
+    .argument(
+      "[destination]",
+      "folder, s3://bucket/prefix, or postgres:// URL of the database to write",
+    )
     .addOption(options.file());
   addSyncOptions(command);
   addRunOutputOptions(command);
@@ -85,6 +88,8 @@ function describeSync(program: Command, finish: Finish): void {
     "sync postgres://me@localhost/shop ./out",
     "sync postgres://me@localhost/shop ./out -t orders -t 'sales.*' --compression snappy",
     "sync postgres://me@localhost/shop ./out -t events --mode incremental --cursor id",
+    "sync mysql://me@localhost/crm 's3://lake/raw?region=eu-central-1' --format avro",
+    "sync postgres://me@localhost/shop postgres://me@warehouse/dwh -t orders --mode dedupe --cursor updated_at",
     "sync -f millrace.yaml shop --dry-run",
   )
     .addHelpText("after", exitCodes)
@@ -137,7 +142,10 @@ function describeSourceCommands(program: Command, finish: Finish): void {
       "Tries whether the source can be reached and read, and whether the destination can be written. Nothing is changed.",
     )
     .argument("[source-url]", "with -f: the name of the sync")
-    .argument("[destination]", "folder, or file:// URL")
+    .argument(
+      "[destination]",
+      "folder, s3://bucket/prefix, or postgres:// URL of the database to write",
+    )
     .addOption(options.file())
     .addOption(options.json())
     .addOption(options.logLevel());
@@ -156,7 +164,10 @@ function describeSourceCommands(program: Command, finish: Finish): void {
     .description(
       "Lists the tables that can be read, with rows, key and columns.",
     )
-    .argument("<source-url>", "postgres:// or postgresql:// URL")
+    .argument(
+      "<source-url>",
+      "postgres://, mysql://, mariadb://, sqlserver:// or generator: URL",
+    )
     .addOption(options.table())
     .addOption(options.exclude())
     .addOption(flag("--columns", "list each table's columns, too"))
@@ -177,7 +188,10 @@ function describeSourceCommands(program: Command, finish: Finish): void {
     .description(
       "Shows the partitions each table would be read in, which way of cutting was chosen, and why. Nothing is moved.",
     )
-    .argument("<source-url>", "postgres:// or postgresql:// URL")
+    .argument(
+      "<source-url>",
+      "postgres://, mysql://, mariadb://, sqlserver:// or generator: URL",
+    )
     .addOption(options.table())
     .addOption(options.exclude())
     .addOption(options.channels())

@@ -16,6 +16,10 @@ export interface Contender {
   readonly name: string;
   /** Whether it writes Parquet that is to be compared. */
   readonly writes: boolean;
+  /** Beside this process's own environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Where its files are, when they are not in the job's folder. */
+  locateOutput?(job: Job): string;
   prepare(job: Job): Promise<readonly string[]> | readonly string[];
 }
 
@@ -41,7 +45,9 @@ function createMillrace(
 }
 
 /** With every event and state of every actor written down, as people run it who want to see. */
-export const millrace = createMillrace("millrace", "--trace", "/dev/null");
+export const watched = ["--trace", "/dev/null"] as const;
+
+export const millrace = createMillrace("millrace", ...watched);
 
 /** What looking on costs is the difference to the first. */
 export const millraceUnwatched = createMillrace("millrace, inspection off");

@@ -103,7 +103,7 @@ export async function measureControlPlane(
         MILLRACE_SOURCES: "1",
       },
       cwd: folder,
-      serverPid: server.pid,
+      serverPids: [server.pid],
       outputFolder: null,
     });
     if (result.exitCode !== 0) {

@@ -16,7 +16,12 @@ export async function measureGrowth(server: Cluster): Promise<boolean> {
       ...millrace,
       name: `millrace, ${size.lineitemRows / 1e6} M rows`,
     };
-    rounds.push(...(await runRounds(server, url, "lineitem", [contender], 2)));
+    const target = {
+      serverPids: [server.pid],
+      url,
+      table: "lineitem",
+    } as const;
+    rounds.push(...(await runRounds(target, [contender], 2)));
   }
   for (const line of renderRounds(rounds)) console.log(line);
   const peak = (rows: number) =>

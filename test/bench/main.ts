@@ -31,10 +31,11 @@ Commands:
   growth         memory at 3 M and at 12 M rows
   control-plane  share of the CPU that machines and checkpoints take
   stages         each stage alone, without a server
+  mysql          both tables from MariaDB to Parquet, local and in S3, beside mariadb --quick, and what is to be reached
   postgres-destination  rows a second and latency by batch size, beside one INSERT per row
 
 Options:
-  --rivals       DuckDB, ConnectorX, ADBC and Rivet in the same rounds (from PyPI, into the cache folder)
+  --rivals       others in the same rounds (from PyPI, into the cache folder): DuckDB, ConnectorX, ADBC, Rivet; with mysql ingestr
   --rounds N     rounds per contender (default 5)
   --table NAME   lineitem or users only
   --quick        a tenth of the rows, 2 rounds: whether it works, not how fast it is
@@ -95,8 +96,8 @@ async function compareAll(
   if (options.rivals) contenders.push(...listRivals());
   const rounds = [];
   for (const table of options.tables as readonly BenchTable[]) {
-    const { roundCount } = options;
-    const result = await runRounds(server, url, table, contenders, roundCount);
+    const target = { serverPids: [server.pid], url, table };
+    const result = await runRounds(target, contenders, options.roundCount);
     rounds.push(...result);
     console.log(`\n${table}, ${result[0]?.rows} rows`);
     for (const line of renderRounds(result)) console.log(line);
@@ -120,6 +121,10 @@ async function run(options: Options): Promise<boolean> {
     const { measurePostgresDestination } =
       await import("./postgres-destination.ts");
     return measurePostgresDestination();
+  }
+  if (options.command === "mysql") {
+    const { compareMysql } = await import("./mysql.ts");
+    return compareMysql(options);
   }
   const withServer = {
     all: compareAll,

@@ -11,7 +11,7 @@ function measure(...command: string[]) {
   return measureCommand({
     command,
     cwd: folder,
-    serverPid: process.pid,
+    serverPids: [],
     outputFolder: folder,
   });
 }
@@ -55,6 +55,16 @@ test.skipIf(process.platform !== "linux")(
     expect(result.clientCpuSeconds).toBeGreaterThanOrEqual(0.2);
   },
 );
+
+test("a failed command may have made no folder", async () => {
+  const result = await measureCommand({
+    command: ["false"],
+    cwd: folder,
+    serverPids: [],
+    outputFolder: join(folder, "nothing"),
+  });
+  expect(result).toMatchObject({ exitCode: 1, outputBytes: 0 });
+});
 
 test("a failure keeps its exit code and what was said", async () => {
   const result = await measure("bash", "-c", "echo gone wrong >&2; exit 7");

@@ -1,6 +1,7 @@
 /** Runs one command to its end and says what it has cost, the server's part and everybody else's included. */
 import { spawn } from "node:child_process";
 import {
+  existsSync,
   mkdtempSync,
   readFileSync,
   readdirSync,
@@ -11,7 +12,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   readMachineCpuSeconds,
-  readReapedCpuSeconds,
+  readServersCpuSeconds,
   sampleTree,
   type ProcessPeak,
 } from "./process-tree.ts";
@@ -57,20 +58,20 @@ export async function measureCommand({
   command,
   env = {},
   cwd,
-  serverPid,
+  serverPids,
   outputFolder,
 }: {
   readonly command: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd: string;
-  /** The postmaster's. */
-  readonly serverPid: number;
+  /** Their CPU is not the client's, and not somebody else's either. */
+  readonly serverPids: readonly number[];
   /** Null: the command writes nothing. */
   readonly outputFolder: string | null;
 }): Promise<Measurement> {
   const folder = mkdtempSync(join(tmpdir(), "millrace-bench-"));
   try {
-    const serverBefore = readReapedCpuSeconds(serverPid);
+    const serverBefore = readServersCpuSeconds(serverPids);
     const ownBefore = process.cpuUsage();
     const machineBefore = readMachineCpuSeconds();
     const child = spawn("bash", ["-c", timingScript, "bench", ...command], {
@@ -101,7 +102,7 @@ export async function measureCommand({
       .split(" ")
       .map(Number);
     const clientCpuSeconds = Math.max(user + system, tree.cpuSeconds);
-    const serverCpuSeconds = readReapedCpuSeconds(serverPid) - serverBefore;
+    const serverCpuSeconds = readServersCpuSeconds(serverPids) - serverBefore;
     const others =
       machine -
       clientCpuSeconds -
@@ -130,8 +131,9 @@ export async function measureCommand({
   }
 }
 
-/** Bytes of the Parquet files below a folder. */
+/** Bytes of the Parquet files below a folder, which a command that failed may not have made. */
 function sumFileBytes(folder: string): number {
+  if (!existsSync(folder)) return 0;
   return readdirSync(folder, { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".parquet"))
     .reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);

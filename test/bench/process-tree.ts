@@ -24,15 +24,23 @@ function readStat(pid: number): string[] {
 }
 
 /** CPU seconds of all children that this process has waited for: a server's ended backends. */
-export function readReapedCpuSeconds(pid: number): number {
+function readReapedCpuSeconds(pid: number): number {
   const fields = readStat(pid);
-  return (Number(fields[13]) + Number(fields[14])) / TICKS_PER_SECOND;
+  return (Number(fields[13] ?? 0) + Number(fields[14] ?? 0)) / TICKS_PER_SECOND;
 }
 
 /** CPU seconds that this process itself has used so far. */
 function readOwnCpuSeconds(pid: number): number {
   const fields = readStat(pid);
   return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / TICKS_PER_SECOND;
+}
+
+/** CPU seconds of servers: one works in threads of its own process, another in children that end with their clients. */
+export function readServersCpuSeconds(pids: readonly number[]): number {
+  return pids.reduce(
+    (sum, pid) => sum + readOwnCpuSeconds(pid) + readReapedCpuSeconds(pid),
+    0,
+  );
 }
 
 /** CPU seconds that all processes of the machine have used together. */

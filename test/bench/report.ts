@@ -23,6 +23,22 @@ export function findMedian(values: readonly number[]): number {
     : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 }
 
+/** Those in which nobody else was at work; dirty ones only where there are no others. */
+function chooseRounds(all: readonly Round[]): readonly Round[] {
+  const clean = all.filter(({ dirty }) => !dirty);
+  return clean.length > 0 ? clean : all;
+}
+
+/** @returns null where there is no round of it, or one with wrong output */
+export function findMedianWall(
+  rounds: readonly Round[],
+  name: string,
+): number | null {
+  const all = rounds.filter(({ contender }) => contender === name);
+  if (all.length === 0 || all.some(({ fault }) => fault !== null)) return null;
+  return findMedian(chooseRounds(all).map(({ wallSeconds }) => wallSeconds));
+}
+
 /** Our processes that move rows, by the name of their script. */
 const moverPattern = /actors\/(source|destination)\//;
 
@@ -56,9 +72,8 @@ export function renderRounds(rounds: readonly Round[]): string[] {
       lines.push(`${name.padEnd(width)}  no speed: ${fault}`);
       continue;
     }
-    // dirty rounds count only when there are no others
-    const clean = all.filter(({ dirty }) => !dirty);
-    const used = clean.length > 0 ? clean : all;
+    const used = chooseRounds(all);
+    const dirtyCount = all.filter(({ dirty }) => dirty).length;
     const median = (pick: (round: Round) => number) =>
       findMedian(used.map(pick));
     const wall = median((round) => round.wallSeconds);
@@ -92,7 +107,7 @@ export function renderRounds(rounds: readonly Round[]): string[] {
         median((round) => round.outputBytes / 1e6),
         1,
       ),
-      `${all.length - clean.length}/${all.length}`,
+      `${dirtyCount}/${all.length}`,
     ];
     lines.push(
       `${name.padEnd(width)}  ${cells.map((text, i) => text.padStart(Math.max(9, titles[i]?.length ?? 0))).join("  ")}`,

@@ -20,9 +20,13 @@ const packages = [
   "rivet-cli==0.32.2",
 ];
 
-/** Installs the packages once per list of versions. @returns the environment's folder of programs */
-function ensureEnvironment(): string {
-  const name = createHash("sha256").update(packages.join()).digest("hex");
+/**
+ * Installs the packages once per list of versions.
+ * @returns the environment's folder of programs
+ * @throws Error when one of them cannot be had
+ */
+export function ensureEnvironment(wanted: readonly string[]): string {
+  const name = createHash("sha256").update(wanted.join()).digest("hex");
   const folder = join(
     findCacheFolder(),
     "bench",
@@ -31,9 +35,9 @@ function ensureEnvironment(): string {
   const bin = join(folder, "bin");
   const complete = join(folder, "complete");
   if (!existsSync(complete)) {
-    console.log(`installing ${packages.join(", ")} into ${folder}`);
+    console.log(`installing ${wanted.join(", ")} into ${folder}`);
     execFileSync("python3", ["-m", "venv", "--clear", folder]);
-    execFileSync(join(bin, "pip"), ["install", "--quiet", ...packages], {
+    execFileSync(join(bin, "pip"), ["install", "--quiet", ...wanted], {
       stdio: ["ignore", "inherit", "inherit"],
     });
     writeFileSync(complete, "");
@@ -41,20 +45,20 @@ function ensureEnvironment(): string {
   return bin;
 }
 
-const script = (name: string) =>
+export const locateScript = (name: string) =>
   fileURLToPath(new URL(`./rivals/${name}.py`, import.meta.url));
 
 /** An integer column that cuts the table evenly. */
 const cutColumn = { lineitem: "l_orderkey", users: "account_no" } as const;
 
 export function listRivals(): Contender[] {
-  const bin = ensureEnvironment();
+  const bin = ensureEnvironment(packages);
   const python = join(bin, "python");
   const byScript = (name: string, file: string): Contender => ({
     name,
     writes: true,
     prepare: ({ url, table, folder }) => [
-      ...[python, script(file), url, table, cutColumn[table]],
+      ...[python, locateScript(file), url, table, cutColumn[table]],
       join(folder, `${table}.parquet`),
     ],
   });

@@ -1,7 +1,6 @@
 /** One round of one contender, and the interleaving of all. */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import type { Cluster } from "../../deploy/demo/cluster.ts";
 import { repositoryRoot } from "../arrows.ts";
 import type { Contender } from "./contenders.ts";
 import { measureCommand } from "./measure.ts";
@@ -20,26 +19,35 @@ function makeOutputFolder(): string {
   return mkdtempSync(join(parent, "out-"));
 }
 
+export interface Target {
+  readonly serverPids: readonly number[];
+  readonly url: string;
+  readonly table: BenchTable;
+}
+
 async function runRound(
   contender: Contender,
-  target: { server: Cluster; url: string; table: BenchTable; round: number },
+  target: Target & { round: number },
   expected: Figures,
 ): Promise<Round> {
-  const { server, url, table, round } = target;
+  const { serverPids, url, table, round } = target;
   const folder = makeOutputFolder();
+  const job = { url, table, folder };
+  const written = contender.locateOutput?.(job) ?? folder;
   try {
-    const command = await contender.prepare({ url, table, folder });
+    const command = await contender.prepare(job);
     const measured = await measureCommand({
       command,
+      ...(contender.env === undefined ? {} : { env: contender.env }),
       cwd: folder,
-      serverPid: server.pid,
-      outputFolder: contender.writes ? folder : null,
+      serverPids,
+      outputFolder: contender.writes ? written : null,
     });
     const fault =
       measured.exitCode !== 0
         ? `exit code ${measured.exitCode}: ${measured.output.trim().split("\n").at(-1)}`
         : contender.writes
-          ? await findDifference(expected, folder, table)
+          ? await findDifference(expected, written, table)
           : null;
     return {
       ...measured,
@@ -50,6 +58,7 @@ async function runRound(
       fault,
     };
   } finally {
+    rmSync(written, { recursive: true, force: true });
     rmSync(folder, { recursive: true, force: true });
   }
 }
@@ -59,20 +68,18 @@ async function runRound(
  * is not counted.
  */
 export async function runRounds(
-  server: Cluster,
-  url: string,
-  table: BenchTable,
+  target: Target,
   contenders: readonly Contender[],
   roundCount: number,
 ): Promise<Round[]> {
+  const { url, table } = target;
   const expected = await measureServer(url, table);
   const rounds: Round[] = [];
   for (let round = 0; round <= roundCount; round += 1) {
     for (const contender of contenders) {
       // the whole table has been read just now: one warm-up of one contender is enough
       if (round === 0 && contender !== contenders[0]) continue;
-      const target = { server, url, table, round };
-      const result = await runRound(contender, target, expected);
+      const result = await runRound(contender, { ...target, round }, expected);
       if (round === 0) continue;
       rounds.push(result);
       console.log(

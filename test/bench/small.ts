@@ -27,7 +27,7 @@ export async function measureSmall(
         const result = await measureCommand({
           command: build(folder),
           cwd: folder,
-          serverPid: server.pid,
+          serverPids: [server.pid],
           outputFolder: folder,
         });
         if (result.exitCode !== 0) {

@@ -3,56 +3,67 @@
  * that any lost, doubled or altered value changes. A contender may choose other types, as long as no value differs.
  */
 import { DuckDBInstance } from "@duckdb/node-api";
+import mysql from "mysql2/promise";
 import pg from "pg";
 
 export type BenchTable = "lineitem" | "users";
 
 interface Figure {
   readonly column: string;
-  readonly server: string;
+  /** The same sum in the words of each server. */
+  readonly postgres: string;
+  readonly mysql: string;
   /** From the column's name and the type that DuckDB sees. */
   readonly files: (column: string, type: string) => string;
 }
 
 const integer = (column: string): Figure => ({
   column,
-  server: `sum(${column}::bigint)`,
+  postgres: `sum(${column}::bigint)`,
+  mysql: `sum(${column})`,
   files: (c) => `sum(CAST(${c} AS BIGINT))`,
 });
 const decimal = (column: string): Figure => ({
   column,
-  server: `sum(${column})::numeric(38, 4)`,
+  postgres: `sum(${column})::numeric(38, 4)`,
+  mysql: `CAST(sum(${column}) AS DECIMAL(38, 4))`,
   files: (c) => `CAST(sum(CAST(${c} AS DECIMAL(28, 4))) AS DECIMAL(38, 4))`,
 });
 const date = (column: string): Figure => ({
   column,
-  server: `sum(${column} - date '1970-01-01')`,
+  postgres: `sum(${column} - date '1970-01-01')`,
+  mysql: `sum(datediff(${column}, '1970-01-01'))`,
   files: (c) => `sum(date_diff('day', DATE '1970-01-01', CAST(${c} AS DATE)))`,
 });
 /** The values are multiples of 1/128: their sum is exact. */
 const double = (column: string): Figure => ({
   column,
-  server: `sum(${column} * 128)::bigint`,
+  postgres: `sum(${column} * 128)::bigint`,
+  mysql: `CAST(sum(${column} * 128) AS SIGNED)`,
   files: (c) => `CAST(sum(${c} * 128) AS BIGINT)`,
 });
 const boolean = (column: string): Figure => ({
   column,
-  server: `count(*) FILTER (WHERE ${column}) * 1000000000 + count(${column})`,
-  files: (c) => `count(*) FILTER (WHERE ${c}) * 1000000000 + count(${c})`,
+  postgres: `count(*) FILTER (WHERE ${column}) * 1000000000 + count(${column})`,
+  mysql: `sum(${column} = 1) * 1000000000 + count(${column})`,
+  files: (c) =>
+    `count(*) FILTER (WHERE CAST(${c} AS BOOLEAN)) * 1000000000 + count(${c})`,
 });
 const instant = (column: string): Figure => ({
   column,
-  server: `sum((extract(epoch FROM ${column}) * 1000000)::bigint)`,
+  postgres: `sum((extract(epoch FROM ${column}) * 1000000)::bigint)`,
+  mysql: `sum(timestampdiff(MICROSECOND, '1970-01-01', ${column}))`,
   files: (c) => `sum(epoch_us(${c}))`,
 });
 /** Sum of the first 32 bits of each value's MD5. */
 const hashed = (
   column: string,
-  serverText: string,
+  serverText: { readonly postgres: string; readonly mysql: string },
   filesText: (column: string, type: string) => string,
 ): Figure => ({
   column,
-  server: `sum(('x' || substr(md5(${serverText}), 1, 8))::bit(32)::bigint)`,
+  postgres: `sum(('x' || substr(md5(${serverText.postgres}), 1, 8))::bit(32)::bigint)`,
+  mysql: `sum(CAST(conv(left(md5(${serverText.mysql}), 8), 16, 10) AS UNSIGNED))`,
   files: (c, type) =>
     `sum(CAST('0x' || substr(md5(${filesText(c, type)}), 1, 8) AS BIGINT))`,
 });
@@ -60,20 +71,29 @@ const hashed = (
 const text = (column: string) =>
   hashed(
     column,
-    `rtrim(${column}::text, ' ')`,
+    { postgres: `rtrim(${column}::text, ' ')`, mysql: `rtrim(${column})` },
     (c) => `rtrim(CAST(${c} AS VARCHAR), ' ')`,
   );
 const json = (column: string) =>
   hashed(
     column,
-    `replace(${column}::text, ' ', '')`,
+    {
+      postgres: `replace(${column}::text, ' ', '')`,
+      mysql: `replace(${column}, ' ', '')`,
+    },
     (c) => `replace(CAST(${c} AS VARCHAR), ' ', '')`,
   );
 const uuid = (column: string) =>
-  hashed(column, `replace(${column}::text, '-', '')`, (c, type) =>
-    type === "BLOB"
-      ? `lower(hex(${c}))`
-      : `lower(replace(CAST(${c} AS VARCHAR), '-', ''))`,
+  hashed(
+    column,
+    {
+      postgres: `replace(${column}::text, '-', '')`,
+      mysql: `replace(${column}, '-', '')`,
+    },
+    (c, type) =>
+      type === "BLOB"
+        ? `lower(hex(${c}))`
+        : `lower(replace(CAST(${c} AS VARCHAR), '-', ''))`,
   );
 
 const figures: Record<BenchTable, readonly Figure[]> = {
@@ -103,7 +123,33 @@ const figures: Record<BenchTable, readonly Figure[]> = {
 /** Name to figure; `rows` is the count. */
 export type Figures = ReadonlyMap<string, string>;
 
-export async function measureServer(
+/** @param url of a Postgres, a MySQL or a MariaDB, whose tables have the same columns */
+export function measureServer(
+  url: string,
+  table: BenchTable,
+): Promise<Figures> {
+  return /^(mysql|mariadb):/.test(url)
+    ? measureMysql(url, table)
+    : measurePostgres(url, table);
+}
+
+async function measureMysql(url: string, table: BenchTable): Promise<Figures> {
+  const connection = await mysql.createConnection(url);
+  try {
+    await connection.query("SET time_zone = '+00:00'");
+    const list = figures[table].map(
+      ({ column, mysql: sum }) => `CAST(${sum} AS CHAR) AS ${column}`,
+    );
+    const [rows] = await connection.query<mysql.RowDataPacket[]>(
+      `SELECT CAST(count(*) AS CHAR) AS \`rows\`, ${list.join(", ")} FROM ${table}`,
+    );
+    return new Map(Object.entries(rows[0] ?? {}));
+  } finally {
+    await connection.end();
+  }
+}
+
+async function measurePostgres(
   url: string,
   table: BenchTable,
 ): Promise<Figures> {
@@ -111,7 +157,7 @@ export async function measureServer(
   await client.connect();
   try {
     const list = figures[table].map(
-      ({ column, server }) => `(${server})::text AS ${column}`,
+      ({ column, postgres }) => `(${postgres})::text AS ${column}`,
     );
     const { rows } = await client.query<Record<string, string>>(
       `SELECT count(*)::text AS rows, ${list.join(", ")} FROM ${table}`,

@@ -1,4 +1,4 @@
-"""ConnectorX into an Arrow table over two connections, then pyarrow."""
+"""ConnectorX into an Arrow table, over two connections where there is a column to cut by, then pyarrow."""
 
 import sys
 
@@ -9,8 +9,8 @@ url, table, column, path = sys.argv[1:]
 rows = connectorx.read_sql(
     url,
     f"SELECT * FROM {table}",
-    partition_on=column,
-    partition_num=2,
+    partition_on=column or None,
+    partition_num=2 if column else None,
     protocol="binary",
     return_type="arrow",
 )
