@@ -6,13 +6,14 @@ const mysqlSuffix = "test/**/*.mysql.test.ts";
 const s3Suffix = "test/**/*.s3.test.ts";
 const withServer = [pgSuffix, mysqlSuffix, s3Suffix];
 const conformanceSuffix = "test/conformance/*.conformance.test.ts";
+const suiteTimes = "./test/fixtures/suite-times.ts";
 const e2eFolder = "test/e2e/**/*.test.ts";
 
 export default defineConfig({
   test: {
     reporters: process.env["VITEST_RESULTS"]
-      ? ["default", "json"]
-      : ["default"],
+      ? ["default", suiteTimes, "json"]
+      : ["default", suiteTimes],
     ...(process.env["VITEST_RESULTS"]
       ? { outputFile: { json: process.env["VITEST_RESULTS"] } }
       : {}),

@@ -67,7 +67,7 @@ function describeSync(program: Command, finish: Finish): void {
     .command("sync")
     .summary("copy tables into a folder")
     .description(
-      "Copies tables into a folder. An unfinished run of the same sync is resumed.",
+      "Copies tables into a folder, a bucket or a database. An unfinished run of the same sync is resumed.",
     )
     .usage(
       "<source-url> <destination> [options]\n       millrace sync -f <yaml> [name] [options]",
