@@ -63,6 +63,27 @@ export interface ResumeCount {
   readonly rowsToReadAgain: number;
 }
 
+/** The states of a sync's generations, each stream's asked for once. */
+class GenerationStates {
+  readonly #ledger: Ledger;
+  readonly #syncId: string;
+  readonly #known = new Map<string, ReturnType<Ledger["generationsOf"]>>();
+
+  constructor(ledger: Ledger, syncId: string) {
+    this.#ledger = ledger;
+    this.#syncId = syncId;
+  }
+
+  find(namespace: string, name: string, generation: number) {
+    const key = JSON.stringify([namespace, name]);
+    const known =
+      this.#known.get(key) ??
+      this.#ledger.generationsOf(this.#syncId, namespace, name);
+    this.#known.set(key, known);
+    return known.find((one) => one.generation === generation)?.state;
+  }
+}
+
 export class RunBook {
   readonly #settings: BookSettings;
   readonly #streams = new Map<number, BookStream>();
@@ -260,7 +281,9 @@ export class RunBook {
       },
     );
     ledger.applyResume(runId, epoch, plan);
-    for (const stream of open) this.#resume(stream, plan);
+    const kept = Map.groupBy(plan.kept, (one) => one.stream);
+    const orders = Map.groupBy(plan.orders, (one) => one.stream);
+    for (const stream of open) this.#resume(stream, plan, kept, orders);
     return {
       clean: {
         type: "destination.clean",
@@ -274,7 +297,12 @@ export class RunBook {
     };
   }
 
-  #resume(stream: BookStream, plan: ReturnType<typeof planResume>): void {
+  #resume(
+    stream: BookStream,
+    plan: ReturnType<typeof planResume>,
+    kept: ReadonlyMap<number, typeof plan.kept>,
+    orders: ReadonlyMap<number, typeof plan.orders>,
+  ): void {
     const { ledger, runId } = this.#settings;
     const { number } = stream.ref;
     stream.plan = ledger.planOf(runId, number);
@@ -282,20 +310,22 @@ export class RunBook {
       stream.window = null;
       return;
     }
-    stream.rowsKept = plan.kept
-      .filter((one) => one.stream === number)
-      .reduce((sum, { rows }) => sum + rows, 0);
+    stream.rowsKept = (kept.get(number) ?? []).reduce(
+      (sum, { rows }) => sum + rows,
+      0,
+    );
     this.#work.set(number, {
       partitions: stream.plan.partitions,
-      orders: plan.orders.filter((one) => one.stream === number),
+      orders: orders.get(number) ?? [],
       seed: plan.seeds.get(number) ?? EMPTY_SEED,
       window: stream.window,
     });
   }
 
   /** What may be removed: only names that an intent of this ledger covers, of generations that are not committed. */
-  #intents(): GenerationIntent[] {
+  #intents(stream?: Pick<StreamRef, "namespace" | "name">): GenerationIntent[] {
     const { ledger, syncId, runId, epoch } = this.#settings;
+    const states = new GenerationStates(ledger, syncId);
     const byGeneration = new Map<
       string,
       GenerationIntent & { epochs: number[] }
@@ -306,10 +336,8 @@ export class RunBook {
       generation,
       epoch: wrote,
       runId: owner,
-    } of ledger.intentsOf({ syncId })) {
-      const state = ledger
-        .generationsOf(syncId, namespace, name)
-        .find((one) => one.generation === generation)?.state;
+    } of ledger.intentsOf({ syncId, ...(stream ? { stream } : {}) })) {
+      const state = states.find(namespace, name, generation);
       // of a commit that was begun, what it left of its manifest
       const isOurs =
         (state === "open" || state === "committing") && owner === runId;
@@ -465,11 +493,8 @@ export class RunBook {
     return {
       type: "stream.supersede",
       stream: this.destinationStream(number),
-      intents: this.#intents().filter(
-        (one) =>
-          one.namespace === ref.namespace &&
-          one.name === ref.name &&
-          removable.includes(one.generation),
+      intents: this.#intents(ref).filter((one) =>
+        removable.includes(one.generation),
       ),
     };
   }

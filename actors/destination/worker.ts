@@ -26,8 +26,8 @@ import { writerMachine } from "./writer.machine.ts";
 
 /** The source is told that we stall when nothing was taken for this long. */
 const STALLED_AFTER_MS = 2_000;
-/** How long rows wait for the order that makes their stream known. */
-const STREAM_KNOWN_MS_MAX = 10_000;
+/** How long rows wait for the order that makes their stream known: with thousands of streams it may be far behind. */
+const STREAM_KNOWN_MS_MAX = 120_000;
 
 interface OpenWriter {
   readonly key: string;

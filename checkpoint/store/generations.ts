@@ -131,14 +131,30 @@ const INTENTS = `
 const INTENTS_ORDER = `
   GROUP BY r.serial, s.number, a.epoch ORDER BY r.serial, s.number, a.epoch`;
 
-export function intentsOf(
-  db: LedgerDatabase,
-  of: { readonly runId: string } | { readonly syncId: string },
-): Intent[] {
-  const rows =
-    "runId" in of
-      ? db.all(`${INTENTS} WHERE r.id = ? ${INTENTS_ORDER}`, of.runId)
-      : db.all(`${INTENTS} WHERE r.sync = ? ${INTENTS_ORDER}`, of.syncId);
+function findIntents(db: LedgerDatabase, of: IntentsWanted) {
+  if ("runId" in of)
+    return db.all(`${INTENTS} WHERE r.id = ? ${INTENTS_ORDER}`, of.runId);
+  const { syncId, stream } = of;
+  if (!stream)
+    return db.all(`${INTENTS} WHERE r.sync = ? ${INTENTS_ORDER}`, syncId);
+  return db.all(
+    `${INTENTS} WHERE r.sync = ? AND s.namespace = ? AND s.name = ? ${INTENTS_ORDER}`,
+    syncId,
+    stream.namespace,
+    stream.name,
+  );
+}
+
+/** Of a run, or of all runs of a sync: of one of its streams, or of all. */
+export type IntentsWanted =
+  | { readonly runId: string }
+  | {
+      readonly syncId: string;
+      readonly stream?: { readonly namespace: string; readonly name: string };
+    };
+
+export function intentsOf(db: LedgerDatabase, of: IntentsWanted): Intent[] {
+  const rows = findIntents(db, of);
   return rows.map((row) => ({
     namespace: String(row["namespace"]),
     name: String(row["name"]),

@@ -218,9 +218,7 @@ export class Ledger {
     );
   }
 
-  intentsOf(
-    of: { readonly runId: string } | { readonly syncId: string },
-  ): records.Intent[] {
+  intentsOf(of: generations.IntentsWanted): records.Intent[] {
     return generations.intentsOf(this.#db, of);
   }
 

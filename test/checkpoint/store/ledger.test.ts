@@ -448,6 +448,15 @@ describe("generations", () => {
     ];
     expect(ledger.intentsOf({ runId })).toEqual(intents);
     expect(ledger.intentsOf({ syncId: "s1" })).toEqual(intents);
+    for (const { namespace, name } of intents) {
+      const stream = { namespace, name };
+      expect(ledger.intentsOf({ syncId: "s1", stream })).toEqual(
+        intents.filter((one) => one.name === name),
+      );
+    }
+    expect(
+      ledger.intentsOf({ syncId: "s1", stream: { namespace: "", name: "" } }),
+    ).toEqual([]);
     expect(ledger.intentsOf({ syncId: "s2" })).toEqual([]);
     const next = beginPlannedRun(ledger);
     expect(ledger.intentsOf({ syncId: "s1" })).toEqual([
