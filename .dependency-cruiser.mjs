@@ -113,7 +113,7 @@ export default {
       from: { path: "^connectors/sources/([^/]+)/" },
       to: {
         path: "^connectors/sources/[^/]+/",
-        pathNot: "^connectors/sources/($1|batches)/",
+        pathNot: "^connectors/sources/($1|batches|wire)/",
       },
     },
     allowOnly(

@@ -16,7 +16,7 @@ import {
 import type { Flavour, Queryable, SqlParameter } from "./sql.ts";
 import { describeServer, type MysqlConfig } from "./url.ts";
 import type { Capabilities } from "./wire/packets.ts";
-import { PlainWire, StreamWire, type Wire } from "./wire/wire.ts";
+import { PlainWire, StreamWire, type Wire } from "../wire/wire.ts";
 
 export type { MysqlConfig } from "./url.ts";
 

@@ -37,8 +37,8 @@ import {
   readError,
   violation,
 } from "./wire/packets.ts";
-import type { ReadWindow } from "./wire/window.ts";
-import type { WireConsumer } from "./wire/wire.ts";
+import type { ReadWindow } from "../wire/window.ts";
+import type { WireConsumer } from "../wire/wire.ts";
 
 /** How long a cancelled statement may take to end before its connection is closed, in ms. */
 const DRAIN_MS_MAX = 10_000;

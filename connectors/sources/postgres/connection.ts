@@ -11,7 +11,7 @@ import type { SnapshotRef } from "../source.ts";
 import { toSourceError } from "./errors.ts";
 import { quoteLiteral } from "./types.ts";
 import { describeServer, type PostgresConfig } from "./url.ts";
-import { PlainWire, StreamWire, type Wire } from "./wire/wire.ts";
+import { PlainWire, StreamWire, type Wire } from "../wire/wire.ts";
 
 export type { PostgresConfig } from "./url.ts";
 

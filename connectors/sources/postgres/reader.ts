@@ -33,8 +33,8 @@ import {
   tags,
   violation,
 } from "./wire/messages.ts";
-import type { ReadWindow } from "./wire/window.ts";
-import type { WireConsumer } from "./wire/wire.ts";
+import type { ReadWindow } from "../wire/window.ts";
+import type { WireConsumer } from "../wire/wire.ts";
 
 /** The server builds a row in one allocation, which has this limit (MaxAllocSize in its memutils.h). */
 const ROW_BYTES_SERVER_MAX = 0x3fff_ffff;

@@ -1,8 +1,8 @@
 /**
- * A connection's bytes, which belong to the driver (`pg`) for login and ordinary queries and to a consumer of ours
+ * A connection's bytes, which belong to the driver (`pg`, `mysql2`) for login and ordinary queries and to a consumer of ours
  * for a bulk read. Taking them over costs nothing but a flag, so that many small tables share one connection.
  *
- * Reads are coalesced: a server sends pieces of 8 KiB, and waking for each costs more than decoding it. After a short
+ * Reads are coalesced: a server sends pieces of 8 or 16 KiB, and waking for each costs more than decoding it. After a short
  * read in a long answer the socket is left alone for `COALESCE_PAUSE_MS`; the next read then takes what has gathered.
  */
 import { Socket } from "node:net";
@@ -32,7 +32,7 @@ export interface Wire {
   destroy(): void;
 }
 
-/** How long a socket is left alone after a short read, in ms; measured from 2 to 16 on loopback (README.md). */
+/** How long a socket is left alone after a short read, in ms; measured from 2 to 16 on loopback (README.md of both sources). */
 const COALESCE_PAUSE_MS = 4;
 /** Bytes of one answer before its reads are coalesced: short answers come at once. */
 const COALESCE_AFTER_BYTES = 512 * 1024;
@@ -213,7 +213,7 @@ export class PlainWire extends BaseWire {
 }
 
 /**
- * A TLS socket, or any other that offers only 'data' events. One record is 8 KiB; those that come in one turn of the
+ * A TLS socket, or any other that offers only 'data' events. One record is 8 to 16 KiB; those that come in one turn of the
  * event loop are taken, then the socket pauses.
  */
 export class StreamWire extends BaseWire {
