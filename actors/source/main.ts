@@ -20,7 +20,6 @@ import {
   toWireError,
   type WireError,
 } from "../../proto/error.ts";
-import type { LogicalKind } from "../../proto/schema.ts";
 import {
   failOnUncaught,
   openControlPipe,
@@ -240,25 +239,6 @@ function renumber(
   });
 }
 
-const kindsWithPolicy: ReadonlySet<LogicalKind> = new Set([
-  "date",
-  "timestamp",
-  "timestamptz",
-  "decimal64",
-  "decimal128",
-]);
-
-/** Where what cannot be represented becomes NULL, the columns that may hold such values have to say so. */
-function allowNulls(stream: DiscoveredStream): DiscoveredStream {
-  if (settings?.policy !== "null") return stream;
-  const columns = stream.schema.columns.map((column) =>
-    kindsWithPolicy.has(column.type.kind)
-      ? { ...column, nullable: true }
-      : column,
-  );
-  return { ...stream, schema: { ...stream.schema, columns } };
-}
-
 /** The stream as it travels; here and in the workers it is known as it is read. */
 async function mapStream(
   stream: DiscoveredStream,
@@ -301,11 +281,14 @@ const machine = sourceProcessMachine.provide({
       if (driver?.joins === "at-the-start" && input.snapshot !== null)
         await joinAll(given(settings, "settings").channelsMax);
       const { include, exclude, columns } = input;
-      const found = await planner.discover({ include, exclude, columns });
+      const found = await planner.discover(
+        { include, exclude, columns },
+        given(settings, "settings").policy,
+      );
       const chosen = input.numbers
         ? renumber(found.streams, input.numbers)
         : found.streams;
-      for (const stream of chosen.map(allowNulls)) {
+      for (const stream of chosen) {
         streams.set(stream.schema.number, stream);
         for (const worker of workers.values())
           worker.postMessage({ type: "stream.known", stream });

@@ -205,7 +205,11 @@ export interface SourceSession {
    * @throws ExtractError SOURCE_SNAPSHOT_LOST where the snapshot can no longer be joined
    */
   beginSnapshot(snapshot: SnapshotRef | null): Promise<void>;
-  discover(selection: StreamSelection): Promise<Discovery>;
+  /** @param policy under `null`, columns that may hold what cannot be represented may hold NULL */
+  discover(
+    selection: StreamSelection,
+    policy: UnrepresentablePolicy,
+  ): Promise<Discovery>;
   /** Leaves the snapshot's transaction as it was, whether it fails or not. */
   planStream(
     stream: DiscoveredStream,

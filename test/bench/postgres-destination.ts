@@ -94,11 +94,14 @@ async function measureBatches(
   const session = await generatorDriver.connect(source);
   try {
     await storage.prepare();
-    const { streams } = await session.discover({
-      include: [],
-      exclude: [],
-      columns: null,
-    });
+    const { streams } = await session.discover(
+      {
+        include: [],
+        exclude: [],
+        columns: null,
+      },
+      "error",
+    );
     const [stream] = streams;
     if (!stream) throw new Error("the generator has one stream");
     const target = { schema: stream.schema, generation, planVersion: 1 };

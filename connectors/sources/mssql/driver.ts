@@ -1,20 +1,6 @@
 /** SQL Server as the processes use it: one session per connection, each call in the session's transaction. */
-import { ExtractError } from "../../../proto/error.ts";
-import type {
-  DiscoveredStream,
-  FoundSplit,
-  PartitionRead,
-  PlanRequest,
-  PlanSettings,
-  ReadSink,
-  ReadTask,
-  SnapshotRef,
-  SourceDriver,
-  SourceSession,
-  SplitRequest,
-  StreamPlan,
-  StreamSelection,
-} from "../source.ts";
+import type { SourceDriver } from "../source.ts";
+import { TableSession, type TableParts } from "../table-session.ts";
 import { checkCondition } from "./condition.ts";
 import { MssqlConnection } from "./connection.ts";
 import { discover } from "./discover.ts";
@@ -23,124 +9,29 @@ import { canSplit, findSplit } from "./middle.ts";
 import { planPartitions } from "./plan.ts";
 import { startRead } from "./reader.ts";
 import { HeldSnapshot } from "./snapshot.ts";
-import type { MssqlDiscovery, MssqlReadTask, MssqlStream } from "./stream.ts";
+import type { MssqlStream } from "./stream.ts";
 import { parseSourceUrl } from "./url.ts";
 
-class MssqlSession implements SourceSession {
-  readonly #connection: MssqlConnection;
-  #lastTurn: Promise<unknown> = Promise.resolve();
-
-  constructor(connection: MssqlConnection) {
-    this.#connection = connection;
-  }
-
-  get usable(): boolean {
-    return this.#connection.usable;
-  }
-
-  get serverVersion(): number {
-    return this.#connection.serverVersion;
-  }
-
-  beginSnapshot(snapshot: SnapshotRef | null): Promise<void> {
-    return this.#connection.beginSnapshot(snapshot);
-  }
-
-  discover(selection: StreamSelection): Promise<MssqlDiscovery> {
-    return this.#inTurn(() => discover(this.#connection, selection));
-  }
-
-  async planStream(
-    stream: DiscoveredStream,
-    request: PlanRequest,
-    settings: PlanSettings,
-  ): Promise<StreamPlan> {
-    const known = stream as MssqlStream;
-    try {
-      return await this.#inTurn(() => this.#plan(known, request, settings));
-    } catch (error) {
-      throw nameTable(error, known, request);
-    }
-  }
-
-  findSplit(
-    stream: DiscoveredStream,
-    request: SplitRequest,
-  ): Promise<FoundSplit | null> {
-    return this.#inTurn(() =>
-      findSplit(this.#connection, stream as MssqlStream, request),
-    );
-  }
-
-  startRead(
-    task: ReadTask,
-    sink: ReadSink,
-    options: { readonly checkpointEveryMs: number },
-  ): PartitionRead {
-    return startRead(this.#connection, task as MssqlReadTask, sink, options);
-  }
-
-  close(): Promise<void> {
-    return this.#connection.close();
-  }
-
-  destroy(): void {
-    this.#connection.destroy();
-  }
-
-  /** One at a time: a connection has one request under way. */
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#lastTurn.then(work);
-    this.#lastTurn = turn.catch(() => {});
-    return turn;
-  }
-
-  async #plan(
-    stream: MssqlStream,
-    { where, cursor }: PlanRequest,
-    settings: PlanSettings,
-  ): Promise<StreamPlan> {
-    const connection = this.#connection;
-    if (where !== null) await checkCondition(connection, stream, where);
-    let window: StreamPlan["window"] = null;
-    if (cursor) {
-      const { readCursorWindow } = await import("./cursor-window.ts");
-      window = await readCursorWindow(connection, stream, cursor, where);
-    }
-    const plan = await planPartitions(connection, stream, {
-      ...settings,
-      filter: {
-        where,
-        // for estimates: repeats are few, and their list is long
-        cursor: window && { ...window, dropRepeats: null },
-      },
-    });
-    return { plan, window };
-  }
-}
-
-/** A name that only a condition or a cursor may hold was never there; any other was, when it was discovered. */
-function nameTable(
-  error: unknown,
-  { schema: { namespace, name } }: MssqlStream,
-  { where, cursor }: PlanRequest,
-): unknown {
-  if (!(error instanceof ExtractError)) return error;
-  const named = new ExtractError(
-    error.code,
-    error.message,
-    { table: `${namespace}.${name}`, ...error.details },
-    { cause: error },
-  );
-  return where === null && cursor === null ? asSchemaChange(named) : named;
-}
+const parts: TableParts<MssqlConnection, MssqlStream> = {
+  beginSnapshot: (connection, snapshot) => connection.beginSnapshot(snapshot),
+  discover,
+  keepTransaction: (_, work) => work(),
+  checkCondition,
+  async readCursorWindow(...order) {
+    const { readCursorWindow } = await import("./cursor-window.ts");
+    return readCursorWindow(...order);
+  },
+  planPartitions,
+  findSplit,
+  startRead,
+  asSchemaChange,
+};
 
 export const mssqlDriver: SourceDriver = {
   // a snapshot transaction cannot be joined later: what it sees is fixed when it begins
   joins: "at-the-start",
-  async connect(url) {
-    return new MssqlSession(await MssqlConnection.connect(parseSourceUrl(url)));
-  },
+  connect: async (url) =>
+    new TableSession(await MssqlConnection.connect(parseSourceUrl(url)), parts),
   canSplit: (stream, partition) => canSplit(stream as MssqlStream, partition),
   holdSnapshot: (url, onLost) => HeldSnapshot.open(parseSourceUrl(url), onLost),
 };

@@ -24,7 +24,7 @@ const all = { include: [], exclude: [], columns: null };
 async function openPlan(url: string, columns: readonly string[] | null = null) {
   const session = await generatorDriver.connect(url);
   await session.beginSnapshot(null);
-  const { streams } = await session.discover({ ...all, columns });
+  const { streams } = await session.discover({ ...all, columns }, "error");
   const stream = streams[0]!;
   const { plan } = await session.planStream(
     stream,
@@ -265,10 +265,10 @@ describe("generator:", () => {
   test("has one table, and names what is wrong with a URL", async () => {
     const session = await generatorDriver.connect("generator:?table=people");
     await expect(
-      session.discover({ ...all, include: ["animals"] }),
+      session.discover({ ...all, include: ["animals"] }, "error"),
     ).rejects.toMatchObject({ code: "SOURCE_TABLE_NOT_FOUND" });
     await expect(
-      session.discover({ ...all, columns: ["name"] }),
+      session.discover({ ...all, columns: ["name"] }, "error"),
     ).rejects.toMatchObject({ code: "SOURCE_COLUMN_NOT_FOUND" });
     for (const url of [
       "generator://x",

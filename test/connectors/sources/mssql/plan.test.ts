@@ -203,11 +203,14 @@ test("a split that is found leaves both parts all rows of the range", async ({
   const session = await mssqlDriver.connect(sqlserver.url);
   try {
     await session.beginSnapshot(null);
-    const { streams } = await session.discover({
-      include: ["dbo.T"],
-      exclude: [],
-      columns: null,
-    });
+    const { streams } = await session.discover(
+      {
+        include: ["dbo.T"],
+        exclude: [],
+        columns: null,
+      },
+      "error",
+    );
     const [stream] = streams;
     if (stream === undefined) throw new Error("no stream");
     const { plan } = await session.planStream(

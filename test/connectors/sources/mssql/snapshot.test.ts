@@ -19,11 +19,14 @@ import type { MssqlStream } from "../../../../connectors/sources/mssql/stream.ts
 const never = (): void => expect.unreachable();
 
 async function countRows(session: SourceSession): Promise<number> {
-  const { streams } = await session.discover({
-    include: ["dbo.T"],
-    exclude: [],
-    columns: null,
-  });
+  const { streams } = await session.discover(
+    {
+      include: ["dbo.T"],
+      exclude: [],
+      columns: null,
+    },
+    "error",
+  );
   const [stream] = streams;
   if (stream === undefined) throw new Error("no stream");
   const { kept, sink } = keepAll(stream as MssqlStream);

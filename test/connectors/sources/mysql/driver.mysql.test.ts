@@ -73,7 +73,7 @@ describe.each(flavours)("%s", (flavour) => {
       for (const session of sessions) await session.beginSnapshot(held.ref);
       const [first] = sessions;
       if (first === undefined) return;
-      const found = await first.discover(select({ include: ["t"] }));
+      const found = await first.discover(select({ include: ["t"] }), "error");
       const [stream] = found.streams;
       if (stream === undefined) return;
       const problems = await held.lockRelations(
@@ -120,7 +120,7 @@ describe.each(flavours)("%s", (flavour) => {
     const session = await mysqlDriver.connect(server.url);
     try {
       await session.beginSnapshot(null);
-      const found = await session.discover(select({ include: ["t"] }));
+      const found = await session.discover(select({ include: ["t"] }), "error");
       const [stream] = found.streams;
       if (stream === undefined) return;
       const { plan } = await session.planStream(
@@ -175,7 +175,10 @@ describe.each(flavours)("%s", (flavour) => {
         const session = await mysqlDriver.connect(server.url);
         try {
           await session.beginSnapshot(null);
-          const found = await session.discover(select({ include: ["t"] }));
+          const found = await session.discover(
+            select({ include: ["t"] }),
+            "error",
+          );
           const [stream] = found.streams;
           if (stream === undefined) return;
           await expect(
