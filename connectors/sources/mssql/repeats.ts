@@ -8,7 +8,7 @@
 import type { RepeatFilter } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import { listColumns } from "./catalog.ts";
-import type { CursorBounds } from "./cursor.ts";
+import type { CursorBounds, RepeatZone } from "../cursor-window.ts";
 import { onlyLeaf } from "./plan.ts";
 import {
   filterConditions,
@@ -35,13 +35,6 @@ export interface MovedRows {
 
 /** How a column's value is brought to text that tells every value from every other. */
 type HashForm = "text" | "bytes" | "float" | "time";
-
-type Zone = Pick<CursorBounds, "column" | "type"> & {
-  /** Exclusive. */
-  readonly after: string;
-  /** Inclusive. */
-  readonly upTo: string;
-};
 
 /**
  * The rows of `(nextFrom, to]`, which come again in the next run. Null where there are none.
@@ -78,9 +71,11 @@ export async function readMovedRows(
 export async function buildRepeatFilter(
   connection: Queryable,
   stream: MssqlStream,
-  zone: Zone,
-  moved: MovedRows,
-  where: string | null,
+  {
+    zone,
+    moved,
+    where,
+  }: { zone: RepeatZone; moved: MovedRows; where: string | null },
   warnings: string[],
 ): Promise<RepeatFilter | null> {
   const { upTo } = zone;
@@ -181,7 +176,7 @@ function nameRow(columns: MovedRows["columns"]): string {
 async function countNames(
   connection: Queryable,
   stream: MssqlStream,
-  zone: Zone,
+  zone: RepeatZone,
   where: string | null,
   limits: { readonly name: string; readonly rowsMax: number | null },
 ): Promise<Record<string, number> | null> {

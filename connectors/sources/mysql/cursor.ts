@@ -8,6 +8,7 @@
 import assert from "node:assert/strict";
 import type { OpenTransactions } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
+import type { CursorBounds, CursorOptions } from "../cursor-window.ts";
 import { columnNotFound } from "../selection.ts";
 import { listColumns, nameTable, type TableName } from "./catalog.ts";
 import {
@@ -55,38 +56,6 @@ export async function readOpenTransactions(
     if (!isRefused) throw error;
     return { oldestSeconds: 0, complete: false, measuredAt: clock.now };
   }
-}
-
-export interface CursorOptions {
-  readonly column: string;
-  /** `nextFrom` of the last run whose window is committed; null on the first. */
-  readonly from: string | null;
-  /** Null: chosen from the column's type and the open transactions. */
-  readonly lagSeconds: number | null;
-  /** Of the time just before the snapshot; null: read now, which misses what has just committed. */
-  readonly openTransactions: OpenTransactions | null;
-  /** The sync's own condition, for the count of rows without a cursor. */
-  readonly where: string | null;
-}
-
-export interface CursorBounds {
-  readonly column: string;
-  /** As `keyType` gives it. */
-  readonly type: string;
-  /** Exclusive; null on the first run. */
-  readonly from: string | null;
-  /** The highest cursor in the snapshot, inclusive, as exact server text; null where no row has one. */
-  readonly to: string | null;
-  /**
-   * What the next run gives as `from`: `to`, or the time of the snapshot where `to` lies ahead of it, less the lag, as
-   * the server computes it, and never below this run's `from`. The rows in `(nextFrom, to]` come again then, and the
-   * state keeps what it takes to drop them.
-   */
-  readonly nextFrom: string | null;
-  readonly lagSeconds: number;
-  /** Rows without a cursor, which no window has. */
-  readonly nullRows: number;
-  readonly warnings: readonly string[];
 }
 
 const timeTypes = new Set(["date", "datetime", "timestamp"]);

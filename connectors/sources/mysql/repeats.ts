@@ -9,7 +9,8 @@
  */
 import assert from "node:assert/strict";
 import type { RepeatFilter } from "../../../proto/control.ts";
-import { toTable, type CursorBounds } from "./cursor.ts";
+import type { CursorBounds, RepeatZone } from "../cursor-window.ts";
+import { toTable } from "./cursor.ts";
 import {
   filterConditions,
   quoteIdentifier,
@@ -29,13 +30,6 @@ export interface MovedRows {
   /** JSON object: by row, hash → how many rows have it; by sum, `rows`, `a` and `b` of all. */
   readonly known: string;
 }
-
-type Zone = Pick<CursorBounds, "column" | "type"> & {
-  /** Exclusive. */
-  readonly after: string;
-  /** Inclusive. */
-  readonly upTo: string;
-};
 
 /** The rows of `(nextFrom, to]`, which come again in the next run. Null where there are none. */
 export async function readMovedRows(
@@ -78,7 +72,7 @@ export async function buildRepeatFilter(
     zone,
     moved,
     where,
-  }: { zone: Zone; moved: MovedRows; where: string | null },
+  }: { zone: RepeatZone; moved: MovedRows; where: string | null },
   warnings: string[],
 ): Promise<RepeatFilter | null> {
   const { upTo } = zone;
@@ -144,7 +138,7 @@ function nameByRow(stream: MysqlStream, columns: readonly string[]): string {
 
 function fromZone(
   stream: MysqlStream,
-  { column, type, after, upTo }: Zone,
+  { column, type, after, upTo }: RepeatZone,
   where: string | null,
 ): string {
   const conditions = filterConditions({
@@ -158,7 +152,7 @@ function fromZone(
 async function countHashes(
   connection: Queryable,
   stream: MysqlStream,
-  zone: Zone,
+  zone: RepeatZone,
   where: string | null,
   {
     columns,
@@ -185,7 +179,7 @@ interface HashSum {
 async function sumHashes(
   connection: Queryable,
   stream: MysqlStream,
-  zone: Zone,
+  zone: RepeatZone,
   where: string | null,
   columns: readonly string[],
 ): Promise<HashSum> {

@@ -11,7 +11,7 @@ import assert from "node:assert/strict";
 import type { RepeatFilter } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import type { PostgresStream } from "./stream.ts";
-import type { CursorBounds } from "./cursor.ts";
+import type { CursorBounds, RepeatZone } from "../cursor-window.ts";
 import { filterConditions, quoteRelation, type Queryable } from "./sql.ts";
 import { quoteIdentifier } from "./types.ts";
 
@@ -26,13 +26,6 @@ export interface MovedRows {
   /** JSON object: name → how many rows have it. */
   readonly known: string;
 }
-
-type Zone = Pick<CursorBounds, "column" | "type"> & {
-  /** Exclusive. */
-  readonly after: string;
-  /** Inclusive. */
-  readonly upTo: string;
-};
 
 /**
  * The rows of `(nextFrom, to]`, which come again in the next run. Null where there are none.
@@ -91,7 +84,7 @@ export async function buildRepeatFilter(
     zone,
     moved,
     where,
-  }: { zone: Zone; moved: MovedRows; where: string | null },
+  }: { zone: RepeatZone; moved: MovedRows; where: string | null },
   warnings: string[],
 ): Promise<RepeatFilter | null> {
   const { upTo } = zone;
@@ -158,7 +151,7 @@ function isHeap({ relationKind, leaves }: PostgresStream): boolean {
 
 function fromZone(
   stream: PostgresStream,
-  zone: Zone,
+  zone: RepeatZone,
   where: string | null,
 ): { readonly sql: string; readonly params: readonly string[] } {
   const { column, type, after, upTo } = zone;
@@ -177,7 +170,7 @@ function fromZone(
 async function countNames(
   connection: Queryable,
   stream: PostgresStream,
-  zone: Zone,
+  zone: RepeatZone,
   where: string | null,
   limits: {
     readonly name: string;
@@ -210,7 +203,7 @@ async function countNames(
 async function findAddedTwins(
   connection: Queryable,
   stream: PostgresStream,
-  zone: Zone,
+  zone: RepeatZone,
   where: string | null,
   { name, known }: { readonly name: string; readonly known: string },
 ): Promise<{ name: string; places: readonly string[] }[]> {

@@ -2,8 +2,8 @@ import {
   CLOCK_SKEW_SECONDS,
   readCursorBounds,
   readOpenTransactions,
-  type CursorOptions,
 } from "../../../../connectors/sources/mysql/cursor.ts";
+import type { CursorOptions } from "../../../../connectors/sources/cursor-window.ts";
 import { readCursorWindow } from "../../../../connectors/sources/mysql/cursor-window.ts";
 import {
   buildRepeatFilter,

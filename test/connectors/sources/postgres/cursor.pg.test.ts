@@ -3,8 +3,8 @@ import {
   CLOCK_SKEW_SECONDS,
   readCursorBounds,
   readOpenTransactions,
-  type CursorOptions,
 } from "../../../../connectors/sources/postgres/cursor.ts";
+import type { CursorOptions } from "../../../../connectors/sources/cursor-window.ts";
 import { HeldSnapshot } from "../../../../connectors/sources/postgres/snapshot.ts";
 import { filterConditions } from "../../../../connectors/sources/postgres/sql.ts";
 import { describe, discoverOne, expect, test } from "./session.ts";

@@ -1,7 +1,5 @@
-import {
-  readCursorBounds,
-  type CursorBounds,
-} from "../../../../connectors/sources/postgres/cursor.ts";
+import { readCursorBounds } from "../../../../connectors/sources/postgres/cursor.ts";
+import type { CursorBounds } from "../../../../connectors/sources/cursor-window.ts";
 import {
   REPEATS_MAX,
   buildRepeatFilter,
