@@ -3,10 +3,15 @@
  */
 import type { KeyTuple } from "../../../proto/partition.ts";
 import type { BatchSet, ColumnStore } from "../batches/batch-set.ts";
+import {
+  formatDecimal,
+  isSet,
+  readBytes,
+  readInteger,
+} from "../batches/read-value.ts";
 import type { SelectedField } from "./read-query.ts";
 import type { MssqlReadTask } from "./stream.ts";
 import {
-  formatDecimal,
   formatGuid,
   formatTime,
   formatTimestamp,
@@ -113,37 +118,13 @@ function readText(
     case "uuid":
       return formatGuid(store.fixed.subarray(16 * row, 16 * row + 16));
     case "binary":
-      return `0x${valueBytes(store, row).toString("hex").toUpperCase()}`;
+      return `0x${readBytes(store, row).toString("hex").toUpperCase()}`;
     case "text":
     case "json":
     case "decimalText":
-      return valueBytes(store, row).toString("utf8");
+      return readBytes(store, row).toString("utf8");
     case "float32":
     case "float64":
       return null;
   }
-}
-
-function isSet(bitmap: Uint8Array, row: number): boolean {
-  return ((bitmap[row >> 3] ?? 0) & (1 << (row & 7))) !== 0;
-}
-
-function valueBytes(store: ColumnStore, row: number): Buffer {
-  const { values, offsets } = store;
-  return Buffer.from(
-    values.subarray(offsets?.[row] ?? 0, offsets?.[row + 1] ?? 0),
-  );
-}
-
-function readInteger(
-  words: Int32Array,
-  row: number,
-  wordCount: number,
-): bigint {
-  let value = 0n;
-  for (let index = wordCount - 1; index >= 0; index--) {
-    const word = words[row * wordCount + index] ?? 0;
-    value = (value << 32n) | BigInt(word >>> 0);
-  }
-  return BigInt.asIntN(32 * wordCount, value);
 }

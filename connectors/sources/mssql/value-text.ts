@@ -1,14 +1,5 @@
 /** Values as the text that the server prints and takes back: CONVERT's styles 23 and 121. Not for every value of a table. */
-
-/** Units of `10 ** -scale` as digits with a point. */
-export function formatDecimal(unscaled: bigint, scale: number): string {
-  const sign = unscaled < 0n ? "-" : "";
-  const digits = (unscaled < 0n ? -unscaled : unscaled)
-    .toString()
-    .padStart(scale + 1, "0");
-  if (scale === 0) return sign + digits;
-  return `${sign}${digits.slice(0, -scale)}.${digits.slice(-scale)}`;
-}
+import { formatUuid } from "../batches/read-value.ts";
 
 /** Units of `10 ** -scale` s since midnight as `hh:mm:ss`, with `scale` digits behind the point. */
 export function formatTime(units: bigint, scale: number): string {
@@ -41,6 +32,5 @@ export function formatTimestamp(units: bigint, scale: number): string {
 
 /** 16 bytes in the order they are printed. */
 export function formatGuid(bytes: Uint8Array): string {
-  const hex = Buffer.from(bytes).toString("hex").toUpperCase();
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+  return formatUuid(bytes).toUpperCase();
 }

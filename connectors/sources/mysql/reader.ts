@@ -16,7 +16,8 @@ import { createDecoder, type DecoderChoice } from "./decode/choose.ts";
 import type { RowDecoder } from "./decode/decoder.ts";
 import type { DecodePlan } from "./decode/plan.ts";
 import { asSchemaChange, fromServerError, toSourceError } from "./errors.ts";
-import { createPositionReader, type PositionReader } from "./position.ts";
+import { createPositionReader } from "./position.ts";
+import type { PositionReader } from "../position-reader.ts";
 import {
   buildReadQuery,
   selectFields,

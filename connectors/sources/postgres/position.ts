@@ -1,13 +1,20 @@
 /**
  * Positions behind a row of a key range: the exact server text of its key, from the columns that were decoded.
  */
-import type { KeyTuple, Position } from "../../../proto/partition.ts";
 import type { PostgresReadTask } from "./stream.ts";
-import type { BatchSet, ColumnStore } from "../batches/batch-set.ts";
+import type { ColumnStore } from "../batches/batch-set.ts";
+import {
+  formatDecimal,
+  formatUuid,
+  isSet,
+  readBytes,
+  readInteger,
+} from "../batches/read-value.ts";
+import {
+  buildPositionReader,
+  type PositionReader,
+} from "../position-reader.ts";
 import type { FieldPlan } from "./decode/plan.ts";
-
-/** The position behind row `row` of a batch; null where the row's key could not be kept exactly. */
-export type PositionReader = (set: BatchSet, row: number) => Position | null;
 
 const US_PER_DAY = 86_400_000_000n;
 
@@ -19,31 +26,7 @@ export function createPositionReader(
   task: Pick<PostgresReadTask, "stream" | "partition">,
   fields: readonly FieldPlan[],
 ): PositionReader | null {
-  const { split } = task.partition;
-  if (split.kind !== "key") return null;
-  const keyColumns = task.stream.key?.columns ?? [];
-  const indexes: number[] = [];
-  for (const name of split.columns) {
-    const index = fields.findIndex((field) => field.name === name);
-    const field = fields[index];
-    const exact = keyColumns.find((column) => column.name === name)?.exact;
-    if (field === undefined || exact !== true || !hasExactText(field)) {
-      return null;
-    }
-    indexes.push(index);
-  }
-  return (set, row) => {
-    const after: string[] = [];
-    for (const index of indexes) {
-      const field = fields[index];
-      const store = set.columns[index];
-      if (field === undefined || store === undefined) return null;
-      const text = readText(field, store, row);
-      if (text === null) return null;
-      after.push(text);
-    }
-    return { kind: "key", after: after satisfies KeyTuple };
-  };
+  return buildPositionReader(task, fields, hasExactText, readText);
 }
 
 /** Whether `readText` gives a text that finds the row again. */
@@ -81,57 +64,20 @@ function readText(
       return formatTimestamp(readInteger(store.words, row, 2));
     case "timestamptz":
       return `${formatTimestamp(readInteger(store.words, row, 2))}+00`;
-    case "uuid": {
-      const hex = Buffer.from(
-        store.fixed.subarray(16 * row, 16 * row + 16),
-      ).toString("hex");
-      return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-    }
+    case "uuid":
+      return formatUuid(store.fixed.subarray(16 * row, 16 * row + 16));
     case "binary":
-      return `\\x${valueBytes(store, row).toString("hex")}`;
+      return `\\x${readBytes(store, row).toString("hex")}`;
     case "text":
     case "json":
     case "decimalText":
-      return valueBytes(store, row).toString("utf8");
+      return readBytes(store, row).toString("utf8");
     case "float32":
     case "float64":
     case "timeNs":
     case "timestampNs":
       return null;
   }
-}
-
-function isSet(bitmap: Uint8Array, row: number): boolean {
-  return ((bitmap[row >> 3] ?? 0) & (1 << (row & 7))) !== 0;
-}
-
-function valueBytes(store: ColumnStore, row: number): Buffer {
-  const { values, offsets } = store;
-  return Buffer.from(
-    values.subarray(offsets?.[row] ?? 0, offsets?.[row + 1] ?? 0),
-  );
-}
-
-function readInteger(
-  words: Int32Array,
-  row: number,
-  wordCount: number,
-): bigint {
-  let value = 0n;
-  for (let index = wordCount - 1; index >= 0; index--) {
-    const word = words[row * wordCount + index] ?? 0;
-    value = (value << 32n) | BigInt(word >>> 0);
-  }
-  return BigInt.asIntN(32 * wordCount, value);
-}
-
-function formatDecimal(unscaled: bigint, scale: number): string {
-  const sign = unscaled < 0n ? "-" : "";
-  const digits = (unscaled < 0n ? -unscaled : unscaled)
-    .toString()
-    .padStart(scale + 1, "0");
-  if (scale === 0) return sign + digits;
-  return `${sign}${digits.slice(0, -scale)}.${digits.slice(-scale)}`;
 }
 
 function formatTimestamp(us: bigint): string {

@@ -18,7 +18,8 @@ import type { DecodePlan } from "./decode/plan.ts";
 import { BatchSupply } from "../batches/supply.ts";
 import { asSchemaChange, fromServerError, toSourceError } from "./errors.ts";
 import { PagePacer } from "./page-pacer.ts";
-import { createPositionReader, type PositionReader } from "./position.ts";
+import { createPositionReader } from "./position.ts";
+import type { PositionReader } from "../position-reader.ts";
 import {
   buildReadQuery,
   selectFields,

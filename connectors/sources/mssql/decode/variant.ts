@@ -1,12 +1,8 @@
 /** The text of a `sql_variant`, whose every value names its own type. Such columns are rare: this is not made for speed. */
+import { formatDecimal } from "../../batches/read-value.ts";
 import { ExtractError } from "../../../../proto/error.ts";
 import { refuseLength, type DecodePlan, type FieldPlan } from "./plan.ts";
-import {
-  formatDate,
-  formatDecimal,
-  formatGuid,
-  formatTime,
-} from "../value-text.ts";
+import { formatDate, formatGuid, formatTime } from "../value-text.ts";
 
 /** Types of a variant. @see MS-TDS 2.2.5.5.4, "Sql_variant Values" */
 const types = {
