@@ -4,7 +4,8 @@
  */
 import { join } from "node:path";
 import type { Contender, Job } from "./contenders.ts";
-import { ensureEnvironment, locateScript } from "./rivals.ts";
+import { installPython } from "../services/python.ts";
+import { locateScript } from "./rivals.ts";
 
 export const connectorxName = "ConnectorX 0.4.6 + pyarrow";
 
@@ -59,7 +60,7 @@ export function listMysqlRivals(): Contender[] {
   for (const { name, packages, env = {}, command } of rivals) {
     let bin: string;
     try {
-      bin = ensureEnvironment(packages);
+      bin = installPython("bench", packages);
     } catch (error) {
       const reason = (error as Error).message.split("\n")[0];
       console.log(`${name} is left out, for it cannot be installed: ${reason}`);

@@ -2,12 +2,10 @@
  * The rivals, each in the fastest way that its own documentation shows for two cores. They come from PyPI into a
  * virtual environment of the cache folder; nothing is fetched while they run.
  */
-import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { findCacheFolder } from "../services/postgres.ts";
+import { installPython } from "../services/python.ts";
 import type { Contender, Job } from "./contenders.ts";
 
 const packages = [
@@ -20,31 +18,6 @@ const packages = [
   "rivet-cli==0.32.2",
 ];
 
-/**
- * Installs the packages once per list of versions.
- * @returns the environment's folder of programs
- * @throws Error when one of them cannot be had
- */
-export function ensureEnvironment(wanted: readonly string[]): string {
-  const name = createHash("sha256").update(wanted.join()).digest("hex");
-  const folder = join(
-    findCacheFolder(),
-    "bench",
-    `python-${name.slice(0, 12)}`,
-  );
-  const bin = join(folder, "bin");
-  const complete = join(folder, "complete");
-  if (!existsSync(complete)) {
-    console.log(`installing ${wanted.join(", ")} into ${folder}`);
-    execFileSync("python3", ["-m", "venv", "--clear", folder]);
-    execFileSync(join(bin, "pip"), ["install", "--quiet", ...wanted], {
-      stdio: ["ignore", "inherit", "inherit"],
-    });
-    writeFileSync(complete, "");
-  }
-  return bin;
-}
-
 export const locateScript = (name: string) =>
   fileURLToPath(new URL(`./rivals/${name}.py`, import.meta.url));
 
@@ -52,7 +25,7 @@ export const locateScript = (name: string) =>
 const cutColumn = { lineitem: "l_orderkey", users: "account_no" } as const;
 
 export function listRivals(): Contender[] {
-  const bin = ensureEnvironment(packages);
+  const bin = installPython("bench", packages);
   const python = join(bin, "python");
   const byScript = (name: string, file: string): Contender => ({
     name,

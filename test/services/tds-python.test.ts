@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTdsServer, type TdsServer } from "./tds/server.ts";
 import {
-  ensurePython,
+  ensurePythonTds,
   readWithPython,
   type PythonAnswer,
 } from "./tds/python.ts";
 import { typeCases } from "./tds/type-cases.ts";
 
-const found = ensurePython();
+const found = ensurePythonTds();
 const why = "reason" in found ? found.reason : "";
 
 /** What Python holds of a value: six digits of a second, and floating numbers, which are compared by their bits. */

@@ -1,44 +1,20 @@
 /** python-tds from PyPI in a virtual environment of the cache folder: a client that shares no code with the server. */
-import { execFile, execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, writeFileSync } from "node:fs";
+import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { findCacheFolder, isContinuousIntegration } from "../postgres.ts";
+import { ensurePython } from "../python.ts";
 import type { TdsServer } from "./server.ts";
 
 const packages = ["python-tds==1.17.1"];
 
-/** How long pip may take. */
-const INSTALL_MS_MAX = 120_000;
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 
-/**
- * Installs the packages once per list of versions.
- * @returns Python's path, or why there is none
- * @throws Error in CI when there is none
- */
-export function ensurePython(): { python: string } | { reason: string } {
-  const name = createHash("sha256").update(packages.join()).digest("hex");
-  const folder = join(findCacheFolder(), "tds", `python-${name.slice(0, 12)}`);
-  const bin = join(folder, "bin");
-  const complete = join(folder, "complete");
-  const options = { stdio: "ignore", timeout: INSTALL_MS_MAX } as const;
-  try {
-    if (!existsSync(complete)) {
-      execFileSync("python3", ["-m", "venv", "--clear", folder], options);
-      const pip = ["install", "--quiet", "--disable-pip-version-check"];
-      execFileSync(join(bin, "pip"), [...pip, ...packages], options);
-      writeFileSync(complete, "");
-    }
-    return { python: join(bin, "python") };
-  } catch (error) {
-    if (isContinuousIntegration()) throw error;
-    return {
-      reason: `python3 -m venv and pip install ${packages.join(" ")} failed: ${String(error)}`,
-    };
-  }
+/** @returns Python's path, or why there is none; @throws Error in CI when there is none */
+export function ensurePythonTds():
+  { readonly python: string } | { readonly reason: string } {
+  const found = ensurePython("tds", packages);
+  return "bin" in found ? { python: join(found.bin, "python") } : found;
 }
 
 export interface PythonAnswer {
