@@ -11,6 +11,7 @@ const entries = [
   "actors/destination/main",
   "actors/destination/worker",
   "actors/keeper/main",
+  "checkpoint/store/postgres-worker",
 ];
 
 export default defineConfig({

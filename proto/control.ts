@@ -4,6 +4,7 @@
  */
 import type { ReadOrder, DurableReport, SealedFile } from "./checkpoint.ts";
 import type { WireError } from "./error.ts";
+import type { Figures } from "./figures.ts";
 import type { Partition, Plan } from "./partition.ts";
 import type { StreamSchema, UnrepresentablePolicy } from "./schema.ts";
 
@@ -27,6 +28,13 @@ export interface ChannelTimes {
   readonly probeDeadlineMs: number;
 }
 
+/** A table that is copied with no other columns than these, which it had in an earlier run. */
+export interface HeldColumns {
+  readonly namespace: string;
+  readonly name: string;
+  readonly columns: readonly string[];
+}
+
 /** What is done to rows where they are read. */
 export interface MapperSettings {
   /** `tables` are patterns; null: every table. The steps are the mapper's own. */
@@ -38,6 +46,19 @@ export interface MapperSettings {
   readonly isMerged: boolean;
   /** Column of incremental syncs. */
   readonly cursor: string | null;
+  /** By the names that the columns have behind the steps. */
+  readonly heldColumns: readonly HeldColumns[];
+}
+
+/** Rows of a run that is narrowed. Texts are cast by the source to the column's type; null is open. */
+export interface RangeFilter {
+  /** Pattern of the streams that it narrows; several of one stream are joined by OR. */
+  readonly stream: string;
+  readonly column: string;
+  readonly from: string | null;
+  readonly to: string | null;
+  /** `[)`: from inclusive, to exclusive, as key ranges are; `(]` as cursor windows are. */
+  readonly bounds: "[)" | "(]";
 }
 
 export interface SourceSettings {
@@ -54,6 +75,8 @@ export interface SourceSettings {
   readonly partitionBytesMin: number;
   /** Null: rows travel as they are read. */
   readonly mappers: MapperSettings | null;
+  /** Absent: all rows. */
+  readonly ranges?: readonly RangeFilter[];
   readonly times: ChannelTimes;
   readonly inspect: boolean;
 }
@@ -111,6 +134,8 @@ export type SourceOrder =
       readonly include: readonly string[];
       readonly exclude: readonly string[];
       readonly columns: readonly string[] | null;
+      /** Where rows travel as they are read; else the mappers hold them. */
+      readonly heldColumns?: readonly HeldColumns[];
       /** The streams of a resumed run and their numbers: no other is read. Null for a new run. */
       readonly numbers:
         | readonly {
@@ -215,6 +240,12 @@ export type SourceFact =
         readonly rows: number;
         readonly bytes: number;
         readonly partitionsDone: number;
+        /** The highest index given. */
+        readonly checkpoints: number;
+        /** Since this attempt began, of all its readers, in milliseconds. */
+        readonly waitingMs: number;
+        readonly decodingMs: number;
+        readonly socketMs: number;
       }[];
     }
   | { readonly type: "source.drained" }
@@ -225,18 +256,30 @@ export type SourceFact =
 export interface DiscoveredWire {
   readonly schema: StreamSchema;
   readonly relationKind: string;
+  /** Those that are left out, too. */
+  readonly allColumnNames?: readonly string[];
   readonly leaves: readonly {
     readonly oid: number;
     readonly schema: string;
     readonly name: string;
     readonly fileNode: number;
   }[];
+  /** What ranges can be cut on, where there is such a key. */
+  readonly key?: {
+    readonly columns: readonly {
+      readonly name: string;
+      /** Declared, as SQL. */
+      readonly type: string;
+    }[];
+  } | null;
 }
 
 export interface DestinationStream {
   readonly schema: StreamSchema;
   readonly generation: number;
   readonly planVersion: number;
+  /** As in the step of its commit; left out: the sync's. */
+  readonly mode?: string;
 }
 
 /** The destination connector's own configuration; only its kind is read elsewhere. */
@@ -335,6 +378,16 @@ export type DestinationFact =
   | { readonly type: "channel.joined"; readonly channel: number }
   | { readonly type: "checkpoint.durable"; readonly report: DurableReport }
   | {
+      /** For metrics; follows the `checkpoint.durable` whose batches are in `committed`. */
+      readonly type: "measured";
+      readonly stream: number;
+      /** Since the last such fact, in milliseconds. */
+      readonly encodingMs: number;
+      readonly uploadingMs: number;
+      /** When they arrived, in milliseconds since the Unix epoch, and how many. */
+      readonly committed: readonly (readonly [at: number, batches: number])[];
+    }
+  | {
       readonly type: "stream.verified";
       readonly stream: number;
       /** The files of the generation; one empty file where the stream had no rows. */
@@ -366,6 +419,8 @@ export type KeeperOrder =
       readonly graceMs: number;
       readonly socketPath: string;
     }
+  /** Of this attempt, whoever started the keeper. */
+  | { readonly type: "keeper.inspect" }
   | { readonly type: "keeper.release" }
   | { readonly type: "ping"; readonly id: number };
 
@@ -391,19 +446,42 @@ export type KeeperFact =
 export type CommonFact =
   | { readonly type: "process.failed"; readonly error: WireError }
   | { readonly type: "warning"; readonly message: string }
-  | { readonly type: "inspected"; readonly event: InspectionRecord }
+  | InspectedLines
   | { readonly type: "pong"; readonly id: number };
 
-/** One inspection event of one machine, as `--trace` writes it. */
+/** Inspection records on their way: nobody reads them between the thread that made them and the one that wants them. */
+export interface InspectedLines {
+  readonly type: "inspected";
+  /** JSON of `InspectionRecord`, each closed by a newline. */
+  readonly lines: string;
+}
+
+/** What happened to one actor, as `--trace` writes it and the inspector draws it. */
 export interface InspectionRecord {
   /** Milliseconds since the Unix epoch. */
   readonly at: number;
-  readonly process: string;
-  /** 0 for the main thread. */
+  readonly process: "bookkeeper" | "keeper" | "source" | "destination";
+  /** 0 for the main thread, else the channel. */
   readonly thread: number;
-  readonly kind: string;
+  readonly kind:
+    "actor" | "event" | "state" | "stopped" | "dropped" | "figures";
+  /** Names the actor within this process's thread, for as long as that lives. Empty of `dropped` and `figures`. */
   readonly actor: string;
+  /** What it runs: the machine's id, or the name of the promise or callback. */
   readonly machine: string;
-  readonly state?: string;
+  /** Of `actor`: what its parent calls it (`reader:3/1`). */
+  readonly name?: string;
+  /** Of `actor`: who has spawned it; a thread's roots have none. */
+  readonly parent?: string;
+  /** Of `event`: who has sent it, where an actor did. */
+  readonly from?: string;
   readonly event?: string;
+  /** Of `state`: its name, or JSON of a nested or parallel one. Of `stopped`: `done`, `error` or `stopped`. */
+  readonly state?: string;
+  /** Of `stopped` with `error`: its message, cut off where it is long. */
+  readonly error?: string;
+  /** Of `figures`, which are of no actor. */
+  readonly figures?: Figures;
+  /** Of `dropped`: records of this thread that were left out since the one before. */
+  readonly count?: number;
 }

@@ -64,6 +64,11 @@ export const errorCodes = {
     exitCode: 4,
     help: "The table changed after it was discovered; run the sync again.",
   },
+  SCHEMA_CHANGE_REFUSED: {
+    disposition: "failStream",
+    exitCode: 4,
+    help: "Agree to the change with --accept-schema-changes, or let `schemaChanges` of the sync say what may change.",
+  },
   SOURCE_QUERY_FAILED: {
     disposition: "failStream",
     exitCode: 4,
@@ -134,6 +139,11 @@ export const errorCodes = {
     exitCode: 2,
     help: "Check that the place exists or can be made, and that this user may write there.",
   },
+  DESTINATION_VALUE_REFUSED: {
+    disposition: "failRun",
+    exitCode: 1,
+    help: "A value does not fit its column, which the message names: mend it in the source, widen the column, or leave it out with --columns or a mapper. Nothing of its checkpoint was written.",
+  },
   DESTINATION_FULL: {
     disposition: "failRun",
     exitCode: 3,
@@ -159,15 +169,75 @@ export const errorCodes = {
     exitCode: 1,
     help: "A newer attempt of this run has taken over; this one has stopped without harm.",
   },
+  LEDGER_FULL: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "So many runs wait already that no more are taken; see `millrace runs --daemon` and cancel what is not needed.",
+  },
+  LEDGER_UNREACHABLE: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "The ledger's server did not answer; what was durable stays, and `millrace resume` goes on when it is back.",
+  },
   RUN_LOCKED: {
     disposition: "failRun",
     exitCode: 1,
-    help: "Another run of this sync is alive; wait for it or stop it.",
+    help: "Another run of this ledger is alive; wait for it or stop it. A daemon that has the ledger runs what `millrace trigger` asks for.",
   },
   RUN_NOT_FOUND: {
     disposition: "failRun",
     exitCode: 2,
     help: "`millrace runs <destination>` lists the runs it knows.",
+  },
+  RUN_STATE: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "The order makes no sense in the state that the message names.",
+  },
+  TRIGGER_INVALID: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "The message says what is wrong with the order; mend it and send it again.",
+  },
+  SYNC_NOT_FOUND: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "`GET /api/v1/syncs` lists the syncs of the daemon's configuration; names are exact.",
+  },
+  API_UNAVAILABLE: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "Set `daemon.listen` to a free address; beyond loopback `daemon.tokens` has to name who may speak to it.",
+  },
+  DAEMON_UNREACHABLE: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "Start one with `millrace daemon -f millrace.yaml`, or name another with --daemon or MILLRACE_DAEMON.",
+  },
+  DAEMON_REFUSED: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "The daemon's own words are in the message; --token or MILLRACE_TOKEN gives another token.",
+  },
+  KAFKA_UNREACHABLE: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "Check `brokers`, TLS and that the brokers are up; the daemon goes on without the trigger and tries again by itself.",
+  },
+  KAFKA_REFUSED: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "Check `sasl` and `ssl`, and that the user may read the topic and the group and write the result and dead-letter topics.",
+  },
+  KAFKA_TOPIC_NOT_FOUND: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "Make the topic; Millrace makes none, so that a misspelt one does not stay unseen.",
+  },
+  KAFKA_GROUP_FOREIGN: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "Daemons of one group have to share a ledger (`ledger: postgres://…`), else a message could be run twice; give this one a `group` of its own. A member that has died is forgotten after 30 s.",
   },
   STATE_INCOMPATIBLE: {
     disposition: "failRun",

@@ -1,6 +1,6 @@
 /**
- * Generates proto/gen/frames.js and frames.d.ts from frames.proto (`npm run gen`). Both are committed, so that neither
- * a start nor an install needs the generator; a test compares them with what this file makes.
+ * Generates the codecs in proto/gen/ from the `.proto` files (`npm run gen`). They are committed, so that neither a start
+ * nor an install needs the generator; a test compares them with what this file makes.
  */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -9,7 +9,9 @@ import { fileURLToPath } from "node:url";
 import { pbjs } from "protobufjs-cli";
 
 const folder = fileURLToPath(new URL(".", import.meta.url));
-const protoPath = join(folder, "frames.proto");
+
+/** Each is a codec of its own: a child process loads frames only. */
+export const protoNames = ["frames", "trigger"] as const;
 
 /**
  * The bundled runtime in one file: importing the codec takes 4.4 ms, with `protobufjs/minimal.js` and its 20 modules
@@ -21,7 +23,6 @@ const OPTIONS = [
   ["--target", "static-module"],
   ["--wrap", "esm"],
   ["--dependency", RUNTIME],
-  ["--root", "millrace"],
   ["--force-number"],
   // what only reflection needs; values are checked in transport/frame-codec.ts
   ["--no-create", "--no-verify", "--no-convert", "--no-service"],
@@ -33,15 +34,22 @@ export interface GeneratedCodec {
   readonly dts: string;
 }
 
+/** Codecs find their messages by a root that all in a process share: one each, else the later would hide the earlier. */
+const roots = { frames: "millrace", trigger: "millrace-trigger" } as const;
+
 /** Makes both files as text. Pure but for a temporary folder that pbjs needs for its declarations. */
-export async function generateCodec(): Promise<GeneratedCodec> {
+export async function generateCodec(
+  name: (typeof protoNames)[number],
+): Promise<GeneratedCodec> {
+  const protoPath = join(folder, `${name}.proto`);
+  const options = [...OPTIONS, "--root", roots[name]];
   const scratch = await mkdtemp(join(tmpdir(), "millrace-gen-"));
   try {
     // pbjs derives the declarations from the comments that the code is better without
     const codePath = join(scratch, "code.js");
     const commentedPath = join(scratch, "commented.js");
-    await runPbjs([...OPTIONS, "--no-comments", "--out", codePath, protoPath]);
-    await runPbjs([...OPTIONS, "--dts", "--out", commentedPath, protoPath]);
+    await runPbjs([...options, "--no-comments", "--out", codePath, protoPath]);
+    await runPbjs([...options, "--dts", "--out", commentedPath, protoPath]);
     const dts = await readFile(join(scratch, "commented.d.ts"), "utf8");
     return {
       js: await readFile(codePath, "utf8"),
@@ -62,7 +70,9 @@ function runPbjs(args: string[]): Promise<void> {
 }
 
 if (import.meta.main) {
-  const { js, dts } = await generateCodec();
-  await writeFile(join(folder, "gen", "frames.js"), js);
-  await writeFile(join(folder, "gen", "frames.d.ts"), dts);
+  for (const name of protoNames) {
+    const { js, dts } = await generateCodec(name);
+    await writeFile(join(folder, "gen", `${name}.js`), js);
+    await writeFile(join(folder, "gen", `${name}.d.ts`), dts);
+  }
 }

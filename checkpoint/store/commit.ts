@@ -3,11 +3,13 @@ import { strict as assert } from "node:assert";
 import type { LedgerDatabase, Row } from "./database.ts";
 import { setGenerationState } from "./generations.ts";
 import type { StreamMode } from "./records.ts";
+import { findReset } from "./sync-states.ts";
 import { findStreamRow, writeStreamState } from "./streams.ts";
 
 /**
  * Once the manifest is in place. Overwriting supersedes the generations before, and what had been copied by a cursor
  * into them; appending leaves them to count.
+ * A stream that was reset since the run began leaves no cursor.
  * May be repeated: a commit that was cut short is done again from the manifest on.
  * Gives the generations whose files may be removed now.
  */
@@ -39,7 +41,15 @@ export function commitStream(
         ...place,
       );
     }
-    if (cursorState !== null) writeCursorState(db, place, cursorState, runId);
+    const [, namespace, name] = place;
+    const reset = findReset(db, runId, namespace, name);
+    if (cursorState !== null && reset !== "later")
+      writeCursorState(db, place, cursorState, runId);
+    if (reset === "due")
+      db.run(
+        "DELETE FROM stream_resets WHERE sync = ? AND namespace = ? AND name = ?",
+        ...place,
+      );
     const removable = db
       .all(
         `SELECT generation FROM generations

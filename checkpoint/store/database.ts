@@ -1,111 +1,107 @@
-/** The ledger's SQLite file: opening it with suspicion, statements, transactions, and the fence around every write. */
+/**
+ * The database under a ledger, as the rest of the store sees it: statements, transactions, and the fence around every
+ * write. Statements are written in what SQLite and Postgres have in common; `dialect` has the rest.
+ */
 import { strict as assert } from "node:assert";
-import { randomUUID } from "node:crypto";
-import {
-  existsSync,
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  statSync,
-} from "node:fs";
-import { dirname, resolve } from "node:path";
-import { DatabaseSync } from "node:sqlite";
-import type { SQLInputValue, StatementSync } from "node:sqlite";
 import { ExtractError } from "../../proto/error.ts";
-import {
-  LEDGER_APPLICATION_ID,
-  LEDGER_SCHEMA,
-  LEDGER_VERSION,
-} from "./schema.ts";
-import { corruptLedger, toLedgerError } from "./sqlite-error.ts";
 
-/** How long a statement waits for another process's transaction, in milliseconds; ours take a few. */
-const LEDGER_BUSY_MS = 10_000;
-
-/** A ledger of at most so many bytes is checked whole whenever it is opened: 1.5 ms a megabyte, 0.3 for a usual one. */
-const QUICK_CHECK_BYTES_MAX = 2 * 1024 * 1024;
+export type LedgerValue = null | number | string;
 
 export type Row = Record<string, null | number | bigint | string | Uint8Array>;
 
-export class LedgerDatabase {
-  readonly path: string;
-  /** Drawn when the file was made: two ledgers that number their generations alike are told apart by it. */
-  readonly id: string;
-  readonly #database: DatabaseSync;
-  readonly #statements = new Map<string, StatementSync>();
-  #depth = 0;
+/** What the two databases do not spell alike. */
+export interface Dialect {
+  /** The text of a member of a column that holds a JSON object. */
+  jsonText(column: string, member: string): string;
+  /** The values of a group, as a JSON array in their order. */
+  jsonArray(column: string): string;
+}
+
+/**
+ * How far a transaction reaches: `ledger` keeps all other writers out; `run` only those that reach as far, and those
+ * of the same run once it has been fenced. Where a database has one writer at a time, both are the same.
+ */
+export type TransactionReach = "ledger" | "run";
+
+export abstract class LedgerDatabase {
+  /** Absolute; or the URL, without a password. */
+  abstract readonly path: string;
+  /** Drawn when the ledger was made: two that number their generations alike are told apart by it. */
+  abstract readonly id: string;
+  abstract readonly dialect: Dialect;
+  #reach: TransactionReach | null = null;
   #poisoned = false;
 
-  constructor(path: string, options: { readonly create: boolean }) {
-    this.path = resolve(path);
-    this.#database = openFile(this.path, options.create);
-    try {
-      prepareFile(this.#database, this.path, options.create);
-      const row = this.get("SELECT id FROM ledger");
-      if (!row) throw corruptLedger(this.path, "it has no identity");
-      this.id = String(row["id"]);
-    } catch (error) {
-      this.#database.close();
-      throw toLedgerError(error, this.path);
-    }
-  }
+  abstract close(): void;
 
-  close(): void {
-    this.#statements.clear();
-    if (this.#database.isOpen) this.#database.close();
-  }
+  /** Milliseconds since the Unix epoch, by the clock that all who use this ledger share. */
+  abstract now(): number;
 
   /** Rows changed. */
-  run(sql: string, ...values: SQLInputValue[]): number {
-    return this.#step(() => Number(this.#prepare(sql).run(...values).changes));
-  }
+  abstract run(sql: string, ...values: LedgerValue[]): number;
+  abstract get(sql: string, ...values: LedgerValue[]): Row | undefined;
+  abstract all(sql: string, ...values: LedgerValue[]): Row[];
 
-  get(sql: string, ...values: SQLInputValue[]): Row | undefined {
-    return this.#step(() => this.#prepare(sql).get(...values));
-  }
+  protected abstract begin(reach: TransactionReach): void;
+  /** Also when `work` has thrown and the database has rolled back by itself. */
+  protected abstract rollBack(): void;
+  protected abstract commit(): void;
+  /** The run's row, held against other writers until the transaction ends. */
+  protected abstract lockRun(runId: string): Row | undefined;
 
-  all(sql: string, ...values: SQLInputValue[]): Row[] {
-    return this.#step(() => this.#prepare(sql).all(...values));
+  protected get isInTransaction(): boolean {
+    return this.#reach !== null;
   }
 
   /**
    * Runs `work` in one transaction, which is on disk when this returns. Calls inside another's work join it; once one
    * of them has thrown, the outermost rolls everything back, even where the error was caught in between.
    */
-  transaction<Result>(work: () => Result): Result {
-    if (this.#depth > 0) return this.#joinTransaction(work);
-    this.#step(() => this.#database.exec("BEGIN IMMEDIATE"));
+  transaction<Result>(
+    work: () => Result,
+    reach: TransactionReach = "ledger",
+  ): Result {
+    if (this.#reach !== null) {
+      // to reach further now would wait for others that may be waiting for this one
+      assert(reach === "run" || this.#reach === "ledger");
+      return this.#join(work);
+    }
+    this.begin(reach);
+    this.#reach = reach;
     this.#poisoned = false;
     try {
-      const result = this.#joinTransaction(work);
+      const result = this.#join(work);
       assert(!this.#poisoned, "a part of this transaction had failed");
-      this.#step(() => this.#database.exec("COMMIT"));
+      this.commit();
       return result;
     } catch (error) {
-      // SQLite rolls back by itself on some errors
-      if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+      this.rollBack();
       throw error;
+    } finally {
+      this.#reach = null;
     }
   }
 
   /**
-   * A transaction of one attempt's writes. The write lock is held while the epoch is compared, so that no newer
-   * attempt can come in between.
-   * @throws ExtractError LEDGER_FENCED when a newer attempt has taken over, RUN_NOT_FOUND
+   * A transaction of one attempt's writes. The run is held while its epoch is compared, so that no newer attempt can
+   * come in between.
+   * @throws ExtractError LEDGER_FENCED when a newer attempt, or a newer run, has taken over; RUN_NOT_FOUND
    */
   fenced<Result>(runId: string, epoch: number, work: () => Result): Result {
     return this.transaction(() => {
-      const run = this.get("SELECT epoch FROM runs WHERE id = ?", runId);
+      const run = this.lockRun(runId);
       if (!run) throw runNotFound(runId);
-      if (run["epoch"] !== epoch)
+      const current = Number(run["epoch"]);
+      if (current !== epoch || run["state"] === "abandoned")
         throw new ExtractError(
           "LEDGER_FENCED",
-          `attempt ${epoch} of run ${runId} is fenced off by attempt ${String(run["epoch"])}`,
-          { runId, epoch, current: Number(run["epoch"]) },
+          current === epoch
+            ? `attempt ${epoch} of run ${runId} is fenced off: a newer run of its sync has begun`
+            : `attempt ${epoch} of run ${runId} is fenced off by attempt ${current}`,
+          { runId, epoch, current },
         );
       return work();
-    });
+    }, "run");
   }
 
   /**
@@ -120,8 +116,7 @@ export class LedgerDatabase {
     }
   }
 
-  #joinTransaction<Result>(work: () => Result): Result {
-    this.#depth++;
+  #join<Result>(work: () => Result): Result {
     try {
       const result = work();
       assert(!(result instanceof Promise), "a transaction's work is done here");
@@ -129,25 +124,6 @@ export class LedgerDatabase {
     } catch (error) {
       this.#poisoned = true;
       throw error;
-    } finally {
-      this.#depth--;
-    }
-  }
-
-  #prepare(sql: string): StatementSync {
-    let statement = this.#statements.get(sql);
-    if (statement === undefined) {
-      statement = this.#database.prepare(sql);
-      this.#statements.set(sql, statement);
-    }
-    return statement;
-  }
-
-  #step<Result>(step: () => Result): Result {
-    try {
-      return step();
-    } catch (error) {
-      throw toLedgerError(error, this.path);
     }
   }
 }
@@ -156,153 +132,15 @@ export function runNotFound(run: string, why = "is not in this ledger") {
   return new ExtractError("RUN_NOT_FOUND", `run ${run} ${why}`, { run });
 }
 
-function openFile(path: string, create: boolean): DatabaseSync {
-  try {
-    if (create) makeFolder(dirname(path));
-    else if (!statSync(path, { throwIfNoEntry: false }))
-      throw new ExtractError("RUN_NOT_FOUND", `there is no ledger at ${path}`, {
-        path,
-      });
-    return new DatabaseSync(path, { timeout: LEDGER_BUSY_MS });
-  } catch (error) {
-    if (error instanceof Error && "errno" in error)
-      throw new ExtractError(
-        "DESTINATION_UNWRITABLE",
-        `the folder of ledger ${path} cannot be made: ${error.message}`,
-        { path },
-        { cause: error },
-      );
-    throw toLedgerError(error, path);
-  }
-}
-
-/**
- * SQLite makes its own file's name durable; the names of new folders above it are ours to make so. One by one: Node's
- * recursive mkdir never returns below /proc/self.
- */
-function makeFolder(folder: string): void {
-  const missing: string[] = [];
-  for (let path = folder; !existsSync(path); path = dirname(path))
-    missing.push(path);
-  for (const path of missing.toReversed()) {
-    try {
-      mkdirSync(path);
-    } catch (error) {
-      // another process may make the same folders
-      if (!existsSync(path)) throw error;
-    }
-  }
-  for (const path of missing) syncFolder(dirname(path));
-}
-
-function syncFolder(folder: string): void {
-  const file = openSync(folder, "r");
-  try {
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-}
-
-/** Nothing is written to a file before it is known to be ours or empty. */
-function prepareFile(
-  database: DatabaseSync,
+export function corruptLedger(
   path: string,
-  create: boolean,
-): void {
-  const unclean = hasLog(path);
-  const state = readState(database);
-  if (state === "empty") {
-    if (!create)
-      throw new ExtractError("RUN_NOT_FOUND", `the ledger ${path} is empty`, {
-        path,
-      });
-  } else checkState(database, path, state, unclean);
-  // WAL: readers (`millrace runs`) never wait for the run. FULL: a commit is on disk when it returns.
-  database.exec(
-    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON",
+  what: string,
+  cause?: unknown,
+): ExtractError {
+  return new ExtractError(
+    "LEDGER_CORRUPT",
+    `ledger ${path}: ${what}`,
+    { path },
+    { cause },
   );
-  if (state === "empty") createSchema(database, path);
-}
-
-type FileState =
-  "empty" | { readonly applicationId: number; readonly version: number };
-
-/** In one look: between two, another process may have finished making the ledger. */
-function readState(database: DatabaseSync): FileState {
-  if (database.isTransaction) return lookAtState(database);
-  database.exec("BEGIN");
-  try {
-    return lookAtState(database);
-  } finally {
-    if (database.isTransaction) database.exec("ROLLBACK");
-  }
-}
-
-function lookAtState(database: DatabaseSync): FileState {
-  const applicationId = readPragma(database, "application_id");
-  const version = readPragma(database, "user_version");
-  const tables = database
-    .prepare("SELECT count(*) AS count FROM sqlite_schema")
-    .get()?.["count"];
-  return applicationId === 0 && version === 0 && tables === 0
-    ? "empty"
-    : { applicationId, version };
-}
-
-function checkState(
-  database: DatabaseSync,
-  path: string,
-  state: Exclude<FileState, "empty">,
-  unclean: boolean,
-): void {
-  if (state.applicationId !== LEDGER_APPLICATION_ID)
-    throw corruptLedger(path, "the file is another application's database");
-  if (state.version > LEDGER_VERSION)
-    throw corruptLedger(
-      path,
-      `it was written by a newer Millrace (ledger version ${state.version}, this one knows ${LEDGER_VERSION})`,
-    );
-  if (state.version < 1)
-    throw corruptLedger(path, `it has the version ${state.version}`);
-  const bytes =
-    readPragma(database, "page_count") * readPragma(database, "page_size");
-  const size = statSync(path).size;
-  // pages that are in the log only make the file shorter than its count of pages
-  const logged = unclean || hasLog(path);
-  if (!logged && size < bytes)
-    throw corruptLedger(path, `it is cut off: ${size} of ${bytes} bytes`);
-  // a larger one only where its last user did not close it, or one is at work
-  if (logged || size <= QUICK_CHECK_BYTES_MAX) {
-    const found = database.prepare("PRAGMA quick_check(1)").get();
-    if (found?.["quick_check"] !== "ok")
-      throw corruptLedger(path, String(found?.["quick_check"]));
-  }
-}
-
-function hasLog(path: string): boolean {
-  return (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
-}
-
-function readPragma(database: DatabaseSync, name: string): number {
-  return Number(database.prepare(`PRAGMA ${name}`).get()?.[name]);
-}
-
-/** Another process may be making it at the same time: whoever gets the write lock first does. */
-function createSchema(database: DatabaseSync, path: string): void {
-  database.exec("BEGIN IMMEDIATE");
-  try {
-    const state = readState(database);
-    if (state === "empty") {
-      database.exec(LEDGER_SCHEMA);
-      database.prepare("INSERT INTO ledger (id) VALUES (?)").run(randomUUID());
-      database.exec(
-        `PRAGMA application_id = ${LEDGER_APPLICATION_ID}; PRAGMA user_version = ${LEDGER_VERSION}`,
-      );
-    } else checkState(database, path, state, false);
-    database.exec("COMMIT");
-  } catch (error) {
-    if (database.isTransaction) database.exec("ROLLBACK");
-    throw error;
-  }
 }

@@ -109,7 +109,7 @@ export function durableOf(
 ): DurableReport[] {
   return selectDurable(
     db,
-    "d.run = ?1 AND (?2 IS NULL OR d.stream = ?2) AND d.dropped_epoch IS NULL",
+    "d.run = ?1 AND d.stream = coalesce(?2, d.stream) AND d.dropped_epoch IS NULL",
     [runId, stream],
   );
 }

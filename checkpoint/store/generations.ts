@@ -118,8 +118,8 @@ export function isKnownGeneration(
  * and partitions are both recorded before a file of theirs is begun, so that joined they are the intents. Generations
  * that are removed have no files any more.
  */
-const INTENTS = `
-  SELECT s.namespace, s.name, s.run, s.number, s.generation, a.epoch, json_group_array(p.ordinal ORDER BY p.ordinal) AS ordinals
+const intentsSql = ({ dialect }: LedgerDatabase): string => `
+  SELECT s.namespace, s.name, s.run, s.number, s.generation, a.epoch, ${dialect.jsonArray("p.ordinal")} AS ordinals
   FROM runs r
   JOIN streams s ON s.run = r.id
   JOIN generations g ON g.sync = r.sync AND g.namespace = s.namespace AND g.name = s.name
@@ -129,16 +129,22 @@ const INTENTS = `
     AND p.epoch <= a.epoch AND a.epoch <= coalesce(p.superseded_epoch, a.epoch)`;
 
 const INTENTS_ORDER = `
-  GROUP BY r.serial, s.number, a.epoch ORDER BY r.serial, s.number, a.epoch`;
+  GROUP BY r.serial, s.run, s.number, a.epoch ORDER BY r.serial, s.number, a.epoch`;
 
 function findIntents(db: LedgerDatabase, of: IntentsWanted) {
   if ("runId" in of)
-    return db.all(`${INTENTS} WHERE r.id = ? ${INTENTS_ORDER}`, of.runId);
+    return db.all(
+      `${intentsSql(db)} WHERE r.id = ? ${INTENTS_ORDER}`,
+      of.runId,
+    );
   const { syncId, stream } = of;
   if (!stream)
-    return db.all(`${INTENTS} WHERE r.sync = ? ${INTENTS_ORDER}`, syncId);
+    return db.all(
+      `${intentsSql(db)} WHERE r.sync = ? ${INTENTS_ORDER}`,
+      syncId,
+    );
   return db.all(
-    `${INTENTS} WHERE r.sync = ? AND s.namespace = ? AND s.name = ? ${INTENTS_ORDER}`,
+    `${intentsSql(db)} WHERE r.sync = ? AND s.namespace = ? AND s.name = ? ${INTENTS_ORDER}`,
     syncId,
     stream.namespace,
     stream.name,

@@ -12,37 +12,58 @@ import type { WireError } from "../../proto/error.ts";
 import type { Partition, Plan } from "../../proto/partition.ts";
 import type { ResumePlan } from "../resume.ts";
 import * as commits from "./commit.ts";
-import { LedgerDatabase } from "./database.ts";
+import * as daemonEvents from "./daemon-events.ts";
+import type { LedgerDatabase } from "./database.ts";
 import * as durable from "./durable.ts";
 import * as generations from "./generations.ts";
+import { lastSchemasOf, type LastSchema } from "./last-schemas.ts";
+import * as history from "./history.ts";
 import type * as records from "./records.ts";
+import { acquireRunLock, type RunLock } from "./locks.ts";
 import * as plans from "./plans.ts";
+import { PostgresDatabase, type PostgresOptions } from "./postgres-database.ts";
+import { isPostgresLedger } from "./postgres-url.ts";
+import * as leases from "./queue-leases.ts";
+import * as queueList from "./queue-list.ts";
+import * as queue from "./queue.ts";
 import * as released from "./released.ts";
 import * as runs from "./runs.ts";
+import { SqliteDatabase } from "./sqlite-database.ts";
 import * as streams from "./streams.ts";
+import * as sweeps from "./sweeps.ts";
+import { acquireSyncLock } from "./sync-locks.ts";
+import * as syncStates from "./sync-states.ts";
 import * as timeline from "./timeline.ts";
 
 export class Ledger {
   readonly #db: LedgerDatabase;
+  /** Those that are rows in it, and cannot be let go once it is closed. */
+  readonly #locks = new Set<RunLock>();
 
   private constructor(db: LedgerDatabase) {
     this.#db = db;
   }
 
   /**
+   * `path`: of a file, or the URL of a Postgres, in which it is the schema `millrace`.
    * @throws ExtractError RUN_NOT_FOUND where there is none and `create` is false; LEDGER_CORRUPT with the path when the
-   *   file is not a ledger, damaged, or of a newer version; DESTINATION_UNWRITABLE
+   *   file is not a ledger, damaged, or of a newer version; DESTINATION_UNWRITABLE; LEDGER_UNREACHABLE
    */
-  static open(path: string, options: { readonly create: boolean }): Ledger {
-    return new Ledger(new LedgerDatabase(path, options));
+  static open(path: string, options: PostgresOptions): Ledger {
+    return new Ledger(
+      isPostgresLedger(path)
+        ? new PostgresDatabase(path, options)
+        : new SqliteDatabase(path, options),
+    );
   }
 
   /** May be called again. */
   close(): void {
+    for (const lock of this.#locks) lock.release();
     this.#db.close();
   }
 
-  /** Absolute. */
+  /** Absolute; a URL, without its password, for one in Postgres. */
   get path(): string {
     return this.#db.path;
   }
@@ -55,6 +76,32 @@ export class Ledger {
   /** All writes that `work` makes, or none; `work` is done when it returns (no promise). */
   transaction<Result>(work: () => Result): Result {
     return this.#db.transaction(work);
+  }
+
+  /** The same of one attempt's writes; those of other runs are not held up by it, where the database can do so. */
+  fenced<Result>(runId: string, epoch: number, work: () => Result): Result {
+    return this.#db.fenced(runId, epoch, work);
+  }
+
+  /** Milliseconds since the Unix epoch, by the clock of the ledger's database: what leases and queue go by. */
+  now(): number {
+    return this.#db.now();
+  }
+
+  /**
+   * Lets one run at a time work: with the whole ledger when it is a file, with this sync when it is in Postgres.
+   * @throws ExtractError RUN_LOCKED naming who does
+   */
+  acquireRunLock(syncId: string): RunLock {
+    if (!isPostgresLedger(this.path)) return acquireRunLock(this.path);
+    const held = acquireSyncLock(this.#db, syncId);
+    const release = (): void => {
+      this.#locks.delete(lock);
+      held.release();
+    };
+    const lock: RunLock = { ...held, release };
+    this.#locks.add(lock);
+    return lock;
   }
 
   // Syncs and runs
@@ -79,8 +126,28 @@ export class Ledger {
     return runs.findRun(this.#db, idOrPrefix);
   }
 
-  listRuns({ limit }: { readonly limit: number }): records.RunRecord[] {
-    return runs.listRuns(this.#db, limit);
+  listRuns(filter: history.RunFilter): records.RunRecord[] {
+    return history.listRuns(this.#db, filter);
+  }
+
+  countRuns(syncId: string, since: number): history.RunCounts {
+    return history.countRuns(this.#db, syncId, since);
+  }
+
+  listStreamRuns(
+    syncId: string,
+    stream: { readonly namespace: string; readonly name: string },
+    page: { readonly before?: string | null; readonly limit: number },
+  ): history.StreamRunRecord[] {
+    return history.listStreamRuns(this.#db, syncId, stream, page);
+  }
+
+  countStreamRuns(
+    syncId: string,
+    stream: { readonly namespace: string; readonly name: string },
+    since: number,
+  ): history.StreamCounts {
+    return history.countStreamRuns(this.#db, syncId, stream, since);
   }
 
   finishRun(
@@ -189,6 +256,10 @@ export class Ledger {
     return commits.cursorState(this.#db, syncId, namespace, name);
   }
 
+  lastSchemasOf(syncId: string): LastSchema[] {
+    return lastSchemasOf(this.#db, syncId);
+  }
+
   // Generations and intents
 
   nextGeneration(syncId: string, namespace: string, name: string): number {
@@ -220,6 +291,15 @@ export class Ledger {
 
   intentsOf(of: generations.IntentsWanted): records.Intent[] {
     return generations.intentsOf(this.#db, of);
+  }
+
+  /** Null: of all syncs. */
+  listOver(syncId: string | null): sweeps.GenerationOver[] {
+    return sweeps.listOver(this.#db, syncId);
+  }
+
+  recordSwept(generations: readonly sweeps.GenerationOver[]): void {
+    sweeps.recordSwept(this.#db, generations);
   }
 
   // Checkpoints
@@ -289,5 +369,138 @@ export class Ledger {
 
   eventsOf(runId: string): records.EventRecord[] {
     return timeline.eventsOf(this.#db, runId);
+  }
+
+  // The queue
+
+  enqueue(entry: queue.NewQueuedRun): queue.Enqueued {
+    return queue.enqueue(this.#db, entry);
+  }
+
+  takeQueued(daemon: string, options: leases.TakeOptions): queue.QueuedRun[] {
+    return leases.takeQueued(this.#db, daemon, options);
+  }
+
+  renewLeases(
+    daemon: string,
+    leaseMs: number,
+    believed: readonly leases.HeldEntry[] = [],
+  ): ReturnType<typeof leases.renewLeases> {
+    return leases.renewLeases(this.#db, daemon, leaseMs, believed);
+  }
+
+  expireLeases(): queue.QueuedRun[] {
+    return leases.expireLeases(this.#db);
+  }
+
+  /** Null: of all daemons. */
+  releaseLeases(daemon: string | null): queue.QueuedRun[] {
+    return leases.releaseLeases(this.#db, daemon);
+  }
+
+  bindRun(queueId: string, epoch: number, runId: string): void {
+    queue.bindRun(this.#db, queueId, epoch, runId);
+  }
+
+  finishQueued(
+    queueId: string,
+    epoch: number,
+    state: "succeeded" | "failed" | "cancelled",
+    errorJson: string | null,
+  ): void {
+    queue.finishQueued(this.#db, queueId, epoch, state, errorJson);
+  }
+
+  requeue(
+    queueId: string,
+    epoch: number,
+    dueAt: number | null,
+    errorJson: string | null = null,
+  ): void {
+    queue.requeue(this.#db, queueId, epoch, dueAt, errorJson);
+  }
+
+  pauseTaken(queueId: string, epoch: number): void {
+    queue.pauseTaken(this.#db, queueId, epoch);
+  }
+
+  pauseQueued(queueId: string): void {
+    queue.pauseQueued(this.#db, queueId);
+  }
+
+  resumeQueued(queueId: string): void {
+    queue.resumeQueued(this.#db, queueId);
+  }
+
+  cancelQueued(queueId: string): void {
+    queue.cancelQueued(this.#db, queueId);
+  }
+
+  queuedOf(queueId: string): queue.QueuedRun {
+    return queue.queuedOf(this.#db, queueId);
+  }
+
+  queuedOfRun(runId: string): queue.QueuedRun | null {
+    return queueList.queuedOfRun(this.#db, runId);
+  }
+
+  listQueue(filter: queueList.QueueFilter): queue.QueuedRun[] {
+    return queueList.listQueue(this.#db, filter);
+  }
+
+  countQueue(
+    sync: string | null = null,
+  ): ReturnType<typeof queueList.countQueue> {
+    return queueList.countQueue(this.#db, sync);
+  }
+
+  nextDueAt(): number | null {
+    return queueList.nextDueAt(this.#db);
+  }
+
+  // Syncs by name, and their streams
+
+  pauseSync(name: string): void {
+    syncStates.setSyncPaused(this.#db, name, true);
+  }
+
+  resumeSync(name: string): void {
+    syncStates.setSyncPaused(this.#db, name, false);
+  }
+
+  pausedSyncs(): string[] {
+    return syncStates.pausedSyncs(this.#db);
+  }
+
+  lastScheduled(name: string): number | null {
+    return syncStates.lastScheduled(this.#db, name);
+  }
+
+  recordScheduled(name: string, at: number): boolean {
+    return syncStates.recordScheduled(this.#db, name, at);
+  }
+
+  resetStream(syncId: string, namespace: string, name: string): void {
+    syncStates.resetStream(this.#db, syncId, namespace, name);
+  }
+
+  isStreamReset(runId: string, namespace: string, name: string): boolean {
+    return syncStates.isStreamReset(this.#db, runId, namespace, name);
+  }
+
+  // Daemons
+
+  recordDaemonEvent(
+    sync: string | null,
+    kind: string,
+    detailsJson: string,
+  ): void {
+    daemonEvents.recordDaemonEvent(this.#db, sync, kind, detailsJson);
+  }
+
+  daemonEventsOf(
+    filter: daemonEvents.DaemonEventFilter,
+  ): daemonEvents.DaemonEventRecord[] {
+    return daemonEvents.daemonEventsOf(this.#db, filter);
   }
 }

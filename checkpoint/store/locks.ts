@@ -5,6 +5,7 @@
  */
 import { DatabaseSync } from "node:sqlite";
 import { mkdirSync } from "node:fs";
+import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { ExtractError } from "../../proto/error.ts";
 import { processStartTime } from "./process-identity.ts";
@@ -17,6 +18,7 @@ const LOCK_BUSY_MS = 200;
 const LOCK_TRIES_MAX = 3;
 
 export interface LockHolder {
+  readonly host: string;
   readonly pid: number;
   readonly pidStartTime: string | null;
   /** Milliseconds since the Unix epoch. */
@@ -38,6 +40,7 @@ export interface RunLock {
 export function acquireRunLock(ledgerPath: string): RunLock {
   const path = `${ledgerPath}.lock`;
   const holder = {
+    host: hostname(),
     pid: process.pid,
     pidStartTime: processStartTime(process.pid),
     since: Date.now(),
@@ -122,6 +125,8 @@ function readHolder(database: DatabaseSync): LockHolder | null {
     const row = database.prepare("SELECT * FROM holder").get();
     return row
       ? {
+          // byte locks of a file are known to one host
+          host: hostname(),
           pid: Number(row["pid"]),
           pidStartTime: row["pid_start"] as string | null,
           since: Number(row["since"]),

@@ -108,7 +108,7 @@ export function splitPartition(
     assert(taker.stream === stream, "both parts are of one stream");
     assertParts(whole, giver, taker);
     const done = db.get(
-      "SELECT 1 FROM durable WHERE run = ? AND stream = ? AND partition = ? AND last AND dropped_epoch IS NULL",
+      "SELECT 1 FROM durable WHERE run = ? AND stream = ? AND partition = ? AND last = 1 AND dropped_epoch IS NULL",
       runId,
       stream,
       ordinal,
@@ -169,7 +169,7 @@ export function partitionsOf(
 ): Partition[] {
   return db
     .all(
-      `SELECT * FROM partitions WHERE run = ?1 AND (?2 IS NULL OR stream = ?2) AND superseded_epoch IS NULL
+      `SELECT * FROM partitions WHERE run = ?1 AND stream = coalesce(?2, stream) AND superseded_epoch IS NULL
        ORDER BY stream, ordinal`,
       runId,
       stream,

@@ -1,5 +1,6 @@
 /** Which process a recorded pid was: numbers are used again, so a start time goes with each. */
 import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ExtractError } from "../../proto/error.ts";
 
@@ -13,6 +14,8 @@ const KILLED_WAIT_MS = 5_000;
 const PROCESS_GRACE_MS = 5_000;
 
 export interface ProcessIdentity {
+  /** Absent or null: this host. */
+  readonly host?: string | null;
   readonly pid: number;
   /** From `processStartTime`; null where the system does not tell. */
   readonly pidStartTime: string | null;
@@ -47,16 +50,32 @@ export function isAlive(pid: number, startTime: string | null): boolean {
   }
 }
 
+/** The same of a process that may be another host's: what nobody here can see counts as running. */
+export function mayBeAlive({
+  host,
+  pid,
+  pidStartTime,
+}: ProcessIdentity): boolean {
+  return isElsewhere(host) || isAlive(pid, pidStartTime);
+}
+
+function isElsewhere(host: string | null | undefined): boolean {
+  return (host ?? hostname()) !== hostname();
+}
+
 /**
  * Waits until all these processes are gone, and after `graceMs` ends those that are surely meant. This process itself
- * is passed over. Gives the pids that had to be ended.
+ * is passed over, and so are those of other hosts: nobody here sees them, and what they may still do ends with the
+ * lease under which they were started. Gives the pids that had to be ended.
  * @throws ExtractError RUN_LOCKED when one cannot be ended, or cannot be told from another with its number
  */
 export async function endProcesses(
   processes: readonly ProcessIdentity[],
   graceMs: number = PROCESS_GRACE_MS,
 ): Promise<number[]> {
-  const others = processes.filter(({ pid }) => pid !== process.pid);
+  const others = processes.filter(
+    ({ host, pid }) => pid !== process.pid && !isElsewhere(host),
+  );
   const waiting = await waitUntilGone(others, graceMs);
   const ended: number[] = [];
   for (const { pid, pidStartTime } of waiting) {

@@ -12,6 +12,8 @@ export interface SyncRecord {
 
 /** The process that does an attempt. `pidStartTime`: as `processStartTime` gives it. */
 export interface AttemptOwner {
+  /** Absent: this host. */
+  readonly host?: string;
   readonly pid: number;
   readonly pidStartTime: string | null;
   readonly runDir: string;
@@ -29,7 +31,9 @@ export type RunState =
   | "interrupted"
   | "abandoned";
 
-export interface RunRecord extends AttemptOwner {
+export interface RunRecord extends Omit<AttemptOwner, "host"> {
+  /** Null: this host, recorded by a Millrace that knew one host only. */
+  readonly host: string | null;
   readonly runId: string;
   readonly syncId: string;
   readonly mode: string;
@@ -51,6 +55,8 @@ export interface NewRun extends AttemptOwner {
 
 export interface ProcessRecord {
   readonly epoch: number;
+  /** As in RunRecord. */
+  readonly host: string | null;
   readonly role: string;
   readonly pid: number;
   readonly pidStartTime: string | null;

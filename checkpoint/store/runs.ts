@@ -1,6 +1,7 @@
 /** Syncs, their runs, the attempts of a run and the processes of an attempt. */
 import { strict as assert } from "node:assert";
 import { randomBytes } from "node:crypto";
+import { hostname } from "node:os";
 import type { WireError } from "../../proto/error.ts";
 import { runNotFound } from "./database.ts";
 import type { LedgerDatabase, Row } from "./database.ts";
@@ -16,11 +17,8 @@ import type {
 /** Draws of a run's id before giving up: 65,536 ids a second make even one repeat rare. */
 const RUN_ID_TRIES_MAX = 16;
 
-/** Runs that one listing gives. */
-const RUNS_LISTED_MAX = 1_000;
-
-const RUN_COLUMNS =
-  "r.id, r.sync, r.mode, r.state, r.epoch, r.request, r.started_at, r.finished_at, r.error, a.pid, a.pid_start, a.run_dir" +
+export const RUN_COLUMNS =
+  "r.id, r.sync, r.mode, r.state, r.epoch, r.request, r.started_at, r.finished_at, r.error, a.host, a.pid, a.pid_start, a.run_dir" +
   " FROM runs r JOIN attempts a ON a.run = r.id AND a.epoch = r.epoch";
 
 export function upsertSync(db: LedgerDatabase, sync: SyncRecord): void {
@@ -129,9 +127,10 @@ function recordAttempt(
   now: number,
 ): void {
   db.run(
-    "INSERT INTO attempts (run, epoch, pid, pid_start, run_dir, began_at) VALUES (?, ?, ?, ?, ?, ?)",
+    "INSERT INTO attempts (run, epoch, host, pid, pid_start, run_dir, began_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
     runId,
     epoch,
+    owner.host ?? hostname(),
     owner.pid,
     owner.pidStartTime,
     owner.runDir,
@@ -149,7 +148,7 @@ export function finishRun(
   db.fenced(runId, epoch, () => {
     if (state === "succeeded" || state === "partlyFailed") {
       const open = db.get(
-        `SELECT number, state FROM streams WHERE run = ? AND state <> 'committed' AND (state <> 'failed' OR ?)`,
+        `SELECT number, state FROM streams WHERE run = ? AND state <> 'committed' AND (state <> 'failed' OR ? = 1)`,
         runId,
         state === "succeeded" ? 1 : 0,
       );
@@ -207,25 +206,16 @@ function findExactRun(db: LedgerDatabase, runId: string): RunRecord | null {
   return row ? toRun(db, row) : null;
 }
 
-/** Newest first. */
-export function listRuns(db: LedgerDatabase, limit: number): RunRecord[] {
-  return db
-    .all(
-      `SELECT ${RUN_COLUMNS} ORDER BY r.serial DESC LIMIT ?`,
-      Math.min(limit, RUNS_LISTED_MAX),
-    )
-    .map((row) => toRun(db, row));
-}
-
 export function recordProcess(
   db: LedgerDatabase,
   runId: string,
   epoch: number,
-  process: Omit<ProcessRecord, "epoch">,
+  process: Omit<ProcessRecord, "epoch" | "host">,
 ): void {
   db.fenced(runId, epoch, () =>
     db.run(
-      "INSERT OR REPLACE INTO processes (run, epoch, role, pid, pid_start) VALUES (?, ?, ?, ?, ?)",
+      `INSERT INTO processes (run, epoch, role, pid, pid_start) VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT (run, epoch, role, pid) DO UPDATE SET pid_start = excluded.pid_start`,
       runId,
       epoch,
       process.role,
@@ -241,18 +231,20 @@ export function processesOf(
 ): ProcessRecord[] {
   return db
     .all(
-      "SELECT epoch, role, pid, pid_start FROM processes WHERE run = ? ORDER BY epoch, role, pid",
+      `SELECT p.epoch, a.host, p.role, p.pid, p.pid_start FROM processes p
+       JOIN attempts a ON a.run = p.run AND a.epoch = p.epoch WHERE p.run = ? ORDER BY p.epoch, p.role, p.pid`,
       runId,
     )
     .map((row) => ({
       epoch: Number(row["epoch"]),
+      host: row["host"] as string | null,
       role: String(row["role"]),
       pid: Number(row["pid"]),
       pidStartTime: row["pid_start"] as string | null,
     }));
 }
 
-function toRun(db: LedgerDatabase, row: Row): RunRecord {
+export function toRun(db: LedgerDatabase, row: Row): RunRecord {
   return {
     runId: String(row["id"]),
     syncId: String(row["sync"]),
@@ -263,6 +255,7 @@ function toRun(db: LedgerDatabase, row: Row): RunRecord {
     startedAt: Number(row["started_at"]),
     finishedAt: row["finished_at"] as number | null,
     error: row["error"] === null ? null : db.parse<WireError>(row["error"]),
+    host: row["host"] as string | null,
     pid: Number(row["pid"]),
     pidStartTime: row["pid_start"] as string | null,
     runDir: String(row["run_dir"]),

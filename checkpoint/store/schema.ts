@@ -1,12 +1,15 @@
-/** The ledger's tables. A change of this text is a new LEDGER_VERSION with its own step from the version before. */
+/**
+ * The ledger's tables, as the steps from each version to the next. A step that has been released is never changed: what
+ * is to be otherwise is a new LEDGER_VERSION with its own step.
+ */
 
 /** "MRLG": what `file` shows and what tells our database from another application's. */
 export const LEDGER_APPLICATION_ID = 0x4d_52_4c_47;
 
-export const LEDGER_VERSION = 1;
+export const LEDGER_VERSION = 2;
 
 /** Times are milliseconds since the Unix epoch; JSON is text; an epoch is a run's attempt, from 1. */
-export const LEDGER_SCHEMA = `
+const TABLES_OF_RUNS = `
 CREATE TABLE ledger (id TEXT NOT NULL) STRICT;
 
 CREATE TABLE syncs (
@@ -156,3 +159,83 @@ CREATE TABLE events (
 ) STRICT;
 CREATE INDEX events_by_run ON events (run, serial);
 `;
+
+/** For daemons: the queue, what is remembered of syncs by their names, locks of several hosts, and whose host it was. */
+const TABLES_OF_DAEMONS = `
+-- NULL: of this host, by a Millrace that worked on one host only.
+ALTER TABLE attempts ADD COLUMN host TEXT;
+
+CREATE TABLE queue (
+  number INTEGER PRIMARY KEY,
+  sync TEXT NOT NULL,
+  key TEXT,
+  state TEXT NOT NULL,
+  origin TEXT NOT NULL,
+  scope TEXT NOT NULL,
+  queued_at INTEGER NOT NULL,
+  due_at INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  run TEXT,
+  daemon TEXT,
+  epoch INTEGER NOT NULL,
+  lease_expires_at INTEGER,
+  finished_at INTEGER,
+  error TEXT
+) STRICT;
+CREATE INDEX queue_by_due ON queue (state, due_at, number, sync);
+CREATE INDEX queue_by_sync ON queue (sync, state, key);
+CREATE INDEX queue_over ON queue (sync, number) WHERE finished_at IS NOT NULL;
+CREATE INDEX queue_by_run ON queue (run) WHERE run IS NOT NULL;
+-- No two runs of a sync at once, whoever takes them.
+CREATE UNIQUE INDEX queue_one_taken ON queue (sync) WHERE state = 'taken';
+
+-- Stays when the entry that took the message in is long gone: a message that comes again is known.
+CREATE TABLE queue_messages (
+  topic TEXT NOT NULL,
+  part INTEGER NOT NULL,
+  position TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  PRIMARY KEY (topic, part, position)
+) STRICT, WITHOUT ROWID;
+
+-- By the name in the configuration.
+CREATE TABLE sync_states (
+  name TEXT PRIMARY KEY,
+  paused INTEGER NOT NULL DEFAULT 0,
+  last_scheduled INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- The next run that begins behind this run copies the stream whole, and its commit supersedes what was before.
+CREATE TABLE stream_resets (
+  sync TEXT NOT NULL REFERENCES syncs (id),
+  namespace TEXT NOT NULL,
+  name TEXT NOT NULL,
+  after_serial INTEGER NOT NULL,
+  PRIMARY KEY (sync, namespace, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE daemon_events (
+  serial INTEGER PRIMARY KEY,
+  sync TEXT,
+  at INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  details TEXT NOT NULL
+) STRICT;
+CREATE INDEX daemon_events_by_sync ON daemon_events (sync, serial);
+
+CREATE TABLE sync_locks (
+  sync TEXT PRIMARY KEY,
+  holder TEXT NOT NULL,
+  host TEXT NOT NULL,
+  pid INTEGER NOT NULL,
+  pid_start TEXT,
+  since INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+`;
+
+/** From version N to N + 1, at N; a new ledger takes all of them. */
+export const LEDGER_STEPS: readonly string[] = [
+  TABLES_OF_RUNS,
+  TABLES_OF_DAEMONS,
+];

@@ -1,5 +1,6 @@
 /** SQLite's result codes as our errors. */
 import { ExtractError } from "../../proto/error.ts";
+import { corruptLedger } from "./database.ts";
 
 /** Primary result codes. @see https://www.sqlite.org/rescode.html */
 const SQLITE_PERM = 3;
@@ -22,19 +23,6 @@ function primaryCode(error: unknown): number | null {
 export function isBusy(error: unknown): boolean {
   const code = primaryCode(error);
   return code === SQLITE_BUSY || code === SQLITE_LOCKED;
-}
-
-export function corruptLedger(
-  path: string,
-  what: string,
-  cause?: unknown,
-): ExtractError {
-  return new ExtractError(
-    "LEDGER_CORRUPT",
-    `ledger ${path}: ${what}`,
-    { path },
-    { cause },
-  );
 }
 
 /** The world's faults get a code; anything else (a broken constraint, a wrong statement) is ours and stays. */

@@ -25,8 +25,8 @@ export function putStream(
       `INSERT INTO streams (run, number, namespace, name, discovered, fingerprint, generation, mode, cursor_window, state)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')
        ON CONFLICT (run, number) DO UPDATE SET discovered = excluded.discovered, cursor_window = excluded.cursor_window
-       WHERE namespace = excluded.namespace AND name = excluded.name AND mode = excluded.mode
-         AND fingerprint = excluded.fingerprint AND generation = excluded.generation`,
+       WHERE streams.namespace = excluded.namespace AND streams.name = excluded.name AND streams.mode = excluded.mode
+         AND streams.fingerprint = excluded.fingerprint AND streams.generation = excluded.generation`,
       runId,
       stream.number,
       stream.namespace,

@@ -58,11 +58,11 @@ function findBound(
        WHERE s.run = ? AND s.state NOT IN ('committing', 'committed')
          AND EXISTS (SELECT 1 FROM durable d WHERE d.run = s.run AND d.stream = s.number AND d.dropped_epoch IS NULL)
          AND EXISTS (SELECT 1 FROM partitions p WHERE p.run = s.run AND p.stream = s.number
-           AND p.superseded_epoch IS NULL AND json_extract(p.split, '$.kind') <> 'key')
+           AND p.superseded_epoch IS NULL AND ${db.dialect.jsonText("p.split", "kind")} <> 'key')
          AND EXISTS (SELECT 1 FROM partitions p WHERE p.run = s.run AND p.stream = s.number
            AND p.superseded_epoch IS NULL AND NOT EXISTS (
              SELECT 1 FROM durable d WHERE d.run = p.run AND d.stream = p.stream AND d.partition = p.ordinal
-               AND d.last AND d.dropped_epoch IS NULL))
+               AND d.last = 1 AND d.dropped_epoch IS NULL))
        ORDER BY s.number`,
       runId,
     )
@@ -97,16 +97,14 @@ export function recordEvent(
 ): void {
   assert(detailsJson.length <= EVENT_DETAILS_MAX, `${kind} is too long`);
   db.transaction(() => {
-    db.run(
-      "INSERT INTO events (run, at, kind, details) VALUES (?, ?, ?, ?)",
+    const row = db.get(
+      "INSERT INTO events (run, at, kind, details) VALUES (?, ?, ?, ?) RETURNING serial",
       runId,
       Date.now(),
       kind,
       detailsJson,
     );
-    const serial = Number(
-      db.get("SELECT last_insert_rowid() AS serial")?.["serial"],
-    );
+    const serial = Number(row?.["serial"]);
     if (serial % EVENTS_PRUNED_EVERY === 0)
       db.run(
         `DELETE FROM events WHERE run = ?1 AND serial <=
@@ -114,7 +112,7 @@ export function recordEvent(
         runId,
         EVENTS_PER_RUN_MAX,
       );
-  });
+  }, "run");
 }
 
 /** Oldest first. */

@@ -1,12 +1,14 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { describe, expect, vi } from "vitest";
 import { acquireRunLock } from "../../../checkpoint/store/locks.ts";
 import {
   endProcesses,
   isAlive,
+  mayBeAlive,
   processStartTime,
 } from "../../../checkpoint/store/process-identity.ts";
 import { test } from "./fixtures.ts";
@@ -136,6 +138,25 @@ describe("a process", () => {
     expect(ended).toEqual([pid]);
     expect(isAlive(pid, null) && processStartTime(pid) !== null).toBe(false);
     expect(isAlive(otherPid, null)).toBe(true);
+  });
+
+  test("of another host is neither waited for nor ended, and counts as running", async ({
+    folder,
+  }) => {
+    const writer = folder.spawn("idle");
+    await writer.nextLine();
+    const pid = Number(writer.child.pid);
+    const elsewhere = {
+      host: "elsewhere",
+      pid,
+      pidStartTime: processStartTime(pid),
+    };
+    expect(await endProcesses([elsewhere], 60_000)).toEqual([]);
+    expect(isAlive(pid, elsewhere.pidStartTime)).toBe(true);
+    expect(mayBeAlive({ ...elsewhere, pidStartTime: "another:1" })).toBe(true);
+    const here = { ...elsewhere, host: hostname() };
+    expect(mayBeAlive({ ...here, pidStartTime: "another:1" })).toBe(false);
+    expect(await endProcesses([here], 0)).toEqual([pid]);
   });
 
   test("that goes by itself within the grace is not ended", async ({

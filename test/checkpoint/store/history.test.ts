@@ -1,0 +1,4 @@
+import { test } from "./fixtures.ts";
+import { testHistory } from "./suites/history.ts";
+
+testHistory(test);
