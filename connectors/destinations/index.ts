@@ -11,9 +11,11 @@ const loaders: Readonly<Record<string, () => Promise<DestinationDriver>>> = {
 };
 
 /** @throws ExtractError USAGE for a kind that is no destination's */
-export function loadDestination({
+export async function loadDestination({
   kind,
 }: DestinationConfig): Promise<DestinationDriver> {
+  // modules load at once: whoever asks, a machine's step perhaps, is to go on first
+  await null;
   const load = loaders[kind];
   if (load) return load();
   throw new ExtractError("USAGE", `${kind} is no destination`, { kind });

@@ -23,6 +23,8 @@ export interface FileEncoder {
   encode(batch: ColumnBatch): readonly Uint8Array[];
   /** Bytes of the file so far: those handed out and those still collected (estimated). */
   readonly bytesSoFar: number;
+  /** Memory that the encoder keeps until more of the file is handed out (estimated). */
+  readonly heldBytes: number;
   /**
    * The closing bytes. `metadata` goes into the file where the format has a place for it (Parquet: key-value metadata
    * of the footer) and is ignored elsewhere.

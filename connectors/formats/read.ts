@@ -1,6 +1,13 @@
 /** Reads files back, for people who want to look into them: `millrace cat`, and the footers that recovery trusts. */
 import { ExtractError } from "../../proto/error.ts";
+import {
+  checkSlices,
+  withFile,
+  wrapError,
+  type FileBytes,
+} from "./readers/file.ts";
 
+export type { FileBytes } from "./readers/file.ts";
 export {
   readParquetMetadata,
   readParquetMetadataOf,
@@ -18,23 +25,38 @@ export interface ReadOptions {
  * @throws ExtractError USAGE for a name of another kind or a file that is not there, DESTINATION_FAILED for a file that is
  * not what its name says
  */
-export async function* readRows(
+export function readRows(
   path: string,
   options: ReadOptions = {},
 ): AsyncGenerator<Record<string, unknown>> {
-  const limit = options.limit ?? Infinity;
+  return withFile(path, (file) => readRowsOf(file, options));
+}
+
+/**
+ * The same of a file that is no file of this machine.
+ * @throws ExtractError as `readRows`, and what `slice` throws
+ */
+export async function* readRowsOf(
+  file: FileBytes,
+  { limit = Infinity }: ReadOptions = {},
+): AsyncGenerator<Record<string, unknown>> {
   if (limit <= 0) return;
   let count = 0;
-  for await (const row of await openRows(path, limit)) {
-    yield row;
-    if (++count >= limit) return;
+  try {
+    for await (const row of await openRows(checkSlices(file), limit)) {
+      yield row;
+      if (++count >= limit) return;
+    }
+  } catch (error) {
+    throw wrapError(file.path, error);
   }
 }
 
 async function openRows(
-  path: string,
+  file: FileBytes,
   limit: number,
 ): Promise<AsyncIterable<Record<string, unknown>>> {
+  const { path } = file;
   const [, format] =
     /\.(parquet|avro|(?:csv|jsonl)(?:\.gz|\.zst)?)$/.exec(path) ?? [];
   if (format === undefined)
@@ -45,12 +67,12 @@ async function openRows(
     );
   if (format === "parquet") {
     const { readParquetRows } = await import("./readers/parquet-rows.ts");
-    return readParquetRows(path, limit);
+    return readParquetRows(file, limit);
   }
   if (format === "avro") {
     const { readAvroRows } = await import("./readers/avro-rows.ts");
-    return readAvroRows(path);
+    return readAvroRows(file);
   }
   const { readCsvRows, readJsonlRows } = await import("./readers/text-rows.ts");
-  return format.startsWith("csv") ? readCsvRows(path) : readJsonlRows(path);
+  return format.startsWith("csv") ? readCsvRows(file) : readJsonlRows(file);
 }

@@ -11,6 +11,8 @@ const loaders: Readonly<Record<SourceKind, () => Promise<SourceDriver>>> = {
 };
 
 /** @throws ExtractError USAGE for a scheme that is no source's */
-export function loadSource(url: string): Promise<SourceDriver> {
+export async function loadSource(url: string): Promise<SourceDriver> {
+  // modules load at once: whoever asks, a machine's step perhaps, is to go on first
+  await null;
   return loaders[readSourceKind(url)]();
 }

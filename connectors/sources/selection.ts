@@ -1,6 +1,7 @@
 /** Which relations a list of patterns means. Pure. */
 import { ExtractError } from "../../proto/error.ts";
 import { nearestNames } from "../../proto/nearest.ts";
+import { meansRelation } from "../../proto/pattern.ts";
 import type { StreamSelection } from "./source.ts";
 
 /** What the selection looks at; a source adds what else it knows of a relation. */
@@ -15,45 +16,8 @@ export interface Selectable {
   readonly fromExtension: boolean;
 }
 
-/** Whether `text` matches a pattern in which `*` stands for any characters, none included. Linear but for the stars. */
-export function matchesPattern(pattern: string, text: string): boolean {
-  let p = 0;
-  let t = 0;
-  let star = -1;
-  let starText = 0;
-  while (t < text.length) {
-    if (pattern[p] === "*") {
-      star = p;
-      starText = t;
-      p += 1;
-    } else if (p < pattern.length && pattern[p] === text[t]) {
-      p += 1;
-      t += 1;
-    } else if (star >= 0) {
-      starText += 1;
-      t = starText;
-      p = star + 1;
-    } else {
-      return false;
-    }
-  }
-  while (pattern[p] === "*") p += 1;
-  return p === pattern.length;
-}
-
 function qualify(relation: Pick<Selectable, "schema" | "name">): string {
   return `${relation.schema}.${relation.name}`;
-}
-
-/** A pattern is held against `table` and against `schema.table`, so that names with dots in them need no quoting. */
-export function meansRelation(
-  pattern: string,
-  relation: Pick<Selectable, "schema" | "name">,
-): boolean {
-  return (
-    matchesPattern(pattern, relation.name) ||
-    matchesPattern(pattern, qualify(relation))
-  );
 }
 
 /**

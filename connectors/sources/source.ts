@@ -6,8 +6,10 @@ import type { ColumnBatch } from "../../proto/columns.ts";
 import type {
   CursorOrder,
   CursorWindow,
+  HeldColumns,
   OpenTransactions,
   RepeatFilter,
+  RangeFilter,
 } from "../../proto/control.ts";
 import type { ExtractError } from "../../proto/error.ts";
 import type {
@@ -33,6 +35,7 @@ export interface LeafRelation {
   readonly heap: boolean;
   /** Changes when the table is rewritten or truncated, as the discovering snapshot sees it (Postgres: relfilenode); 0 where unknown. */
   readonly fileNode: number;
+  /** By the server's statistics, with those of values that do not lie in their rows where the server counts them in. */
   readonly pages: number;
   /** By the server's statistics; -1 when there are none. */
   readonly rowEstimate: number;
@@ -87,6 +90,8 @@ export interface StreamSelection {
   readonly exclude: readonly string[];
   /** Null: all. Only with exactly one table. */
   readonly columns: readonly string[] | null;
+  /** Tables that are read without the columns that have come since an earlier run. */
+  readonly heldColumns?: readonly HeldColumns[];
 }
 
 /** A predicate of the sync: the user's own words, and for incremental syncs the cursor's window `(from, to]`. */
@@ -132,6 +137,8 @@ export interface ReadSink {
   batch(batch: ColumnBatch): Promise<void>;
   /** Behind the batches that it covers. `null` position: only the end of the partition can be resumed. */
   checkpoint(position: Position | null, last: boolean): Promise<void>;
+  /** What is asked of the server now, for people who look on; may be called before each statement. */
+  statement?(sql: string): void;
   /** A value was replaced by NULL by policy. */
   valueNulled(column: string, reason: string): void;
 }
@@ -264,14 +271,22 @@ export interface HeldSnapshot {
 export interface SourceDriver {
   /**
    * `any-time`: sessions join the snapshot whenever they like, and it outlives the processes that read it.
-   * `at-the-start`: only until `lockRelations`; all channels connect before discovery is reported, and what loses its
-   * connection later reads on under another snapshot.
+   * `at-the-start`: only until `lockRelations`; as many channels as the sizes call for connect before discovery is
+   * reported, and one more session; what is left when connections are lost reads on, and nobody joins again.
    */
   readonly joins: "any-time" | "at-the-start";
   /** @throws ExtractError USAGE, SOURCE_UNREACHABLE, SOURCE_AUTH_FAILED, SOURCE_TLS_FAILED */
   connect(url: string): Promise<SourceSession>;
   /** Whether a partition can be stopped inside and its tail be given away: its rows come in an order that is proven. */
   canSplit(stream: DiscoveredStream, partition: Partition): boolean;
+  /**
+   * The rows of a narrowed run as a predicate, whatever their texts hold; null: all rows of this stream.
+   * @throws ExtractError SOURCE_COLUMN_NOT_FOUND, TRIGGER_INVALID
+   */
+  narrow(
+    stream: DiscoveredStream,
+    ranges: readonly RangeFilter[],
+  ): string | null;
   /** @param onLost called once, when the snapshot is gone without `close` */
   holdSnapshot(
     url: string,

@@ -31,16 +31,17 @@ import {
 } from "../layout/names.ts";
 import type { StreamName } from "../layout/names.ts";
 import type { CleanUpReport } from "../layout/removal.ts";
+import { mapBounded } from "../layout/bounded.ts";
 import { cleanUp } from "./clean-up.ts";
 import type { FileDestinationConfig } from "./config.ts";
 import { toDestinationError } from "./errors.ts";
 import { listGeneration } from "./generation-files.ts";
 import { readManifest, writeManifest } from "./manifest.ts";
 import {
+  FILE_OPERATIONS_AT_ONCE,
   drawTag,
   linkFinal,
   makeFoldersBelow,
-  mapBounded,
   openToRead,
   readFileSize,
   removeFile,
@@ -71,7 +72,7 @@ export async function verifyCommit(order: CommitOrder): Promise<void> {
   const relative = findGenerationFolder(order.config, order);
   const listed = new Set(order.files.map((file) => file.path));
   assert.equal(listed.size, order.files.length, "a file is listed twice");
-  await mapBounded(order.files, async (file) => {
+  await mapBounded(order.files, FILE_OPERATIONS_AT_ONCE, async (file) => {
     assert(file.path.startsWith(`${relative}/`), `${file.path} lies elsewhere`);
     const path = join(root, file.path);
     const bytes = readFileSize(path);

@@ -1,9 +1,7 @@
 /** Files as the destination process uses them. */
 import type { SealedFile } from "../../../proto/checkpoint.ts";
 import type { CommitStep } from "../../../proto/control.ts";
-import { ExtractError, toWireError } from "../../../proto/error.ts";
-import type { StreamSchema } from "../../../proto/schema.ts";
-import { checkPartitionColumns } from "../../formats/partition-rows.ts";
+import { toWireError } from "../../../proto/error.ts";
 import type {
   DestinationContext,
   DestinationDriver,
@@ -13,6 +11,7 @@ import type {
   WriterFactory,
 } from "../destination.ts";
 import { checkDistinctFolders } from "../layout/names.ts";
+import { checkFolderColumns } from "../layout/open-folders.ts";
 import {
   checkForeign,
   cleanUp,
@@ -56,7 +55,7 @@ class FileStorage implements DestinationStorage {
     );
     for (const { schema, generation, knownGenerations, resumed } of streams) {
       try {
-        this.#checkPartitioning(schema);
+        checkFolderColumns(schema, this.#config.partitionBy ?? []);
         const folder = checkForeign(
           this.#config,
           schema,
@@ -106,18 +105,6 @@ class FileStorage implements DestinationStorage {
 
   async close(): Promise<void> {
     // nothing is open between two steps
-  }
-
-  #checkPartitioning(schema: StreamSchema): void {
-    const { partitionBy = [] } = this.#config;
-    const faults = checkPartitionColumns(schema, partitionBy);
-    if (faults.length === 0) return;
-    const stream = `${schema.namespace}.${schema.name}`;
-    throw new ExtractError(
-      "USAGE",
-      `${stream} cannot be partitioned: ${faults.join("; ")}`,
-      { stream },
-    );
   }
 
   #commitOrder(step: CommitStep): CommitOrder {

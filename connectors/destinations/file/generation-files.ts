@@ -2,11 +2,8 @@
 import type * as fs from "node:fs";
 import { join } from "node:path";
 
-import { isPartitionFolder } from "../layout/names.ts";
+import { FOLDERS_MAX, isPartitionFolder } from "../layout/names.ts";
 import { listFolder } from "./storage.ts";
-
-/** Folders within folders; more are not ours, and not looked into. */
-const DEPTH_MAX = 8;
 
 export interface GenerationFiles {
   readonly entries: readonly {
@@ -28,7 +25,7 @@ export function listGeneration(path: string): GenerationFiles {
     for (const entry of listFolder(join(path, folder))) {
       const inner = `${folder}${entry.name}`;
       const isOurs =
-        depth < DEPTH_MAX &&
+        depth < FOLDERS_MAX &&
         entry.isDirectory() &&
         isPartitionFolder(entry.name);
       if (isOurs) {

@@ -7,6 +7,7 @@ import type { SealedFile } from "../../../proto/checkpoint.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import type { StreamSchema } from "../../../proto/schema.ts";
 import { createFileFormat } from "../../formats/index.ts";
+import { mapBounded } from "../layout/bounded.ts";
 import { MARKER_BYTES_MAX, MARKER_KEY, parseMarker } from "../layout/marker.ts";
 import type { CheckpointMarker } from "../layout/marker.ts";
 import {
@@ -29,7 +30,7 @@ import { systemErrorCode, toDestinationError } from "./errors.ts";
 import { listGeneration } from "./generation-files.ts";
 import type { GenerationFiles } from "./generation-files.ts";
 import {
-  mapBounded,
+  FILE_OPERATIONS_AT_ONCE,
   readFileSize,
   readSmallFile,
   syncFolder,
@@ -56,15 +57,21 @@ export async function recoverCheckpoints(
   if (lastFiles.length === 0) return [];
   for (const inner of present.folders) await syncFolder(join(folder, inner));
   await syncFoldersUpTo(folder, config.root);
-  const checkpoints = await mapBounded(lastFiles, async (last) => {
-    const marker = format.storesMetadata
-      ? await readFooterMarker(join(folder, last.folder, nameOf(last)))
-      : readSidecarMarker(join(folder, last.folder, sidecarName(nameOf(last))));
-    if (!marker || !isMarkerOf(marker, last, schema, generation)) return null;
-    if (marker.stamp.index !== last.checkpoint) return null;
-    const files = findFiles(marker, last, folder, relative);
-    return files && describeRecovered(marker, files, schema.number);
-  });
+  const checkpoints = await mapBounded(
+    lastFiles,
+    FILE_OPERATIONS_AT_ONCE,
+    async (last) => {
+      const marker = format.storesMetadata
+        ? await readFooterMarker(join(folder, last.folder, nameOf(last)))
+        : readSidecarMarker(
+            join(folder, last.folder, sidecarName(nameOf(last))),
+          );
+      if (!marker || !isMarkerOf(marker, last, schema, generation)) return null;
+      if (marker.stamp.index !== last.checkpoint) return null;
+      const files = findFiles(marker, last, folder, relative);
+      return files && describeRecovered(marker, files, schema.number);
+    },
+  );
   return checkpoints
     .filter((checkpoint) => checkpoint !== null)
     .sort(compareRecovered);

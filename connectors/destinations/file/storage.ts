@@ -8,7 +8,7 @@ import { randomBytes } from "node:crypto";
 import { toDestinationError } from "./errors.ts";
 
 /** Files looked at, synced or removed at the same time. Node runs file calls on four threads. */
-const FILE_OPERATIONS_AT_ONCE = 4;
+export const FILE_OPERATIONS_AT_ONCE = 4;
 
 /** The file's bytes and its length are on disk. An error of earlier background writing shows here too. */
 export function syncData(fd: number): Promise<void> {
@@ -170,24 +170,6 @@ export function readSmallFile(
     if (isMissing(error)) return null;
     throw toDestinationError(error, "read", path);
   }
-}
-
-/** Runs `work` for each item, a bounded number at once, and gives the results in the items' order. */
-export async function mapBounded<Item, Result>(
-  items: readonly Item[],
-  work: (item: Item) => Promise<Result>,
-): Promise<Result[]> {
-  const results: Result[] = [];
-  let next = 0;
-  const runLane = async (): Promise<void> => {
-    while (next < items.length) {
-      const at = next++;
-      const item = items[at];
-      if (item !== undefined) results[at] = await work(item);
-    }
-  };
-  await Promise.all(Array.from({ length: FILE_OPERATIONS_AT_ONCE }, runLane));
-  return results;
 }
 
 /** Eight hex digits for a temporary's name. */

@@ -214,6 +214,24 @@ export function isPartitionFolder(name: string): boolean {
   return /^[^=._/][^=/]*=[^=/]*$/u.test(name);
 }
 
+/** Folders `column=value` within folders; more are not ours, and not looked into. */
+export const FOLDERS_MAX = 8;
+
+/**
+ * Takes a path within a generation's folder apart.
+ * @returns folder: with a slash behind it, or empty; null where other folders than ours are part of the path
+ */
+export function splitInnerPath(
+  path: string,
+): { readonly folder: string; readonly name: string } | null {
+  const at = path.lastIndexOf("/") + 1;
+  const folder = path.slice(0, at);
+  const folders = folder === "" ? [] : folder.slice(0, -1).split("/");
+  const isOurs =
+    folders.length <= FOLDERS_MAX && folders.every(isPartitionFolder);
+  return isOurs ? { folder, name: path.slice(at) } : null;
+}
+
 /** The folder of one generation of a stream, relative to the root. */
 export function generationPath(
   template: string,

@@ -1,13 +1,14 @@
-/** The last steps of a stream: staging is whole, then it becomes what readers see, in one transaction. */
-import type { SealedFile } from "../../../proto/checkpoint.ts";
+/** The last step of a stream: staging becomes what readers see, in one transaction. */
+import assert from "node:assert/strict";
+
 import type { CommitStep } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import type { DestinationContext } from "../destination.ts";
 import type { PostgresDestinationConfig } from "./config.ts";
 import type { DestinationConnection } from "./connection.ts";
+import { nameTable } from "./errors.ts";
 import { mergeStaging } from "./merge.ts";
 import {
-  emptyPath,
   IDENTIFIER_BYTES_MAX,
   OWN_SCHEMA,
   quoteIdentifier,
@@ -21,106 +22,19 @@ import {
   describeTables,
   generationKey,
   listColumns,
-  makeStaging,
   WHERE_GENERATION,
   type StreamTables,
 } from "./staging.ts";
-import { choosePublishWay, lookUpTargets } from "./target.ts";
+import {
+  choosePublishWay,
+  lookUpTargets,
+  type FoundTarget,
+  type Publishing,
+} from "./target.ts";
+import { isPublished } from "./verify.ts";
 
 /** How long a table may be in use by others when its rows are to be published, in ms. */
 const PUBLISH_LOCK_MS_MAX = 120_000;
-
-/**
- * Proves that staging holds exactly the rows of the checkpoints that count, and gives it its primary key. May be done
- * again, also after the generation was published.
- * @throws ExtractError DESTINATION_FAILED where rows are missing or too many, DESTINATION_UNWRITABLE for a key twice
- */
-export async function verifyStaging(
-  connection: DestinationConnection,
-  context: DestinationContext,
-  config: PostgresDestinationConfig,
-  step: CommitStep,
-): Promise<readonly SealedFile[]> {
-  const tables = describeTables(context, config, step.stream);
-  const files = step.files.filter(({ rows }) => rows > 0);
-  const empty = [
-    { path: emptyPath(tables.target, tables.generation), rows: 0, bytes: 0 },
-  ];
-  const doing = `verify ${showTable(tables.target)}`;
-  await makeStaging(connection, context, tables);
-  if (await isPublished(connection, context, tables))
-    return files.length > 0 ? files : empty;
-  await checkFiles(connection, context, tables, files);
-  const rows = files.reduce((sum, file) => sum + file.rows, 0);
-  const [counted] = await connection.query<{ count: string }>(
-    doing,
-    `SELECT count(*) AS count FROM ${quoteTable(tables.staging)}`,
-  );
-  if (counted?.count !== String(rows)) {
-    throw new ExtractError(
-      "DESTINATION_FAILED",
-      `staging of ${showTable(tables.target)} has ${counted?.count} rows instead of ${rows}`,
-      { table: showTable(tables.staging), rowsSealed: rows },
-    );
-  }
-  if (config.mode === "full-refresh-overwrite" && tables.key)
-    await addPrimaryKey(connection, tables);
-  return files.length > 0 ? files : empty;
-}
-
-/** Every file is a checkpoint of ours with these rows; what else is in staging shows in the count. */
-async function checkFiles(
-  connection: DestinationConnection,
-  context: DestinationContext,
-  tables: StreamTables,
-  files: readonly SealedFile[],
-): Promise<void> {
-  const known = await connection.query<{ path: string; rows: string }>(
-    "verify checkpoints",
-    `SELECT path, rows FROM ${OWN_SCHEMA}.checkpoints WHERE ${WHERE_GENERATION}`,
-    generationKey(context, tables),
-  );
-  const rowsOf = new Map(known.map(({ path, rows }) => [path, rows]));
-  for (const { path, rows } of files) {
-    if (rowsOf.get(path) === String(rows)) continue;
-    throw new ExtractError(
-      "DESTINATION_FAILED",
-      `${path} has ${rowsOf.get(path) ?? "no"} rows instead of ${rows}`,
-      { path, rowsSealed: rows },
-    );
-  }
-}
-
-async function addPrimaryKey(
-  connection: DestinationConnection,
-  { staging, key, target }: StreamTables,
-): Promise<void> {
-  const doing = `make the primary key of ${showTable(target)}`;
-  const [found] = await connection.query<{ there: boolean }>(
-    doing,
-    `SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass($1) AND indisprimary) AS there`,
-    [quoteTable(staging)],
-  );
-  if (found?.there) return;
-  const columns = listColumns((key ?? []).map((name) => ({ name })));
-  await connection.query(
-    doing,
-    `ALTER TABLE ${quoteTable(staging)} ADD PRIMARY KEY (${columns})`,
-  );
-}
-
-async function isPublished(
-  connection: DestinationConnection,
-  context: DestinationContext,
-  tables: StreamTables,
-): Promise<boolean> {
-  const [row] = await connection.query<{ state: string }>(
-    "read the generation",
-    `SELECT state FROM ${OWN_SCHEMA}.generations WHERE ${WHERE_GENERATION} FOR UPDATE`,
-    generationKey(context, tables),
-  );
-  return row?.state === "published";
-}
 
 /**
  * Makes the generation what readers see, all of it or nothing. Done a second time, it does nothing.
@@ -136,7 +50,16 @@ export async function publishStaging(
   const { target, staging } = tables;
   const doing = `publish ${showTable(target)}`;
   const rows = step.files.reduce((sum, file) => sum + file.rows, 0);
-  await connection.transaction(doing, async () => {
+  const choose = async (): Promise<Publishing & { found: FoundTarget }> => {
+    const [found] = await lookUpTargets(connection, [target]);
+    assert(found, "a table that was looked up has no answer");
+    const { syncId } = context;
+    return {
+      found,
+      ...(await choosePublishWay(connection, config, syncId, tables, found)),
+    };
+  };
+  const publish = async (): Promise<void> => {
     await connection.query(
       doing,
       `SET LOCAL lock_timeout = ${PUBLISH_LOCK_MS_MAX}`,
@@ -145,20 +68,15 @@ export async function publishStaging(
     if (await isPublished(connection, context, tables)) return;
     await checkNewest(connection, context, tables);
     await makeSchema(connection, target.schema);
-    await lockTarget(connection, config, tables);
-    const [found] = await lookUpTargets(connection, [target]);
-    if (!found) throw new Error("a table that was looked up has no answer");
-    const way = await choosePublishWay(
-      connection,
-      config,
-      context.syncId,
-      tables,
-      found,
-    );
+    // looked at before the lock, since a lock that grows later may meet another's
+    const { alterations: expected } = await choose();
+    await lockTarget(connection, config, tables, expected.length > 0);
+    const { found, way, alterations, empties } = await choose();
+    await alterTarget(connection, tables, alterations);
     if (way === "move")
       await moveStaging(connection, tables, found.table !== null);
     else {
-      if (way === "refill")
+      if (way === "refill" || empties)
         await connection.query(doing, `TRUNCATE ${quoteTable(target)}`);
       if (way === "merge") {
         if (found.table === null) await makeMergeTarget(connection, tables);
@@ -171,7 +89,12 @@ export async function publishStaging(
       `UPDATE ${OWN_SCHEMA}.generations SET state = 'published', rows = $5, published_at = $6 WHERE ${WHERE_GENERATION}`,
       [...generationKey(context, tables), rows, step.committedAt],
     );
-  });
+  };
+  try {
+    await connection.transaction(doing, publish);
+  } catch (error) {
+    throw nameTable(error, showTable(target));
+  }
 }
 
 /** An attempt that slept through a whole later run must not put its older rows over the newer ones. */
@@ -215,7 +138,8 @@ async function makeSchema(
 async function lockTarget(
   connection: DestinationConnection,
   config: PostgresDestinationConfig,
-  { target }: StreamTables,
+  { target, isReset }: StreamTables,
+  isAltered: boolean,
 ): Promise<void> {
   const [found] = await connection.query<{ there: boolean }>(
     "look for the table",
@@ -224,7 +148,7 @@ async function lockTarget(
   );
   if (!found?.there) return;
   const lock =
-    config.mode === "full-refresh-overwrite"
+    isAltered || isReset || config.mode === "full-refresh-overwrite"
       ? "ACCESS EXCLUSIVE"
       : config.mode === "incremental-append-dedupe"
         ? "SHARE ROW EXCLUSIVE"
@@ -232,6 +156,19 @@ async function lockTarget(
   await connection.query(
     `lock ${showTable(target)}`,
     `LOCK TABLE ${quoteTable(target)} IN ${lock} MODE`,
+  );
+}
+
+/** With the rows that need it, in one transaction. A wider type makes Postgres write the table anew. */
+async function alterTarget(
+  connection: DestinationConnection,
+  { target }: StreamTables,
+  alterations: readonly string[],
+): Promise<void> {
+  if (alterations.length === 0) return;
+  await connection.query(
+    `alter ${showTable(target)}`,
+    `ALTER TABLE ${quoteTable(target)} ${alterations.join(", ")}`,
   );
 }
 

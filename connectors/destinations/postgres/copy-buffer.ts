@@ -65,7 +65,7 @@ export class CopyBuffer {
   /**
    * Makes room for a row of at most `bytes` at `at`, in a new message when the open one is long enough. `out`, `view`
    * and `at` may be others afterwards.
-   * @throws ExtractError DESTINATION_UNWRITABLE for a row that no message can hold
+   * @throws ExtractError DESTINATION_VALUE_REFUSED for a row that no message can hold
    */
   openRow(bytes: number): void {
     const needed = this.at + bytes + END_BYTES;
@@ -98,7 +98,7 @@ export class CopyBuffer {
   #grow(needed: number, rowBytes: number): void {
     if (rowBytes > ROW_BYTES_MAX) {
       throw new ExtractError(
-        "DESTINATION_UNWRITABLE",
+        "DESTINATION_VALUE_REFUSED",
         `a row of ${rowBytes} bytes is more than Postgres takes at once`,
         { bytes: rowBytes },
       );

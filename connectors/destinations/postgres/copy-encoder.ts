@@ -70,7 +70,7 @@ export class CopyCollector implements RowCollector {
 
 /**
  * Text and JSON without NUL, by policy; nearly always the batch as it is. One look through each column's bytes.
- * @throws ExtractError DESTINATION_UNWRITABLE naming the column
+ * @throws ExtractError DESTINATION_VALUE_REFUSED naming the column
  */
 function removeNuls(
   batch: ColumnBatch,
@@ -83,9 +83,9 @@ function removeNuls(
     if (!isText || column.data.indexOf(0) < 0) continue;
     if (nulBytes === "error") {
       throw new ExtractError(
-        "DESTINATION_UNWRITABLE",
+        "DESTINATION_VALUE_REFUSED",
         `${plan.table}.${target.name} has text with a NUL character, which Postgres cannot store; nulBytes: remove leaves it out`,
-        { stream: plan.table, column: target.name },
+        { table: plan.table, column: target.name },
       );
     }
     columns ??= [...batch.columns];

@@ -24,7 +24,7 @@ export interface CopyEncoder {
   /**
    * Rows from `from` on, until `rowsMax` are in the buffer or the next could pass `bytesMax`; at least one into an empty
    * buffer. @returns the row behind the last
-   * @throws ExtractError DESTINATION_UNWRITABLE for a value that Postgres cannot hold
+   * @throws ExtractError DESTINATION_VALUE_REFUSED for a value that Postgres cannot hold
    */
   encode(
     buffer: CopyBuffer,
@@ -166,13 +166,13 @@ export function writeCut(
   return at + 12;
 }
 
-/** @throws ExtractError DESTINATION_UNWRITABLE, always */
+/** @throws ExtractError DESTINATION_VALUE_REFUSED, always */
 export function refuseTime(plan: CopyPlan, column: number): never {
   const name = plan.columns[column]?.name ?? "";
   throw new ExtractError(
-    "DESTINATION_UNWRITABLE",
+    "DESTINATION_VALUE_REFUSED",
     `${plan.table}.${name} holds a date or time beyond the years that Postgres has (4713 BC to 294276, dates to 5874897)`,
-    { stream: plan.table, column: name },
+    { table: plan.table, column: name },
   );
 }
 

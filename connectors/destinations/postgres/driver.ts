@@ -17,7 +17,7 @@ import type {
   Recovery,
   WriterFactory,
 } from "../destination.ts";
-import { publishStaging, verifyStaging } from "./commit.ts";
+import { publishStaging } from "./commit.ts";
 import { postgresModes, type PostgresDestinationConfig } from "./config.ts";
 import { ConnectionPool } from "./connection-pool.ts";
 import type { DestinationConnection } from "./connection.ts";
@@ -28,6 +28,7 @@ import { claimEpoch, holdEpoch, makeOwnTables } from "./own-tables.ts";
 import { cleanUp, readState, stateKey, type KnownState } from "./recovery.ts";
 import { describeTables, generationKey, type StreamTables } from "./staging.ts";
 import { choosePublishWay, lookUpTargets, type FoundTarget } from "./target.ts";
+import { verifyStaging } from "./verify.ts";
 import { PartitionWriter } from "./writer.ts";
 
 function readConfig({ config }: DestinationContext): PostgresDestinationConfig {
@@ -190,8 +191,15 @@ class PostgresStorage implements DestinationStorage {
     this.#connection = null;
   }
 
-  #checkMode({ mode }: CommitStep): void {
-    assert.equal(mode, this.#config.mode, "the sync's mode is the connector's");
+  #checkMode({ mode, stream }: CommitStep): void {
+    const { mode: ours } = this.#config;
+    assert.equal(
+      mode,
+      stream.mode ?? ours,
+      "a stream is committed in its mode",
+    );
+    // a stream that was reset is the one that differs
+    assert(mode === ours || mode === "full-refresh-overwrite");
   }
 
   /** One step after the other, on one connection; a lost one is replaced. */
@@ -220,10 +228,10 @@ function createWriters(
   // by the very object that describes the stream: one encoder for all partitions that a thread writes
   const encoders = new WeakMap<StreamSchema, KnownEncoder>();
   const findEncoder = (tables: StreamTables): KnownEncoder => {
-    const { schema, columns, name, isMerged } = tables;
+    const { schema, columns, target, isMerged } = tables;
     const known = encoders.get(schema);
     if (known) return known;
-    const table = `${name.namespace}.${name.name}`;
+    const table = showTable(target);
     const plan: CopyPlan = { table, columns, withOrder: isMerged };
     const made = { plan, encoder: createCopyEncoder(plan) };
     encoders.set(schema, made);

@@ -33,10 +33,16 @@ const codeByState: Readonly<Record<string, ErrorCode>> = {
   "25006": "DESTINATION_UNWRITABLE", // a standby, or a read-only database
   "53100": "DESTINATION_FULL",
   "53400": "DESTINATION_FULL", // temporary files beyond their limit
+  "22023": "DESTINATION_UNWRITABLE", // a parameter, not a value of a row
+  "23502": "DESTINATION_VALUE_REFUSED", // NULL
+  "23514": "DESTINATION_VALUE_REFUSED", // a check constraint
 };
 
-/** Data that the table refuses, and statements that can never work: another attempt would end the same way. */
-const lastingClasses = new Set(["22", "23", "42", "0A", "54"]);
+/** "Data Exception": a value that has no place in its column. */
+const VALUE_CLASS = "22";
+
+/** Statements that can never work: another attempt would end the same way. */
+const lastingClasses = new Set(["23", "42", "0A", "54"]);
 
 const tlsCodes =
   /^(ERR_SSL_|ERR_TLS_|EPROTO|CERT_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_)/;
@@ -76,6 +82,14 @@ export function hasState(error: unknown, state: string): boolean {
   return isServerError(cause) && cause.code === state;
 }
 
+/** The error with the table that the rows were for, where a value was refused: the server names staging. */
+export function nameTable(error: unknown, table: string): unknown {
+  if (!(error instanceof ExtractError)) return error;
+  const { code, message, details, cause } = error;
+  if (code !== "DESTINATION_VALUE_REFUSED") return error;
+  return new ExtractError(code, message, { ...details, table }, { cause });
+}
+
 /** The column that the server names, for errors that are looked at again. */
 export function namedColumn(error: unknown): string | null {
   const cause = error instanceof ExtractError ? error.cause : error;
@@ -107,11 +121,7 @@ function fromServer(
   doing: string,
 ): ExtractError {
   const { code: state } = error;
-  const code =
-    codeByState[state] ??
-    (lastingClasses.has(state.slice(0, 2))
-      ? "DESTINATION_UNWRITABLE"
-      : "DESTINATION_FAILED");
+  const code = codeByState[state] ?? codeOfClass(state.slice(0, 2));
   const column = namedColumn(error);
   const words = [error.message, error.detail, error.hint]
     .filter((text) => text !== undefined)
@@ -122,6 +132,13 @@ function fromServer(
     { ...details, sqlstate: state, ...(column === null ? {} : { column }) },
     { cause: error },
   );
+}
+
+function codeOfClass(stateClass: string): ErrorCode {
+  if (stateClass === VALUE_CLASS) return "DESTINATION_VALUE_REFUSED";
+  return lastingClasses.has(stateClass)
+    ? "DESTINATION_UNWRITABLE"
+    : "DESTINATION_FAILED";
 }
 
 function readCode(error: Error): string {

@@ -18,8 +18,12 @@ const ZERO = 48;
 
 /** Length word, header, and the digits of a decimal128: 38 digits with three zeros behind take at most 11 groups. */
 export const NUMERIC_BYTES_MAX = 4 + 8 + 2 * 12;
-/** Digits before and behind the point that the server takes. @see Postgres manual, "Numeric Types" */
-const TEXT_CHARS_MAX = 131_072 + 16_383 + 2;
+/**
+ * Digits before and behind the point that the server takes: with more before it the weight would not fit its 16 bits, and
+ * be read as another number. @see Postgres manual, "Numeric Types"
+ */
+const WHOLE_DIGITS_MAX = 131_072;
+const TEXT_CHARS_MAX = WHOLE_DIGITS_MAX + 16_383 + 2;
 
 /** Digits of the value at hand, the lowest first. */
 const groups = new Int32Array(24);
@@ -171,7 +175,7 @@ export function writeNumericText(
   }
   const scale = point === to ? 0 : to - point - 1;
   const whole = point - start;
-  if (whole + scale === 0) return -1;
+  if (whole + scale === 0 || whole > WHOLE_DIGITS_MAX) return -1;
   const wholeGroups = (whole + 3) >> 2;
   const count = wholeGroups + ((scale + 3) >> 2);
   view.setInt32(at, 8 + 2 * count);
@@ -225,7 +229,7 @@ function writeSpecial(
   return at + 12;
 }
 
-/** @throws ExtractError DESTINATION_UNWRITABLE, always */
+/** @throws ExtractError DESTINATION_VALUE_REFUSED, always */
 export function refuseNumeric(
   table: string,
   column: string,
@@ -237,8 +241,8 @@ export function refuseNumeric(
     source.subarray(from, Math.min(to, from + 40)),
   ).toString();
   throw new ExtractError(
-    "DESTINATION_UNWRITABLE",
+    "DESTINATION_VALUE_REFUSED",
     `${table}.${column} cannot hold ${shown}: it is no number that Postgres takes`,
-    { stream: table, column, value: shown },
+    { table, column, value: shown },
   );
 }

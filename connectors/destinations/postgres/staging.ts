@@ -31,12 +31,18 @@ export interface StreamTables {
   readonly key: readonly string[] | null;
   /** Rows are merged by key, so staging has an order column. */
   readonly isMerged: boolean;
+  /** The stream was reset: its rows take the place of all that the sync has copied before, also where it appends. */
+  readonly isReset: boolean;
 }
 
 export function describeTables(
   context: DestinationContext,
   config: PostgresDestinationConfig,
-  { schema, generation }: Pick<DestinationStream, "schema" | "generation">,
+  {
+    schema,
+    generation,
+    mode = config.mode,
+  }: Pick<DestinationStream, "schema" | "generation" | "mode">,
 ): StreamTables {
   const name = { namespace: schema.namespace, name: schema.name };
   return {
@@ -48,6 +54,9 @@ export function describeTables(
     columns: targetColumns(schema, config.nanoseconds),
     key: targetKey(schema),
     isMerged: config.mode === "incremental-append-dedupe",
+    isReset:
+      mode === "full-refresh-overwrite" &&
+      config.mode !== "full-refresh-overwrite",
   };
 }
 

@@ -3,16 +3,8 @@ import { ExtractError } from "../../../proto/error.ts";
 import type { PostgresDestinationConfig } from "./config.ts";
 import type { DestinationConnection } from "./connection.ts";
 import { OWN_SCHEMA, quoteTable, showTable, type TableName } from "./names.ts";
+import { compareShape, type FoundColumn } from "./shape.ts";
 import type { StreamTables } from "./staging.ts";
-
-interface FoundColumn {
-  readonly name: string;
-  readonly type: string;
-  readonly notNull: boolean;
-  /** It gets a value of its own where a row has none: default, identity, generated. */
-  readonly filled: boolean;
-  readonly generated: boolean;
-}
 
 /** What is there under a stream's table name. */
 export interface FoundTarget {
@@ -55,7 +47,16 @@ const findTargets = `
         AND has_table_privilege(c.oid, 'DELETE'),
       'columns', (SELECT coalesce(json_agg(json_build_object(
           'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'notNull', a.attnotnull,
-          'filled', a.atthasdef OR a.attidentity <> '', 'generated', a.attgenerated <> '') ORDER BY a.attnum), '[]'::json)
+          'filled', a.atthasdef OR a.attidentity <> '', 'generated', a.attgenerated <> '',
+          'pinned', a.attinhcount > 0
+            OR EXISTS (SELECT FROM pg_partitioned_table p WHERE p.partrelid = c.oid AND a.attnum = ANY (p.partattrs::int2[]))
+            OR EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
+              AND d.refobjsubid = a.attnum AND d.deptype IN ('n', 'a')
+              AND (d.classid IN ('pg_rewrite'::regclass, 'pg_policy'::regclass, 'pg_trigger'::regclass,
+                  'pg_statistic_ext'::regclass, 'pg_publication_rel'::regclass)
+                OR d.classid = 'pg_attrdef'::regclass AND NOT EXISTS (SELECT FROM pg_attrdef f
+                  WHERE f.oid = d.objid AND f.adrelid = c.oid AND f.adnum = a.attnum)))
+          ) ORDER BY a.attnum), '[]'::json)
         FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
       'uniques', (SELECT coalesce(json_agg((SELECT json_agg(a.attname ORDER BY k.place)
             FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, place)
@@ -118,6 +119,14 @@ export type PublishWay =
   | "append"
   | "merge";
 
+export interface Publishing {
+  readonly way: PublishWay;
+  /** What ALTER TABLE has to do first: columns of the stream that appeared, or became wider, since the last run. */
+  readonly alterations: readonly string[];
+  /** What the sync has copied before goes first, in the same transaction: the stream was reset. */
+  readonly empties: boolean;
+}
+
 /**
  * Chooses the way, or says why there is none: before any row is read, and again when the table is locked.
  * @throws ExtractError DESTINATION_UNWRITABLE, DESTINATION_FOREIGN
@@ -128,7 +137,7 @@ export async function choosePublishWay(
   syncId: string,
   tables: StreamTables,
   found: FoundTarget,
-): Promise<PublishWay> {
+): Promise<Publishing> {
   const { target } = tables;
   checkColumnNames(tables);
   if (config.mode === "incremental-append-dedupe" && tables.key === null) {
@@ -146,7 +155,9 @@ export async function choosePublishWay(
           ? `cannot be made: this user may not create tables in schema ${target.schema}`
           : `cannot be made: this user may not create the schema ${target.schema}`,
       );
-    return config.mode === "incremental-append-dedupe" ? "merge" : "move";
+    return config.mode === "incremental-append-dedupe"
+      ? { way: "merge", alterations: [], empties: false }
+      : { way: "move", alterations: [], empties: false };
   }
   if (table.relkind !== "r" && table.relkind !== "p")
     throw refuse(tables, "is there and is no table");
@@ -154,10 +165,21 @@ export async function choosePublishWay(
     throw foreign(target, `was written by another sync, ${publishedBy}`);
   }
   if (config.mode !== "full-refresh-overwrite") {
-    checkShape(tables, table.columns);
+    // what nobody of ours has written to yet is somebody's, and stays as it is
+    const mayAlter = publishedBy === syncId;
+    const alterations = checkShape(tables, table.columns, mayAlter);
+    if (alterations.length > 0 && !table.isOwner)
+      throw refuse(
+        tables,
+        `is there, and this user, who does not own it, may not ${alterations.slice(0, FAULTS_SHOWN_MAX).join(", ")}`,
+      );
     if (!table.mayInsert)
       throw refuse(tables, "is there, and this user may not insert into it");
-    if (config.mode !== "incremental-append-dedupe") return "append";
+    // where nothing of ours is, nothing of ours is to be replaced
+    const empties = tables.isReset && publishedBy === syncId;
+    if (empties) checkEmptying(tables, table);
+    if (config.mode !== "incremental-append-dedupe")
+      return { way: "append", alterations, empties };
     if (!table.mayMerge)
       throw refuse(tables, "is there, and this user may not change its rows");
     const key = JSON.stringify([...(tables.key ?? [])].sort());
@@ -169,7 +191,7 @@ export async function choosePublishWay(
         tables,
         `is there, and has no unique index on its key (${(tables.key ?? []).join(", ")})`,
       );
-    return "merge";
+    return { way: "merge", alterations, empties };
   }
   const { attachments } = table;
   const isOurs = publishedBy === syncId;
@@ -179,7 +201,7 @@ export async function choosePublishWay(
         tables,
         `cannot be replaced: this user may not create tables in schema ${target.schema}`,
       );
-    return "move";
+    return { way: "move", alterations: [], empties: false };
   }
   try {
     checkShape(tables, table.columns);
@@ -211,45 +233,38 @@ export async function choosePublishWay(
         "has rows that no sync of ours wrote; full-refresh-overwrite would remove them",
       );
   }
-  return "refill";
+  return { way: "refill", alterations: [], empties: false };
 }
 
-/** Types in which every value of the first has its place unchanged. */
-const widenings: Readonly<Record<string, readonly string[]>> = {
-  smallint: ["integer", "bigint", "numeric"],
-  integer: ["bigint", "numeric"],
-  bigint: ["numeric"],
-  real: ["double precision"],
-  text: ["character varying"],
-  json: ["jsonb"],
-  jsonb: ["json"],
-};
-
-function fitsType(ours: string, theirs: string): boolean {
-  if (ours === theirs) return true;
-  if (theirs === "numeric" && ours.startsWith("numeric")) return true;
-  return widenings[ours]?.includes(theirs) ?? false;
+/** @throws ExtractError DESTINATION_UNWRITABLE where a stream that was reset cannot replace its rows */
+function checkEmptying(
+  tables: StreamTables,
+  { mayTruncate, isReferenced }: NonNullable<FoundTarget["table"]>,
+): void {
+  if (!mayTruncate)
+    throw refuse(
+      tables,
+      "was reset, and this user may not empty the table that is there",
+    );
+  if (isReferenced)
+    throw refuse(
+      tables,
+      "was reset, and cannot be emptied: foreign keys of other tables point to it",
+    );
 }
 
 /** @throws ExtractError DESTINATION_UNWRITABLE naming each column that does not fit */
 function checkShape(
   tables: StreamTables,
   columns: readonly FoundColumn[],
-): void {
-  const byName = new Map(columns.map((column) => [column.name, column]));
-  const faults: string[] = [];
-  for (const { name, type, nullable } of tables.columns) {
-    const there = byName.get(name);
-    byName.delete(name);
-    if (!there) faults.push(`no column ${name}`);
-    else if (there.generated) faults.push(`${name} is generated`);
-    else if (!fitsType(type, there.type))
-      faults.push(`${name} is ${there.type} instead of ${type}`);
-    else if (there.notNull && nullable) faults.push(`${name} takes no NULL`);
-  }
-  for (const { name, notNull, filled } of byName.values())
-    if (notNull && !filled) faults.push(`${name} wants a value`);
-  if (faults.length === 0) return;
+  mayAlter = false,
+): readonly string[] {
+  const { alterations, faults } = compareShape(
+    tables.columns,
+    columns,
+    mayAlter,
+  );
+  if (faults.length === 0) return alterations;
   throw refuse(
     tables,
     `is there and has another shape: ${faults.slice(0, FAULTS_SHOWN_MAX).join("; ")}`,

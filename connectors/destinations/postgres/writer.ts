@@ -18,11 +18,13 @@ import type { DestinationConnection } from "./connection.ts";
 import type { ConnectionPool } from "./connection-pool.ts";
 import { CopyBuffer } from "./copy-buffer.ts";
 import { CopyCollector, type CollectorShare } from "./copy-encoder.ts";
+import { nameTable } from "./errors.ts";
 import {
   checkpointPath,
   OWN_SCHEMA,
   quoteLiteral,
   quoteTable,
+  showTable,
 } from "./names.ts";
 import { fenced, isFenced, selectEpoch } from "./own-tables.ts";
 import type { StreamTables } from "./staging.ts";
@@ -196,11 +198,16 @@ export class PartitionWriter implements StreamWriter {
       connection.destroy();
       throw this.#describeEnd("abandoned");
     }
-    const tags = await connection.run(
-      `write rows of ${this.#target}`,
-      command.statements.join("; "),
-      command.data,
-    );
+    const table = showTable(tables.target);
+    const tags = await connection
+      .run(
+        `write rows of ${table}`,
+        command.statements.join("; "),
+        command.data,
+      )
+      .catch((error: unknown) => {
+        throw nameTable(error, table);
+      });
     if (tags.includes("SELECT 0")) throw fenced(context);
     if (tags.join() === command.tags.join()) return;
     throw new ExtractError(

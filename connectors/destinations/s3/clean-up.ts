@@ -4,11 +4,11 @@
  */
 import type { GenerationIntent } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
-import { generationPath } from "../layout/names.ts";
+import { mapBounded } from "../layout/bounded.ts";
+import { generationPath, splitInnerPath } from "../layout/names.ts";
 import type { Manifest } from "../layout/manifest.ts";
 import { findEndedEpochs, findOwner } from "../layout/removal.ts";
 import type { CleanUpReport } from "../layout/removal.ts";
-import { mapBounded } from "./bounded.ts";
 import type { S3Bucket } from "./bucket.ts";
 import { REQUESTS_AT_ONCE } from "./client.ts";
 import type { S3DestinationConfig } from "./config.ts";
@@ -50,11 +50,14 @@ async function cleanGeneration(
       : await listPublished(config, bucket, intent);
   const removed: string[] = [];
   const left: string[] = [];
-  const { files, folders } = await bucket.listFolder(folder);
-  left.push(...folders.map((name) => `${folder}/${name}/`));
-  for (const name of files.keys()) {
-    const path = `${folder}/${name}`;
-    const owner = findOwner(name, folder);
+  const findOwnerOf = (inner: string): ReturnType<typeof findOwner> => {
+    const split = splitInnerPath(inner);
+    if (!split) return null;
+    return findOwner(split.name, `${folder}/${split.folder}`.slice(0, -1));
+  };
+  for (const inner of (await bucket.listTree(folder)).keys()) {
+    const path = `${folder}/${inner}`;
+    const owner = findOwnerOf(inner);
     if (!owner) left.push(path);
     else if (owner.dataPath !== null && isKept(owner.dataPath, keep, listed))
       continue;
@@ -62,8 +65,7 @@ async function cleanGeneration(
   }
   await bucket.remove(removed);
   const orphans = (await bucket.listUploads(folder)).filter(({ path }) => {
-    const name = path.slice(folder.length + 1);
-    const owner = findOwner(name, folder);
+    const owner = findOwnerOf(path.slice(folder.length + 1));
     return owner !== null && ended.has(owner.epoch);
   });
   await mapBounded(orphans, REQUESTS_AT_ONCE, ({ path, uploadId }) =>

@@ -22,6 +22,12 @@ export const REQUESTS_AT_ONCE = 8;
 const LOOPBACK = new Set(["127.0.0.1", "[::1]", "localhost"]);
 const CHECKSUM_HEADER = "x-amz-checksum-crc32";
 
+/** What decides how requests reach the server. */
+export type S3ClientConfig = Pick<
+  S3DestinationConfig,
+  "credentials" | "endpoint" | "pathStyle" | "region"
+>;
+
 export class S3Connection {
   readonly #client: S3Client;
 
@@ -29,7 +35,7 @@ export class S3Connection {
     this.#client = client;
   }
 
-  static async open(config: S3DestinationConfig): Promise<S3Connection> {
+  static async open(config: S3ClientConfig): Promise<S3Connection> {
     const client = createClient(config, config.region);
     if (config.region !== null || config.endpoint === null)
       return new S3Connection(client);
@@ -68,10 +74,7 @@ export class S3Connection {
   }
 }
 
-function createClient(
-  config: S3DestinationConfig,
-  region: string | null,
-): S3Client {
+function createClient(config: S3ClientConfig, region: string | null): S3Client {
   const { endpoint, pathStyle } = config;
   const client = new S3Client({
     ...(region === null ? {} : { region }),

@@ -3,6 +3,7 @@
  */
 import type { DestinationConfig } from "../../../proto/control.ts";
 import type { FormatOptions } from "../../formats/format.ts";
+import type { PartitionColumn } from "../../formats/partition-rows.ts";
 
 /** Where the keys come from. No key is ever part of the configuration. */
 export type S3Credentials =
@@ -41,6 +42,8 @@ export interface S3DestinationConfig extends DestinationConfig {
   /** A file that has reached this is closed before the next batch. Bytes of the file, compressed. */
   readonly fileBytesMax: number;
   readonly format: FormatOptions;
+  /** Columns whose values become folders within a generation's; none when left out. */
+  readonly partitionBy?: readonly PartitionColumn[];
 }
 
 /** Canned ACLs that leave the writer its rights (Amazon S3 user guide, "Access control list overview"). */
@@ -67,3 +70,6 @@ export type S3StorageClass = (typeof S3_STORAGE_CLASSES)[number];
 
 /** Where an endpoint of one's own is named without a region, most servers take this one. */
 export const REGION_OF_ENDPOINTS = "us-east-1";
+
+/** UTF-8 (Amazon S3 user guide, "Naming Amazon S3 objects"). */
+export const KEY_BYTES_MAX = 1_024;

@@ -14,7 +14,10 @@ type Provider = ReturnType<typeof fromNodeProviderChain>;
 export function createCredentialProvider({
   credentials,
   region,
-}: S3DestinationConfig): () => ReturnType<Provider> {
+}: Pick<
+  S3DestinationConfig,
+  "credentials" | "region"
+>): () => ReturnType<Provider> {
   const client = region === null ? {} : { clientConfig: { region } };
   switch (credentials.kind) {
     case "default":

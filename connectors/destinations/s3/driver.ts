@@ -7,9 +7,12 @@ import type {
 import { S3Connection } from "./client.ts";
 import type { S3DestinationConfig } from "./config.ts";
 import { Lane } from "./lane.ts";
-import { PartPool } from "./parts.ts";
+import { PartPool, WaitingBytes } from "./parts.ts";
 import { S3Storage } from "./storage.ts";
 import { S3PartitionWriter } from "./writer.ts";
+
+/** Of all writers of a channel that part rows into folders: such objects are many, and small. */
+const WAITING_BYTES_MAX = 64 * 1024 * 1024;
 
 function readConfig({ config }: DestinationContext): S3DestinationConfig {
   return config as S3DestinationConfig;
@@ -28,6 +31,7 @@ export const s3Driver: DestinationDriver = {
       config,
       connection,
       pool: new PartPool(),
+      waiting: new WaitingBytes(WAITING_BYTES_MAX),
       lane: new Lane(),
     };
     return {

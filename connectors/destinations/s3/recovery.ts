@@ -4,13 +4,16 @@
 import { ExtractError } from "../../../proto/error.ts";
 import type { StreamSchema } from "../../../proto/schema.ts";
 import { createFileFormat } from "../../formats/index.ts";
+import { mapBounded } from "../layout/bounded.ts";
 import { MARKER_BYTES_MAX, MARKER_KEY, parseMarker } from "../layout/marker.ts";
 import type { CheckpointMarker } from "../layout/marker.ts";
 import {
-  dataNameOfSidecar,
   generationPath,
   parseDataName,
+  sidecarName,
+  splitInnerPath,
 } from "../layout/names.ts";
+import type { ParsedDataName } from "../layout/names.ts";
 import {
   compareRecovered,
   describeRecovered,
@@ -21,7 +24,6 @@ import type { RecoveredCheckpoint } from "../layout/recovered.ts";
 import type { S3Bucket } from "./bucket.ts";
 import { REQUESTS_AT_ONCE } from "./client.ts";
 import type { S3DestinationConfig } from "./config.ts";
-import { mapBounded } from "./bounded.ts";
 
 /** Asked for first of an object: most footers are within it, the marker included. */
 const TAIL_BYTES = 64 * 1024;
@@ -39,46 +41,100 @@ export async function recoverCheckpoints(
   generation: number,
 ): Promise<RecoveredCheckpoint[]> {
   const folder = generationPath(config.pathTemplate, schema, generation);
-  const { files } = await bucket.listFolder(folder);
+  const sizes = await bucket.listTree(folder);
   const format = createFileFormat(schema, config.format);
-  const candidates = [...files.keys()].flatMap((name) => {
-    const dataName = format.storesMetadata ? name : dataNameOfSidecar(name);
-    const parsed = dataName === null ? null : parseDataName(dataName);
-    if (dataName === null || parsed?.extension !== format.extension) return [];
-    return [{ name, dataName, parsed }];
-  });
-  const checkpoints = await mapBounded(
-    candidates,
+  const read = async (last: DataFile): Promise<RecoveredCheckpoint | null> => {
+    const marker = format.storesMetadata
+      ? await readFooterMarker(
+          bucket,
+          `${folder}/${last.path}`,
+          sizes.get(last.path) ?? 0,
+        )
+      : await readSidecarMarker(
+          bucket,
+          `${folder}/${last.folder}${sidecarName(last.name)}`,
+        );
+    if (!marker || !isMarkerOf(marker, last, schema, generation)) return null;
+    if (!areNamed(marker, last)) return null;
+    const found = findMarkedFiles(
+      marker,
+      folder,
+      (path) => sizes.get(path) ?? null,
+    );
+    return found && describeRecovered(marker, found, schema.number);
+  };
+  const found = await mapBounded(
+    groupByWriter(sizes.keys(), format.extension),
     REQUESTS_AT_ONCE,
-    async ({ name, dataName, parsed }) => {
-      const path = `${folder}/${name}`;
-      const marker = format.storesMetadata
-        ? await readFooterMarker(bucket, path, files.get(name) ?? 0)
-        : await readSidecarMarker(bucket, path);
-      if (!marker || !isMarkerOf(marker, parsed, schema, generation))
-        return null;
-      if (!areNamed(marker, dataName)) return null;
-      const found = findMarkedFiles(
-        marker,
-        folder,
-        (one) => files.get(one) ?? null,
-      );
-      return found && describeRecovered(marker, found, schema.number);
+    async (files) => {
+      const checkpoints: RecoveredCheckpoint[] = [];
+      const known = new Set<string>();
+      for (const file of files) {
+        if (known.has(`${folder}/${file.path}`)) continue;
+        const hasMarker =
+          format.storesMetadata ||
+          sizes.has(`${file.folder}${sidecarName(file.name)}`);
+        const checkpoint = hasMarker ? await read(file) : null;
+        if (!checkpoint) continue;
+        checkpoints.push(checkpoint);
+        for (const { path } of checkpoint.files) known.add(path);
+      }
+      return checkpoints;
     },
   );
-  return checkpoints
-    .filter((checkpoint) => checkpoint !== null)
-    .sort(compareRecovered);
+  return found.flat().sort(compareRecovered);
+}
+
+/** A data file, by its path within the generation's folder. */
+interface DataFile extends ParsedDataName {
+  readonly path: string;
+  /** Within the generation's, with a slash behind it; empty where rows are not parted. */
+  readonly folder: string;
+  readonly name: string;
+}
+
+/**
+ * The data files of each writer, those begun last first: so the last one of a checkpoint comes before its others, which
+ * then need not be looked at.
+ */
+function groupByWriter(
+  paths: Iterable<string>,
+  extension: string,
+): DataFile[][] {
+  const writers = new Map<string, DataFile[]>();
+  for (const path of paths) {
+    const split = splitInnerPath(path);
+    const parsed = split && parseDataName(split.name);
+    if (!parsed || parsed.extension !== extension) continue;
+    const stem = stemOf(split.name);
+    const files = writers.get(stem) ?? [];
+    writers.set(stem, files);
+    files.push({ ...parsed, ...split, path });
+  }
+  return [...writers.values()].map((files) =>
+    files.sort((a, b) => b.number - a.number),
+  );
+}
+
+/** Partition, epoch and writer. */
+function stemOf(name: string): string {
+  return name.slice(0, name.lastIndexOf("-"));
 }
 
 /** The marker stands with the last of its files, all of which one writer named. */
-function areNamed(marker: CheckpointMarker, lastName: string): boolean {
-  const names = marker.files.map(({ name }) => name);
-  const stem = (name: string): string => name.slice(0, name.lastIndexOf("-"));
+function areNamed(marker: CheckpointMarker, last: DataFile): boolean {
+  const paths = marker.files.map(({ name }) => name);
   return (
-    names.at(-1) === lastName &&
-    new Set(names).size === names.length &&
-    names.every((name) => parseDataName(name) && stem(name) === stem(lastName))
+    paths.at(-1) === last.path &&
+    new Set(paths).size === paths.length &&
+    paths.every((path) => {
+      const split = splitInnerPath(path);
+      return (
+        split !== null &&
+        parseDataName(split.name) !== null &&
+        stemOf(split.name) === stemOf(last.name)
+      );
+    })
   );
 }
 

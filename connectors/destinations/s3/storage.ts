@@ -19,6 +19,7 @@ import type {
   RecoverTarget,
   Recovery,
 } from "../destination.ts";
+import { mapBounded } from "../layout/bounded.ts";
 import {
   STRANGERS_MAX,
   checkManifest,
@@ -34,21 +35,21 @@ import {
   parseDataName,
   parseGenerationFolder,
   parsePathTemplate,
+  splitInnerPath,
   streamFolder,
 } from "../layout/names.ts";
+import { checkFolderColumns } from "../layout/open-folders.ts";
 import { PartitionFiles } from "../layout/partition-files.ts";
 import { S3Bucket, drawToken } from "./bucket.ts";
-import { mapBounded } from "./bounded.ts";
 import { cleanUp } from "./clean-up.ts";
 import { S3Connection } from "./client.ts";
+import { KEY_BYTES_MAX } from "./config.ts";
 import type { S3DestinationConfig } from "./config.ts";
 import { publishManifest, readManifest } from "./manifest.ts";
 import { recoverCheckpoints } from "./recovery.ts";
 
 /** Streams looked at together; each asks for one thing after the other. */
 const STREAMS_AT_ONCE = 4;
-/** UTF-8 (Amazon S3 user guide, "Naming Amazon S3 objects"). */
-const KEY_BYTES_MAX = 1_024;
 /** The longest name that stands in a generation's folder, its folder included. */
 const NAME_BYTES_MAX = 160;
 
@@ -102,6 +103,7 @@ export class S3Storage implements DestinationStorage {
       STREAMS_AT_ONCE,
       async (stream): Promise<Recovery> => {
         try {
+          checkFolderColumns(stream.schema, this.#config.partitionBy ?? []);
           const strangers = await this.#checkForeign(stream);
           const { schema, generation, resumed } = stream;
           const reports = resumed
@@ -152,7 +154,7 @@ export class S3Storage implements DestinationStorage {
       step.files.length > 0 || (await this.#hasEarlierFiles(step))
         ? step.files
         : [await this.#writeEmptyFile(step.stream, folder)];
-    const { files: found } = await this.#bucket.listFolder(folder);
+    const found = await this.#bucket.listTree(folder);
     const listed = new Set(files.map(({ path }) => path));
     assert.equal(listed.size, files.length, "a file is listed twice");
     for (const { path, bytes } of files) {
@@ -170,7 +172,8 @@ export class S3Storage implements DestinationStorage {
     }
     for (const name of found.keys()) {
       const path = `${folder}/${name}`;
-      if (!parseDataName(name) || listed.has(path)) continue;
+      const inner = splitInnerPath(name);
+      if (!inner || !parseDataName(inner.name) || listed.has(path)) continue;
       const url = this.#bucket.describe(path);
       throw new ExtractError(
         "DESTINATION_FAILED",

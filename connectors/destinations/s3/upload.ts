@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { ExtractError } from "../../../proto/error.ts";
 import type { S3Bucket, UploadedPart } from "./bucket.ts";
 import { drawToken } from "./bucket.ts";
-import { PARTS_MAX } from "./parts.ts";
+import { PARTS_MAX, PART_BYTES } from "./parts.ts";
 import type { PartPool } from "./parts.ts";
 
 export class ObjectUpload {
@@ -35,6 +35,11 @@ export class ObjectUpload {
 
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Memory of the part that is filled. */
+  get heldBytes(): number {
+    return this.#part?.byteLength ?? 0;
   }
 
   /**
@@ -117,7 +122,10 @@ export class ObjectUpload {
   #take(piece: Uint8Array): number {
     let taken = 0;
     while (taken < piece.byteLength) {
-      this.#part ??= this.#pool.take();
+      this.#part ??=
+        this.#partsBegun === 0 ? this.#pool.take() : this.#pool.takeFull();
+      if (this.#filled === this.#part.byteLength && this.#filled < PART_BYTES)
+        this.#part = this.#pool.grow(this.#part);
       const room = this.#part.byteLength - this.#filled;
       if (room === 0) {
         if (!this.#pool.tryBegin()) return taken;

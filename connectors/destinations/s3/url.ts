@@ -6,8 +6,9 @@
 import { z } from "zod";
 
 import { ExtractError } from "../../../proto/error.ts";
-import { S3_ACLS, S3_STORAGE_CLASSES } from "./config.ts";
+import { KEY_BYTES_MAX, S3_ACLS, S3_STORAGE_CLASSES } from "./config.ts";
 import type { S3DestinationConfig } from "./config.ts";
+import type { S3Files } from "./files.ts";
 
 const TEXT_LENGTH_MAX = 2_048;
 /** What is left of a key's 1,024 bytes is for folders and names. Characters, all of them ASCII. */
@@ -17,7 +18,7 @@ const SESSION_NAME_DEFAULT = "millrace";
 /** Where the objects go, and what is said of them; how files are made is told elsewhere. */
 export type S3Target = Omit<
   S3DestinationConfig,
-  "pathTemplate" | "fileBytesMax" | "format"
+  "pathTemplate" | "fileBytesMax" | "format" | "partitionBy"
 >;
 
 const text = z.string().min(1).max(TEXT_LENGTH_MAX);
@@ -151,6 +152,32 @@ export function parseS3Url(url: string, more: Options = {}): S3Target {
     acl: acl ?? null,
     storageClass: storageClass ?? null,
   };
+}
+
+/**
+ * Reads the URL of an object or a folder that is there: what stands behind the bucket is a key as it is, whatever its
+ * characters.
+ * @throws ExtractError USAGE as `parseS3Url`
+ */
+export function parseS3Location(url: string): {
+  readonly target: S3Target;
+  /** Without slashes at its ends; empty for the whole bucket. */
+  readonly path: string;
+} {
+  const [place = "", ...query] = url.split("?");
+  const [, bucket = "", path = ""] =
+    /^s3:\/\/([^/]*)\/*(.*?)\/*$/is.exec(place) ?? [];
+  if (Buffer.byteLength(path) > KEY_BYTES_MAX)
+    throw refuse(`has no keys of more than ${KEY_BYTES_MAX} bytes`);
+  const target = parseS3Url([`s3://${bucket}`, ...query].join("?"));
+  return { target, path };
+}
+
+/** The objects at a URL as `parseS3Location` reads it. The client and its packages are loaded here, and not before. */
+export async function openS3Files(url: string): Promise<S3Files> {
+  const { target, path } = parseS3Location(url);
+  const { S3Files } = await import("./files.ts");
+  return S3Files.open(target, path);
 }
 
 function parseQuery(query: string): Options {

@@ -7,32 +7,50 @@ import { randomBytes } from "node:crypto";
 
 import type { CheckpointStamp, SealedFile } from "../../../proto/checkpoint.ts";
 import type { ColumnBatch } from "../../../proto/columns.ts";
-import type { FileEncoder, FileFormat } from "../../formats/format.ts";
+import { ExtractError } from "../../../proto/error.ts";
+import type { FileFormat } from "../../formats/format.ts";
+import {
+  PARTITION_VALUES_MAX,
+  RowPartitioner,
+} from "../../formats/partition-rows.ts";
+import type { RowPart } from "../../formats/partition-rows.ts";
 import type { StreamWriter } from "../destination.ts";
+import { mapBounded } from "../layout/bounded.ts";
 import { MARKER_KEY } from "../layout/marker.ts";
 import { sidecarName, taggedName } from "../layout/names.ts";
+import { OpenFolders } from "../layout/open-folders.ts";
 import { PartitionFiles, useFileFormat } from "../layout/partition-files.ts";
 import type { PartitionOrigin } from "../layout/partition-files.ts";
 import { S3Bucket } from "./bucket.ts";
+import {
+  countHeld,
+  dropObjects,
+  publishObjects,
+  type Checkpoint,
+  type OpenObject,
+} from "./checkpoint-objects.ts";
+import { REQUESTS_AT_ONCE } from "./client.ts";
 import type { S3Connection } from "./client.ts";
+import { KEY_BYTES_MAX } from "./config.ts";
 import type { S3DestinationConfig } from "./config.ts";
 import type { Lane } from "./lane.ts";
-import type { PartPool } from "./parts.ts";
+import type { PartPool, WaitingBytes } from "./parts.ts";
 import { ObjectUpload } from "./upload.ts";
+
+/** Folders by value that a partition has objects open in: no batch has rows for more. */
+const OPEN_OBJECTS_MAX = PARTITION_VALUES_MAX;
+/** What open objects of a partition that is parted into folders may hold, in encoders and in parts that are filled. */
+const OPEN_BYTES_MAX = 256 * 1024 * 1024;
+/** What `sidecarName` adds to a name. */
+const SIDECAR_BYTES = ".".length + ".checkpoint.json".length;
 
 /** What the writers of a channel share. */
 export interface Channel {
   readonly config: S3DestinationConfig;
   readonly connection: S3Connection;
   readonly pool: PartPool;
+  readonly waiting: WaitingBytes;
   readonly lane: Lane;
-}
-
-interface OpenObject {
-  readonly name: string;
-  readonly upload: ObjectUpload;
-  readonly encoder: FileEncoder;
-  rows: number;
 }
 
 export class S3PartitionWriter implements StreamWriter {
@@ -44,8 +62,11 @@ export class S3PartitionWriter implements StreamWriter {
   readonly #abort = new AbortController();
   readonly #bucket: S3Bucket;
   readonly #tag = randomBytes(4).toString("hex");
-  /** Objects of the checkpoint to come, in order; the last one takes the next batch. */
+  readonly #partitioner: RowPartitioner | null;
+  /** Objects of the checkpoint to come, in order. */
   #objects: OpenObject[] = [];
+  /** Those that take more rows; the last of all objects is always one of them. */
+  readonly #open = new OpenFolders<OpenObject>();
   #objectsBegun = 0;
   #rows = 0;
   /** Seals go one behind the other: a checkpoint never counts before an earlier one of its partition. */
@@ -61,14 +82,24 @@ export class S3PartitionWriter implements StreamWriter {
     this.#format = useFileFormat(origin.schema, config.format);
     this.#described = new PartitionFiles(origin, config.pathTemplate);
     this.#bucket = new S3Bucket(config, connection, this.#abort.signal);
+    const { partitionBy = [] } = config;
+    this.#partitioner =
+      partitionBy.length > 0
+        ? new RowPartitioner(origin.schema, partitionBy)
+        : null;
   }
 
   write(batch: ColumnBatch): void | Promise<void> {
     this.#throwIfUnusable();
     assert(batch.rowCount > 0, "an empty batch");
     this.#rows += batch.rowCount;
+    const { lane, waiting } = this.#channel;
+    const append = () => lane.run(() => this.#append(batch));
     return this.#noteFailure(() =>
-      this.#channel.lane.run(() => this.#append(batch)),
+      // not within the lane, which seals need to make room
+      this.#partitioner === null
+        ? append()
+        : waiting.waitForRoom().then(append),
     );
   }
 
@@ -84,8 +115,14 @@ export class S3PartitionWriter implements StreamWriter {
     }
     const before = this.#lastSeal;
     const sealed = finished.then(async (checkpoint) => {
-      await before;
-      return this.#publish(checkpoint);
+      const bytes = countHeld(checkpoint);
+      this.#channel.waiting.add(bytes);
+      try {
+        await before;
+        return await this.#publish(checkpoint);
+      } finally {
+        this.#channel.waiting.remove(bytes);
+      }
     });
     this.#lastSeal = sealed.catch((error: Error) => {
       this.#sealFailure ??= error;
@@ -96,17 +133,22 @@ export class S3PartitionWriter implements StreamWriter {
 
   async discard(): Promise<void> {
     const objects = this.#objects;
-    this.#objects = [];
+    this.#forgetObjects();
     await this.#lastSeal;
     this.#rows = 0;
-    for (const { upload } of objects) await upload.drop();
+    await mapBounded(objects, REQUESTS_AT_ONCE, ({ upload }) => upload.drop());
     this.#failure = null;
     this.#sealFailure = null;
   }
 
   abandon(): void {
     this.#abort.abort();
+    this.#forgetObjects();
+  }
+
+  #forgetObjects(): void {
     this.#objects = [];
+    this.#open.clear();
   }
 
   #throwIfUnusable(): void {
@@ -126,25 +168,41 @@ export class S3PartitionWriter implements StreamWriter {
     }
   }
 
-  /** A full object is closed here and not sooner: the last one of a checkpoint has to wait for its marker. */
   #append(batch: ColumnBatch): void | Promise<void> {
-    const current = this.#objects.at(-1);
+    if (this.#partitioner === null) return this.#appendTo("", batch);
+    return this.#appendParts(this.#partitioner.split(batch));
+  }
+
+  async #appendParts(parts: readonly RowPart[]): Promise<void> {
+    for (const { folder, batch } of parts) {
+      await this.#appendTo(`${folder}/`, batch);
+      await this.#closeSurplus();
+    }
+  }
+
+  /** A full object is closed here and not sooner: the last one of a checkpoint has to wait for its marker. */
+  #appendTo(folder: string, batch: ColumnBatch): void | Promise<void> {
+    const current = this.#open.find(folder);
     const isFull =
-      current !== undefined &&
+      current !== null &&
       current.rows > 0 &&
       current.encoder.bytesSoFar >= this.#channel.config.fileBytesMax;
     if (current && !isFull) return this.#encode(current, batch);
-    const closed = current && this.#closeFull(current);
-    if (closed) return closed.then(() => this.#encode(this.#open(), batch));
-    return this.#encode(this.#open(), batch);
+    const closed = current && this.#close(current);
+    if (closed)
+      return closed.then(() => this.#encode(this.#begin(folder), batch));
+    return this.#encode(this.#begin(folder), batch);
   }
 
   #encode(object: OpenObject, batch: ColumnBatch): void | Promise<void> {
+    const { encoder, upload } = object;
     object.rows += batch.rowCount;
-    return object.upload.append(object.encoder.encode(batch));
+    const appended = upload.append(encoder.encode(batch));
+    this.#open.put(object.folder, object, encoder.heldBytes + upload.heldBytes);
+    return appended;
   }
 
-  #open(): OpenObject {
+  #begin(folder: string): OpenObject {
     const name = taggedName(
       {
         partition: this.#partition,
@@ -154,9 +212,11 @@ export class S3PartitionWriter implements StreamWriter {
       },
       this.#format.extension,
     );
-    const object = {
+    const object: OpenObject = {
       name,
-      upload: this.#createUpload(name),
+      folder,
+      number: this.#objects.length,
+      upload: this.#createUpload(`${folder}${name}`),
       encoder: this.#format.createEncoder(),
       rows: 0,
     };
@@ -164,49 +224,75 @@ export class S3PartitionWriter implements StreamWriter {
     return object;
   }
 
+  /** @param name within the generation's folder */
   #createUpload(name: string): ObjectUpload {
     const path = `${this.#described.folder}/${name}`;
+    const bytes = Buffer.byteLength(this.#bucket.keyOf(path));
+    if (bytes > KEY_BYTES_MAX - SIDECAR_BYTES)
+      throw new ExtractError(
+        "USAGE",
+        `${this.#bucket.describe(path)} is too long: keys have ${KEY_BYTES_MAX} bytes at most. Part the rows by fewer columns, or by one with shorter values`,
+        { path, bytes },
+      );
     return new ObjectUpload(this.#bucket, this.#channel.pool, path);
   }
 
-  #closeFull({ upload, encoder }: OpenObject): void | Promise<void> {
-    const place = this.#described.describePlace(this.#objects.length - 1);
+  /** Objects of other folders make room for those of new ones. What the last one holds is bounded by its encoder. */
+  async #closeSurplus(): Promise<void> {
+    const open = this.#open;
+    const last = this.#objects.at(-1);
+    assert(last);
+    while (open.size > OPEN_OBJECTS_MAX || open.heldBytes > OPEN_BYTES_MAX) {
+      const folder =
+        open.size > OPEN_OBJECTS_MAX
+          ? open.findOldest(last)
+          : open.findLargest(last);
+      const object = folder === null ? null : open.find(folder);
+      if (object === null) return;
+      await this.#close(object);
+    }
+  }
+
+  /** Writes the closing bytes and sends them, so that the memory is free before the checkpoint. */
+  #close(object: OpenObject): void | Promise<void> {
+    const { encoder, folder, number, upload } = object;
+    this.#open.remove(folder);
+    const place = this.#described.describePlace(number);
     const appended = upload.append(encoder.finish(place));
     return appended ? appended.then(() => upload.flush()) : upload.flush();
   }
 
-  /** Writes the closing bytes of the last object. The objects are taken over at the call. */
+  /** Writes the closing bytes of what is open. The objects are taken over at the call. */
   async #finish(stamp: CheckpointStamp): Promise<Checkpoint> {
     const objects = this.#objects;
-    this.#objects = [];
-    this.#rows = 0;
     const last = objects.at(-1);
+    const others = objects.filter(
+      (object) => object !== last && this.#open.find(object.folder) === object,
+    );
+    this.#forgetObjects();
+    this.#rows = 0;
     if (!last) return { objects, sidecar: null };
-    const names = objects.map(({ name }) => name);
-    const place = this.#described.describePlace(objects.length - 1);
-    const describe = (bytesOfLast: number | null): string =>
-      this.#described.describeMarker(
-        stamp,
-        names,
-        objects.map(({ rows, upload }) => ({
-          rows,
-          bytes: upload === last.upload ? bytesOfLast : upload.bytes,
-        })),
-      );
     try {
+      for (const { encoder, number, upload } of others)
+        await this.#channel.lane.run(() =>
+          upload.append(encoder.finish(this.#described.describePlace(number))),
+        );
+      const place = this.#described.describePlace(last.number);
+      const marker = (): string => this.#describeMarker(stamp, objects);
       await this.#channel.lane.run(() =>
         last.upload.append(
           last.encoder.finish(
             this.#format.storesMetadata
-              ? { ...place, [MARKER_KEY]: describe(null) }
+              ? { ...place, [MARKER_KEY]: marker() }
               : place,
           ),
         ),
       );
       if (this.#format.storesMetadata) return { objects, sidecar: null };
-      const sidecar = this.#createUpload(sidecarName(last.name));
+      const name = `${last.folder}${sidecarName(last.name)}`;
+      const sidecar = this.#createUpload(name);
       await this.#channel.lane.run(() =>
-        sidecar.append([Buffer.from(describe(last.upload.bytes))]),
+        sidecar.append([Buffer.from(marker())]),
       );
       return { objects, sidecar };
     } catch (error) {
@@ -215,15 +301,25 @@ export class S3PartitionWriter implements StreamWriter {
     }
   }
 
+  /** The last object's size is not known where the marker is part of it. */
+  #describeMarker(
+    stamp: CheckpointStamp,
+    objects: readonly OpenObject[],
+  ): string {
+    const names = objects.map(({ folder, name }) => `${folder}${name}`);
+    const counts = objects.map(({ rows, upload }, number) => ({
+      rows,
+      bytes:
+        this.#format.storesMetadata && number === objects.length - 1
+          ? null
+          : upload.bytes,
+    }));
+    return this.#described.describeMarker(stamp, names, counts);
+  }
+
   async #publish(checkpoint: Checkpoint): Promise<SealedFile[]> {
-    const { objects } = checkpoint;
     try {
-      for (const { upload } of objects) await upload.settle();
-      // what makes the checkpoint count comes last
-      for (const upload of listUploads(checkpoint)) {
-        this.#throwObstacle();
-        await upload.publish();
-      }
+      return await publishObjects(checkpoint, () => this.#throwObstacle());
     } catch (error) {
       await this.#takeBack(checkpoint);
       // that its requests were cut off says less than why
@@ -231,11 +327,6 @@ export class S3PartitionWriter implements StreamWriter {
         ? this.#described.describeAbandonment()
         : error;
     }
-    return objects.map(({ upload, rows }) => ({
-      path: upload.path,
-      rows,
-      bytes: upload.bytes,
-    }));
   }
 
   /** A later checkpoint of a partition whose earlier one failed must not count, nor one of a process that is to end. */
@@ -244,30 +335,8 @@ export class S3PartitionWriter implements StreamWriter {
     if (this.#sealFailure !== null) throw this.#sealFailure;
   }
 
-  /**
-   * The marker first, so that what remains of a checkpoint never counts. A process that is to end may no longer hold
-   * the epoch: it removes nothing.
-   */
+  /** A process that is to end may no longer hold the epoch: it removes nothing. */
   async #takeBack(checkpoint: Checkpoint): Promise<void> {
-    if (this.#abort.signal.aborted) return;
-    for (const upload of listUploads(checkpoint).toReversed()) {
-      try {
-        await upload.drop();
-      } catch {
-        // the first error says more than the second, and is the one that is passed on
-      }
-    }
+    if (!this.#abort.signal.aborted) await dropObjects(checkpoint);
   }
-}
-
-/** The objects of one checkpoint, all bytes taken. */
-interface Checkpoint {
-  readonly objects: readonly OpenObject[];
-  /** The marker, where the format has no place for it. */
-  readonly sidecar: ObjectUpload | null;
-}
-
-function listUploads({ objects, sidecar }: Checkpoint): ObjectUpload[] {
-  const uploads = objects.map(({ upload }) => upload);
-  return sidecar === null ? uploads : [...uploads, sidecar];
 }

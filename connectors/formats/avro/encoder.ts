@@ -64,6 +64,10 @@ export class AvroEncoder implements FileEncoder {
     return this.#bytesOut + Math.ceil(this.#block.length * ratio);
   }
 
+  get heldBytes(): number {
+    return this.#block.bytes.byteLength;
+  }
+
   encode(batch: ColumnBatch): readonly Uint8Array[] {
     assert(!this.#isFinished, "the file is finished");
     assert.equal(batch.columns.length, this.#columns.length);

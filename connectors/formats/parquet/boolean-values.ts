@@ -11,6 +11,7 @@ export class BooleanValues implements PageValues {
   readonly sortOrder = "bytes";
   readonly dictionaryEntries = 0;
   readonly dictionaryBytes = 0;
+  readonly dictionaryHeldBytes = 0;
   #bits: Uint8Array = new Uint8Array(0);
   #count = 0;
 

@@ -41,6 +41,10 @@ export class ByteArrayValues implements PageValues {
     return this.#dictionary.valueBytes + this.#dictionary.entryCount * 4;
   }
 
+  get dictionaryHeldBytes(): number {
+    return this.#dictionary.heldBytes;
+  }
+
   load(vector: ColumnVector, rowCount: number): number {
     this.#scratch.reserve(rowCount, 1);
     this.#bytes = vector.data;

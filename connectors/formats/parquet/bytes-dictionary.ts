@@ -30,6 +30,17 @@ export class BytesDictionary {
     return this.#values.length;
   }
 
+  get heldBytes(): number {
+    return (
+      this.#slots.byteLength +
+      this.#hashes.byteLength +
+      this.#starts.byteLength +
+      this.#values.bytes.byteLength +
+      this.#singleBytes.byteLength +
+      this.#recent.byteLength
+    );
+  }
+
   /** All entries' bytes, one behind the other. */
   get values(): Uint8Array {
     return this.#values.bytes;

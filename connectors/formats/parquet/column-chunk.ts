@@ -119,6 +119,10 @@ export class ColumnChunk {
     return this.#pages.length + this.#values.dictionaryBytes;
   }
 
+  get heldBytes(): number {
+    return this.#pages.heldBytes + this.#values.dictionaryHeldBytes;
+  }
+
   /** Bytes of the chunk so far, before compression. */
   get uncompressedBytes(): number {
     return this.#uncompressedBytes;

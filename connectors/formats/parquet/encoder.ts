@@ -65,6 +65,12 @@ export class ParquetEncoder implements FileEncoder {
     return this.#fileOffset + this.#bufferedBytes();
   }
 
+  get heldBytes(): number {
+    let bytes = 0;
+    for (const chunk of this.#chunks) bytes += chunk.heldBytes;
+    return bytes;
+  }
+
   encode(batch: ColumnBatch): readonly Uint8Array[] {
     assert(!this.#isFinished, "the file is finished");
     assert.equal(batch.columns.length, this.#chunks.length);

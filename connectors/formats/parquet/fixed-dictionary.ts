@@ -35,6 +35,12 @@ export class FixedDictionary {
     return this.#entryCount;
   }
 
+  get heldBytes(): number {
+    return (
+      this.#slots.byteLength + this.#keys.byteLength + this.#table.byteLength
+    );
+  }
+
   reset(): void {
     if (this.#entryCount === 0) return;
     this.#entryCount = 0;

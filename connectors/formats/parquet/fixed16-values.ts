@@ -43,6 +43,10 @@ export class Fixed16Values implements PageValues {
     return this.#dictionary.valueBytes;
   }
 
+  get dictionaryHeldBytes(): number {
+    return this.#dictionary.heldBytes;
+  }
+
   load(vector: ColumnVector, rowCount: number): number {
     this.#scratch.reserve(rowCount, WORDS);
     let words = viewWords(vector.data, rowCount * WORDS);

@@ -37,6 +37,10 @@ export class FloatValues implements PageValues {
     return this.#dictionary.entryCount * this.#width * 4;
   }
 
+  get dictionaryHeldBytes(): number {
+    return this.#dictionary.heldBytes;
+  }
+
   load(vector: ColumnVector, rowCount: number): number {
     const width = this.#width;
     this.#scratch.reserve(rowCount, width);

@@ -55,6 +55,10 @@ abstract class IntegerValues implements PageValues {
     return this.#dictionary.entryCount * this.#width * 4;
   }
 
+  get dictionaryHeldBytes(): number {
+    return this.#dictionary.heldBytes;
+  }
+
   abstract load(vector: ColumnVector, rowCount: number): number;
 
   abstract computeBounds(): Bounds | null;

@@ -23,6 +23,11 @@ export class SegmentList {
     return this.#segments.length * SEGMENT_BYTES - SEGMENT_BYTES + this.#used;
   }
 
+  /** Memory of the segments. */
+  get heldBytes(): number {
+    return this.#segments.length * SEGMENT_BYTES;
+  }
+
   append(source: Uint8Array): void {
     let from = 0;
     while (from < source.length) {

@@ -20,6 +20,8 @@ export interface PageValues {
   readonly dictionaryEntries: number;
   /** Bytes of the dictionary page, before compression. */
   readonly dictionaryBytes: number;
+  /** Memory of the dictionary, its tables included. */
+  readonly dictionaryHeldBytes: number;
   /** Takes a page's present values; the vector is borrowed until the next `load`. Returns how many there are. */
   load(vector: ColumnVector, rowCount: number): number;
   /**

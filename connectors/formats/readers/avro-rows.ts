@@ -3,7 +3,7 @@ import { crc32, inflateRawSync, zstdDecompressSync } from "node:zlib";
 import { snappyUncompress } from "hyparquet";
 import { AvroBytes, AvroBytesEnd } from "./avro-bytes.ts";
 import { createValueReader, type ReadValue } from "./avro-values.ts";
-import { openFile, readSlice, wrapError } from "./file.ts";
+import type { FileBytes } from "./file.ts";
 
 const MAGIC = Buffer.from([79, 98, 106, 1]);
 const SYNC_BYTES = 16;
@@ -26,42 +26,30 @@ interface Header {
 }
 
 export async function* readAvroRows(
-  path: string,
+  file: FileBytes,
 ): AsyncGenerator<Record<string, unknown>> {
-  const handle = await openFile(path);
-  try {
-    const { size } = await handle.stat();
-    const slice: Slice = async (start, end) =>
-      new AvroBytes(
-        new Uint8Array(await readSlice(handle, path, start, end, size)),
-      );
-    const header = await readHeader(slice, size);
-    let at = header.bytes;
-    while (at < size) {
-      const front = await slice(
-        at,
-        Math.min(at + BLOCK_HEADER_BYTES_MAX, size),
-      );
-      const rows = front.readCount();
-      const bytes = front.readCount();
-      at += front.at;
-      if (rows < 0 || bytes < 0 || bytes > BLOCK_BYTES_MAX)
-        throw new RangeError(`a block of ${rows} rows in ${bytes} bytes`);
-      const block = await slice(at, at + bytes + SYNC_BYTES);
-      const compressed = block.take(bytes);
-      if (!block.take(SYNC_BYTES).equals(header.sync))
-        throw new RangeError(`no sync marker behind the block at ${at}`);
-      at += bytes + SYNC_BYTES;
-      yield* readBlock(
-        new AvroBytes(header.decompress(compressed)),
-        rows,
-        header,
-      );
-    }
-  } catch (error) {
-    throw wrapError(path, error);
-  } finally {
-    await handle.close();
+  const { size } = file;
+  const slice: Slice = async (start, end) =>
+    new AvroBytes(new Uint8Array(await file.slice(start, end)));
+  const header = await readHeader(slice, size);
+  let at = header.bytes;
+  while (at < size) {
+    const front = await slice(at, Math.min(at + BLOCK_HEADER_BYTES_MAX, size));
+    const rows = front.readCount();
+    const bytes = front.readCount();
+    at += front.at;
+    if (rows < 0 || bytes < 0 || bytes > BLOCK_BYTES_MAX)
+      throw new RangeError(`a block of ${rows} rows in ${bytes} bytes`);
+    const block = await slice(at, at + bytes + SYNC_BYTES);
+    const compressed = block.take(bytes);
+    if (!block.take(SYNC_BYTES).equals(header.sync))
+      throw new RangeError(`no sync marker behind the block at ${at}`);
+    at += bytes + SYNC_BYTES;
+    yield* readBlock(
+      new AvroBytes(header.decompress(compressed)),
+      rows,
+      header,
+    );
   }
 }
 

@@ -1,31 +1,54 @@
-/** Random access to a file for hyparquet, with every length bounded. */
+/** Random access to files for the readers, with every length bounded. */
 import { open, type FileHandle } from "node:fs/promises";
-import type { AsyncBuffer } from "hyparquet";
 import { ExtractError } from "../../../proto/error.ts";
 
 /** A slice is a footer, a page or a column chunk; a header that asks for more is not believed. */
 const SLICE_BYTES_MAX = 1024 * 1024 * 1024;
 
-/** Opens `path` for `use` and closes it whatever happens. */
+/** Bytes of a file that may lie anywhere. */
+export interface FileBytes {
+  /** For the messages; its ending tells the format. */
+  readonly path: string;
+  readonly size: number;
+  /** `start` to `end`, exclusive. */
+  readonly slice: (start: number, end: number) => Promise<ArrayBuffer>;
+}
+
+/** Opens a file of this machine for `use` and closes it whatever happens. */
 export async function* withFile<Row>(
   path: string,
-  use: (file: AsyncBuffer) => AsyncIterable<Row>,
+  use: (file: FileBytes) => AsyncIterable<Row>,
 ): AsyncGenerator<Row> {
   const handle = await openFile(path);
   try {
     const { size } = await handle.stat();
-    yield* use({
-      byteLength: size,
-      slice: (start, end) => readSlice(handle, path, start, end ?? size, size),
-    });
-  } catch (error) {
-    throw wrapError(path, error);
+    const slice = (start: number, end: number) =>
+      readSlice(handle, path, start, end);
+    yield* use({ path, size, slice });
   } finally {
     await handle.close();
   }
 }
 
-export async function openFile(path: string): Promise<FileHandle> {
+/** The file with slices that lie within it and can be held; others are its own fault. */
+export function checkSlices({ path, size, slice }: FileBytes): FileBytes {
+  return {
+    path,
+    size,
+    slice: async (start, end) => {
+      const bytes = end - start;
+      if (start < 0 || end > size || bytes < 0 || bytes > SLICE_BYTES_MAX)
+        throw new ExtractError(
+          "DESTINATION_FAILED",
+          `${path} is corrupt: it points to bytes ${start} to ${end} of ${size}`,
+          { path, start, end, size },
+        );
+      return slice(start, end);
+    },
+  };
+}
+
+async function openFile(path: string): Promise<FileHandle> {
   try {
     return await open(path, "r");
   } catch (cause) {
@@ -50,20 +73,13 @@ export function wrapError(path: string, error: unknown): ExtractError {
   );
 }
 
-export async function readSlice(
+async function readSlice(
   handle: FileHandle,
   path: string,
   start: number,
   end: number,
-  size: number,
 ): Promise<ArrayBuffer> {
   const bytes = end - start;
-  if (start < 0 || end > size || bytes < 0 || bytes > SLICE_BYTES_MAX)
-    throw new ExtractError(
-      "DESTINATION_FAILED",
-      `${path} is corrupt: it points to bytes ${start} to ${end} of ${size}`,
-      { path, start, end, size },
-    );
   const buffer = new Uint8Array(bytes);
   let read = 0;
   while (read < bytes) {

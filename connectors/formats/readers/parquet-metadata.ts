@@ -1,7 +1,8 @@
 /** The footer of a Parquet file. */
+import assert from "node:assert/strict";
 import { parquetMetadata, type FileMetaData } from "hyparquet";
 import { ExtractError } from "../../../proto/error.ts";
-import { openFile, readSlice, wrapError } from "./file.ts";
+import { checkSlices, withFile, wrapError, type FileBytes } from "./file.ts";
 
 /** A footer of this size describes some 300,000 column chunks; more is not read into memory on a file's word. */
 const FOOTER_BYTES_MAX = 64 * 1024 * 1024;
@@ -27,15 +28,6 @@ export interface ParquetColumnInfo {
   readonly nullable: boolean;
 }
 
-/** Bytes of a file that may lie anywhere. */
-export interface FileBytes {
-  /** For the messages. */
-  readonly path: string;
-  readonly size: number;
-  /** `start` to `end`, exclusive. */
-  readonly slice: (start: number, end: number) => Promise<ArrayBuffer>;
-}
-
 /**
  * Reads the footer alone.
  * @throws ExtractError USAGE for a file that cannot be opened, DESTINATION_FAILED for one that is no whole Parquet file
@@ -43,7 +35,11 @@ export interface FileBytes {
 export async function readParquetMetadata(
   path: string,
 ): Promise<ParquetFileInfo> {
-  return describeFooter(await readFooter(path));
+  const describe = async function* (file: FileBytes) {
+    yield await readParquetMetadataOf(file);
+  };
+  for await (const info of withFile(path, describe)) return info;
+  assert.fail("a file that is open gives its footer");
 }
 
 /**
@@ -53,7 +49,11 @@ export async function readParquetMetadata(
 export async function readParquetMetadataOf(
   file: FileBytes,
 ): Promise<ParquetFileInfo> {
-  return describeFooter(await readFooterOf(file));
+  try {
+    return describeFooter(await readFooter(checkSlices(file)));
+  } catch (error) {
+    throw wrapError(file.path, error);
+  }
 }
 
 function describeFooter(footer: FileMetaData): ParquetFileInfo {
@@ -79,23 +79,7 @@ function describeFooter(footer: FileMetaData): ParquetFileInfo {
 }
 
 /** The whole footer as hyparquet knows it. */
-export async function readFooter(path: string): Promise<FileMetaData> {
-  const handle = await openFile(path);
-  try {
-    const { size } = await handle.stat();
-    return await readFooterOf({
-      path,
-      size,
-      slice: (start, end) => readSlice(handle, path, start, end, size),
-    });
-  } catch (error) {
-    throw wrapError(path, error);
-  } finally {
-    await handle.close();
-  }
-}
-
-async function readFooterOf(file: FileBytes): Promise<FileMetaData> {
+export async function readFooter(file: FileBytes): Promise<FileMetaData> {
   const { path, size } = file;
   if (size < FILE_BYTES_MIN)
     throw makeError(path, `it has ${size} bytes`, { size });

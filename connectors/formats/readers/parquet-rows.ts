@@ -11,7 +11,7 @@ import {
   type FileMetaData,
   type SchemaElement,
 } from "hyparquet";
-import { withFile } from "./file.ts";
+import type { FileBytes } from "./file.ts";
 import { readFooter } from "./parquet-metadata.ts";
 import { createValueFormatter } from "./parquet-values.ts";
 
@@ -20,14 +20,16 @@ const WINDOW_ROWS = 16_384;
 /** A page that says it is larger is not decompressed: ours hold one batch, or one row of 256 MiB. */
 const PAGE_BYTES_MAX = 512 * 1024 * 1024;
 
-export function readParquetRows(
-  path: string,
+export async function* readParquetRows(
+  file: FileBytes,
   limit: number,
-): AsyncIterable<Record<string, unknown>> {
-  return withFile(path, async function* (file) {
-    const footer = await readFooter(path);
-    yield* readWindows(file, footer, limit);
-  });
+): AsyncGenerator<Record<string, unknown>> {
+  const footer = await readFooter(file);
+  const bytes = {
+    byteLength: file.size,
+    slice: (start: number, end = file.size) => file.slice(start, end),
+  };
+  yield* readWindows(bytes, footer, limit);
 }
 
 async function* readWindows(

@@ -1,7 +1,6 @@
 /** Rows of CSV and JSONL files, compressed or not. */
-import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
-import { PassThrough } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import {
   createGunzip,
   createZstdDecompress,
@@ -9,20 +8,24 @@ import {
   type ZstdDecompress,
 } from "node:zlib";
 import { ExtractError } from "../../../proto/error.ts";
-import { openFile, wrapError } from "./file.ts";
+import type { FileBytes } from "./file.ts";
 
 /** A row that is longer is not ours: a row of 256 MiB, escaped, stays below. */
 const ROW_CHARS_MAX = 512 * 1024 * 1024 - 1024;
+
+/** Read at once. */
+const PIECE_BYTES = 256 * 1024;
 
 const QUOTE = '"';
 
 /** The header names the columns; an empty field is null, `""` is empty text. */
 export async function* readCsvRows(
-  path: string,
+  file: FileBytes,
 ): AsyncGenerator<Record<string, unknown>> {
+  const { path } = file;
   let names: readonly (string | null)[] | null = null;
   let row = 0;
-  for await (const fields of splitCsv(path, readText(path))) {
+  for await (const fields of splitCsv(path, readText(file))) {
     if (names === null) {
       names = fields;
       continue;
@@ -39,10 +42,11 @@ export async function* readCsvRows(
 }
 
 export async function* readJsonlRows(
-  path: string,
+  file: FileBytes,
 ): AsyncGenerator<Record<string, unknown>> {
+  const { path } = file;
   let row = 0;
-  for await (const line of splitLines(path, readText(path))) {
+  for await (const line of splitLines(path, readText(file))) {
     row++;
     let value: unknown;
     try {
@@ -70,9 +74,9 @@ function keepDigits(
 }
 
 /** The file's text in pieces; characters are never cut. */
-async function* readText(path: string): AsyncGenerator<string> {
-  const size = await statFile(path);
-  const source = createReadStream(path);
+async function* readText(file: FileBytes): AsyncGenerator<string> {
+  const { path, size } = file;
+  const source = Readable.from(readPieces(file), { objectMode: false });
   const decoder = createDecoder(path);
   // what goes wrong is thrown by the loop as well; here it must not go unhandled
   pipeline(source, decoder).catch(() => {});
@@ -82,21 +86,20 @@ async function* readText(path: string): AsyncGenerator<string> {
       yield text.decode(chunk as Uint8Array, { stream: true });
     yield text.decode();
     checkFrames(path, decoder, size);
-  } catch (error) {
-    throw wrapError(path, error);
   } finally {
     source.destroy();
     decoder.destroy();
   }
 }
 
-async function statFile(path: string): Promise<number> {
-  const handle = await openFile(path);
-  try {
-    return (await handle.stat()).size;
-  } finally {
-    await handle.close();
-  }
+async function* readPieces({
+  size,
+  slice,
+}: FileBytes): AsyncGenerator<Uint8Array> {
+  for (let start = 0; start < size; start += PIECE_BYTES)
+    yield new Uint8Array(
+      await slice(start, Math.min(start + PIECE_BYTES, size)),
+    );
 }
 
 type Decoder = Gunzip | ZstdDecompress | PassThrough;

@@ -17,6 +17,8 @@ const STEP_ROWS = 64;
 const BUFFER_BYTES_KEPT = 16 * 1024 * 1024;
 /** Guess of the compressed share until something came out of the compressor. */
 const RATIO_FIRST = 0.3;
+/** Of the compressor's own, outside the heap. */
+const COMPRESSOR_BYTES = 1024 * 1024;
 
 /** The bytes between the values. */
 export interface RowShape {
@@ -69,6 +71,11 @@ export class RowEncoder implements FileEncoder {
     const ratio =
       this.#bytesOut > 0 ? this.#bytesOut / this.#textBytes : RATIO_FIRST;
     return this.#bytesOut + Math.ceil(this.#sink.length * ratio);
+  }
+
+  get heldBytes(): number {
+    const text = this.#sink.bytes.byteLength;
+    return this.#compressor === null ? text : text + COMPRESSOR_BYTES;
   }
 
   encode(batch: ColumnBatch): readonly Uint8Array[] {

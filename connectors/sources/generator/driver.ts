@@ -231,6 +231,12 @@ export const generatorDriver: SourceDriver = {
   joins: "any-time",
   connect: async (url) => new GeneratorSession(parseGeneratorUrl(url)),
   canSplit: (_, { split }) => split.kind === "key",
+  narrow() {
+    throw new ExtractError(
+      "TRIGGER_INVALID",
+      "rows that are made up cannot be narrowed",
+    );
+  },
   async holdSnapshot(url) {
     parseGeneratorUrl(url);
     return {

@@ -2,14 +2,10 @@
  * Discovery: what the selected tables are and by which key they can be cut. A fixed number of round trips for every
  * thousand tables.
  */
-import { createHash } from "node:crypto";
 import { ExtractError } from "../../../proto/error.ts";
-import type {
-  ColumnSchema,
-  StreamSchema,
-  UnrepresentablePolicy,
-} from "../../../proto/schema.ts";
-import { columnNotFound, selectRelations } from "../selection.ts";
+import type { UnrepresentablePolicy } from "../../../proto/schema.ts";
+import { chooseColumns, fingerprintColumns, nameKey } from "../columns.ts";
+import { selectRelations } from "../selection.ts";
 import type {
   DiscoveredStream,
   DiscoveryProblem,
@@ -86,7 +82,7 @@ export async function discover(
   const problems: DiscoveryProblem[] = [];
   for (const relation of chosen) {
     const all = catalog.columns.get(relation.id) ?? [];
-    const wanted = chooseColumns(relation, all, selection.columns);
+    const wanted = chooseColumns(relation, all, selection);
     const problem = findProblem(relation, wanted, catalog);
     if (problem !== null) problems.push(problem);
     else {
@@ -172,21 +168,6 @@ function mergePrimaryKeys(
   return merged;
 }
 
-/** All columns, or those asked for in the order of asking, each once. */
-function chooseColumns(
-  relation: RelationRow,
-  all: readonly ColumnRow[],
-  names: readonly string[] | null,
-): readonly ColumnRow[] {
-  if (names === null) return all;
-  const byName = new Map(all.map((column) => [column.name, column]));
-  return [...new Set(names)].map((name) => {
-    const column = byName.get(name);
-    if (column !== undefined) return column;
-    throw columnNotFound(relation, name, [...byName.keys()]);
-  });
-}
-
 function kindOf(relation: RelationRow): DiscoveredStream["relationKind"] {
   return relation.kind === "V" ? "view" : "table";
 }
@@ -258,7 +239,7 @@ function toStream(
       namespace: relation.schema,
       name: relation.name,
       columns: schemas,
-      ...nameKey(keys.unique, columns),
+      ...nameKey(keys.unique?.columns.map(({ name }) => name) ?? null, columns),
       fingerprint: fingerprintColumns(schemas),
     },
     columns,
@@ -271,7 +252,7 @@ function toStream(
         only: false,
         heap: false,
         fileNode: 0,
-        pages: size?.pages ?? 0,
+        pages: (size?.pages ?? 0) + (size?.largePages ?? 0),
         rowEstimate: size?.rows ?? -1,
       },
     ],
@@ -279,18 +260,6 @@ function toStream(
     rangeKey: keys.range,
     allColumnNames: all.map((column) => column.name),
   };
-}
-
-/** A key of which a column is left out tells rows of the copy apart no longer. */
-function nameKey(
-  key: MssqlStream["key"],
-  columns: readonly SourceColumn[],
-): Pick<StreamSchema, "key"> {
-  if (key === null) return {};
-  const names = key.columns.map(({ name }) => name);
-  return names.every((name) => columns.some((column) => column.name === name))
-    ? { key: names }
-    : {};
 }
 
 function toSourceColumn(row: ColumnRow): SourceColumn {
@@ -335,18 +304,4 @@ async function findHiddenValues(
           ]),
     ];
   });
-}
-
-/** 16 hexadecimal digits over names, types and nullability, in order. */
-function fingerprintColumns(columns: readonly ColumnSchema[]): string {
-  const shape = columns.map((column) => [
-    column.name,
-    column.sourceType,
-    column.type.kind,
-    column.type.precision ?? null,
-    column.type.scale ?? null,
-    column.nullable,
-  ]);
-  const digest = createHash("sha256").update(JSON.stringify(shape));
-  return digest.digest("hex").slice(0, 16);
 }

@@ -1,4 +1,6 @@
 /** SQL Server as the processes use it: one session per connection, each call in the session's transaction. */
+import { quoteIdentifier } from "./sql.ts";
+import { readBound, writeRanges } from "../narrow.ts";
 import type { SourceDriver } from "../source.ts";
 import { TableSession, type TableParts } from "../table-session.ts";
 import { checkCondition } from "./condition.ts";
@@ -33,5 +35,25 @@ export const mssqlDriver: SourceDriver = {
   connect: async (url) =>
     new TableSession(await MssqlConnection.connect(parseSourceUrl(url)), parts),
   canSplit: (stream, partition) => canSplit(stream as MssqlStream, partition),
+  narrow: (stream, ranges) =>
+    writeRanges(stream, ranges, {
+      quoteIdentifier,
+      writeLiteral: (column, bound) => writeBound(readBound(column, bound)),
+    }),
   holdSnapshot: (url, onLost) => HeldSnapshot.open(parseSourceUrl(url), onLost),
 };
+
+/** A text without a style would be read by the language of the login. */
+function writeBound({ kind, text }: ReturnType<typeof readBound>): string {
+  const literal = `N'${text.replaceAll("'", "''")}'`;
+  switch (kind) {
+    case "number":
+      return text;
+    case "date":
+      return `CONVERT(date, ${literal}, 23)`;
+    case "timestamp":
+      return `CONVERT(datetime2(7), ${literal.replace("T", " ")}, 121)`;
+    case "text":
+      return literal;
+  }
+}

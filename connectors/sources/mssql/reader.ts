@@ -133,6 +133,7 @@ class TableRead implements PartitionRead, RowConsumer {
   start(): void {
     const { sql, params } = buildReadQuery(this.#task, this.#fields);
     this.#active = true;
+    this.#sink.statement?.(sql);
     this.#request = this.#connection.startRows(sql, params, this);
     this.#request.done.then(
       (rowCount) => this.#takeEnd(rowCount),

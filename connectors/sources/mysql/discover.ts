@@ -2,14 +2,10 @@
  * Discovery: what the selected tables and views are, and by which key they can be cut. Ten round trips or so for up to
  * 50 tables, one more for each further 50; run it inside of the snapshot that is read later.
  */
-import { createHash } from "node:crypto";
 import { ExtractError } from "../../../proto/error.ts";
-import type {
-  ColumnSchema,
-  StreamSchema,
-  UnrepresentablePolicy,
-} from "../../../proto/schema.ts";
-import { columnNotFound, selectRelations } from "../selection.ts";
+import type { UnrepresentablePolicy } from "../../../proto/schema.ts";
+import { chooseColumns, fingerprintColumns, nameKey } from "../columns.ts";
+import { selectRelations } from "../selection.ts";
 import type {
   DiscoveryProblem,
   LeafRelation,
@@ -79,7 +75,7 @@ export async function discover(
   const chosen = new Map<string, readonly MysqlColumn[]>();
   for (const table of relations) {
     const all = (columns.get(nameTable(table)) ?? []).map((row) => row.column);
-    chosen.set(nameTable(table), chooseColumns(table, all, selection.columns));
+    chosen.set(nameTable(table), chooseColumns(table, all, selection));
   }
   const unreadable = await findUnreadable(connection, relations, (table) =>
     selection.columns === null
@@ -145,21 +141,6 @@ export async function discover(
   };
 }
 
-/** All columns, or those asked for in the order of asking, each once. */
-function chooseColumns(
-  table: ListedTable,
-  all: readonly MysqlColumn[],
-  names: readonly string[] | null,
-): readonly MysqlColumn[] {
-  if (names === null) return all;
-  const byName = new Map(all.map((column) => [column.name, column]));
-  return [...new Set(names)].map((name) => {
-    const column = byName.get(name);
-    if (column !== undefined) return column;
-    throw columnNotFound(table, name, [...byName.keys()]);
-  });
-}
-
 /** Without a primary key and with several others, the order in which the server keeps them tells the clustered one. */
 async function orderIndexes(
   connection: Queryable,
@@ -213,29 +194,4 @@ function toProblem(
     code: isDenied ? "SOURCE_PERMISSION_DENIED" : "SOURCE_QUERY_FAILED",
     message: `${schema}.${name}: ${error.message}${isDenied ? "; columns that may not be read can be left out with --columns" : ""}`,
   };
-}
-
-/** A key of which a column is left out tells rows of the copy apart no longer. */
-function nameKey(
-  key: readonly string[] | null,
-  columns: readonly MysqlColumn[],
-): Pick<StreamSchema, "key"> {
-  if (key === null) return {};
-  return key.every((name) => columns.some((column) => column.name === name))
-    ? { key }
-    : {};
-}
-
-/** 16 hexadecimal digits over names, types and nullability, in order. */
-function fingerprintColumns(columns: readonly ColumnSchema[]): string {
-  const shape = columns.map((column) => [
-    column.name,
-    column.sourceType,
-    column.type.kind,
-    column.type.precision ?? null,
-    column.type.scale ?? null,
-    column.nullable,
-  ]);
-  const digest = createHash("sha256").update(JSON.stringify(shape));
-  return digest.digest("hex").slice(0, 16);
 }

@@ -1,4 +1,6 @@
 /** MySQL and MariaDB as the processes use them: one session per connection, each call in the snapshot's transaction. */
+import { quoteIdentifier, quoteLiteral } from "./sql.ts";
+import { readBound, writeRanges } from "../narrow.ts";
 import type { SourceDriver } from "../source.ts";
 import { TableSession, type TableParts } from "../table-session.ts";
 import { checkCondition } from "./condition.ts";
@@ -35,6 +37,15 @@ export const mysqlDriver: SourceDriver = {
   connect: async (url) =>
     new TableSession(await MysqlConnection.connect(parseSourceUrl(url)), parts),
   canSplit: (stream, partition) => canSplit(stream as MysqlStream, partition),
+  narrow: (stream, ranges) =>
+    writeRanges(stream, ranges, {
+      quoteIdentifier,
+      writeLiteral: (column, bound) => {
+        const { kind, text } = readBound(column, bound);
+        // a number as text would be compared as a double
+        return kind === "number" ? text : quoteLiteral(text);
+      },
+    }),
   holdSnapshot: (url, onLost) =>
     HeldSnapshot.open(parseSourceUrl(url), { onLost }),
 };

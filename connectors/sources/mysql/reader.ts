@@ -145,6 +145,7 @@ class TableRead implements PartitionRead, WireConsumer {
     this.#connection.beginRead();
     this.#connection.wire.take(this);
     this.#active = true;
+    this.#sink.statement?.(sql);
     this.#connection.wire.write(encodePrepare(sql));
   }
 

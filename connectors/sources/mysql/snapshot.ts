@@ -128,6 +128,12 @@ export class HeldSnapshot implements SourceSnapshot {
       const isLocked = rung.rung === "global" || rung.rung === "tables";
       let position: BinlogPosition = { ...before, file: null, offset: null };
       if (isLocked) position = await readServerPosition(gate);
+      // the log's end is told to few users, a snapshot's place in it to all
+      if (isLocked && position.file === null) {
+        await beginOwnSnapshot(holder);
+        position = { ...position, ...(await readSnapshotPosition(holder)) };
+        await holder.query("COMMIT");
+      }
       if (rung.rung === "compared") {
         await beginOwnSnapshot(gate);
         const seen = await readSnapshotPosition(gate);

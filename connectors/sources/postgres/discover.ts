@@ -2,13 +2,8 @@
  * Discovery: what the selected tables are, of which leaves they consist, and by which key they can be cut. Four round
  * trips whatever the number of tables; run it inside of the snapshot that is read later.
  */
-import { createHash } from "node:crypto";
 import { ExtractError } from "../../../proto/error.ts";
-import type {
-  ColumnSchema,
-  StreamSchema,
-  UnrepresentablePolicy,
-} from "../../../proto/schema.ts";
+import type { UnrepresentablePolicy } from "../../../proto/schema.ts";
 import type {
   DiscoveryProblem,
   StreamSelection,
@@ -30,7 +25,8 @@ import {
 } from "./catalog.ts";
 import { chooseKey } from "./key.ts";
 import { indexChildren, resolveRoot, toLeaves, type Root } from "./leaves.ts";
-import { columnNotFound, selectRelations } from "../selection.ts";
+import { chooseColumns, fingerprintColumns, nameKey } from "../columns.ts";
+import { selectRelations } from "../selection.ts";
 import type { Queryable } from "./sql.ts";
 import { columnSchema } from "./types.ts";
 
@@ -92,7 +88,7 @@ export async function discover(
   for (const root of roots) {
     const { relation } = root;
     const all = columns.get(relation.oid) ?? [];
-    const chosen = chooseColumns(relation, all, selection.columns);
+    const chosen = chooseColumns(relation, all, selection);
     const problem = findProblem(root, chosen);
     if (problem !== null) {
       problems.push(problem);
@@ -112,7 +108,7 @@ export async function discover(
         namespace: relation.schema,
         name: relation.name,
         columns: schemas,
-        ...nameKey(key, sourceColumns),
+        ...nameKey(key?.columns.map(({ name }) => name) ?? null, sourceColumns),
         fingerprint: fingerprintColumns(schemas),
       },
       columns: sourceColumns,
@@ -145,21 +141,6 @@ async function readColumns(
     pairs,
   );
   return Map.groupBy(rows, (row) => row.relation);
-}
-
-/** All columns, or those asked for in the order of asking, each once. */
-function chooseColumns(
-  relation: RelationRow,
-  all: readonly ColumnRow[],
-  names: readonly string[] | null,
-): readonly ColumnRow[] {
-  if (names === null) return all;
-  const byName = new Map(all.map((column) => [column.name, column]));
-  return [...new Set(names)].map((name) => {
-    const column = byName.get(name);
-    if (column !== undefined) return column;
-    throw columnNotFound(relation, name, [...byName.keys()]);
-  });
 }
 
 function findProblem(
@@ -210,18 +191,6 @@ function findProblem(
   return null;
 }
 
-/** A key of which a column is left out tells rows of the copy apart no longer. */
-function nameKey(
-  key: UsableKey | null,
-  columns: readonly SourceColumn[],
-): Pick<StreamSchema, "key"> {
-  if (key === null) return {};
-  const names = key.columns.map(({ name }) => name);
-  return names.every((name) => columns.some((column) => column.name === name))
-    ? { key: names }
-    : {};
-}
-
 function toSourceColumn(row: ColumnRow): SourceColumn {
   return {
     name: row.name,
@@ -233,18 +202,4 @@ function toSourceColumn(row: ColumnRow): SourceColumn {
     declaredType: row.declaredType,
     notNull: row.notNull,
   };
-}
-
-/** 16 hexadecimal digits over names, types and nullability, in order. */
-function fingerprintColumns(columns: readonly ColumnSchema[]): string {
-  const shape = columns.map((column) => [
-    column.name,
-    column.sourceType,
-    column.type.kind,
-    column.type.precision ?? null,
-    column.type.scale ?? null,
-    column.nullable,
-  ]);
-  const digest = createHash("sha256").update(JSON.stringify(shape));
-  return digest.digest("hex").slice(0, 16);
 }

@@ -1,4 +1,6 @@
 /** Postgres as the processes use it: one session per connection, each call in the snapshot's transaction. */
+import { quoteIdentifier, quoteLiteral } from "./types.ts";
+import { writeRanges } from "../narrow.ts";
 import type { SourceDriver } from "../source.ts";
 import { TableSession, type TableParts } from "../table-session.ts";
 import { checkCondition } from "./condition.ts";
@@ -46,6 +48,12 @@ export const postgresDriver: SourceDriver = {
     ),
   canSplit: (stream, partition) =>
     canSplit(stream as PostgresStream, partition),
+  narrow: (stream, ranges) =>
+    writeRanges(stream, ranges, {
+      quoteIdentifier,
+      // a literal without a type takes that of the column that it is compared with
+      writeLiteral: (_, text) => quoteLiteral(text),
+    }),
   holdSnapshot: (url, onLost) =>
     HeldSnapshot.open(parseSourceUrl(url), { onLost }),
 };

@@ -311,6 +311,7 @@ class TableRead implements PartitionRead, WireConsumer {
     const range: PageRange | null = this.#pacer?.next() ?? null;
     const query = buildReadQuery(this.#task, this.#fields, range);
     this.#active = true;
+    this.#sink.statement?.(query.sql);
     this.#connection.wire.write(encodeQuery(query));
   }
 

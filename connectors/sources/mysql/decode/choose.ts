@@ -7,7 +7,6 @@ import type { RowDecoder } from "./decoder.ts";
 import {
   compileDecoder,
   generateDecoder,
-  GENERATED_FIELDS_MAX,
   type DecoderFactory,
 } from "./generated.ts";
 import { createInterpretedDecoder } from "./interpreted.ts";
@@ -15,66 +14,73 @@ import type { DecodePlan } from "./plan.ts";
 
 export type DecoderChoice = "adaptive" | "generated" | "interpreted";
 
-/** Fields decoded before code is generated: about 4 ms of work. */
-const WARM_UP_FIELDS = 300_000;
-/** Compiled decoders that are kept, by their text: tables of one shape share one. */
-const FACTORIES_MAX = 256;
+/**
+ * Rows decoded before code is generated. V8 takes 2 ms to optimise a column, and an optimised one takes 5 ns less a row:
+ * all is paid for after 400,000 rows more, whatever the table's width. With an idle core beside it that is sooner.
+ */
+const WARM_UP_ROWS = 200_000;
+/** Shapes that are remembered: tables of one shape share one. */
+const SHAPES_MAX = 256;
 
-const factories = new Map<string, DecoderFactory>();
+interface Shape {
+  /** Null: not compiled yet. */
+  factory: DecoderFactory | null;
+  /** Counted over all reads: a table's partitions may be small. */
+  rowsLeft: number;
+}
+
+const shapes = new Map<string, Shape>();
 let codeGenerationAllowed = true;
 
 export function createDecoder(
   plan: DecodePlan,
   choice: DecoderChoice = "adaptive",
 ): RowDecoder {
-  const { fields } = plan;
-  if (choice === "interpreted" || fields.length > GENERATED_FIELDS_MAX) {
-    return createInterpretedDecoder(plan);
-  }
-  const text = generateDecoder(fields);
-  const known = factories.get(text);
-  if (known !== undefined) return known(plan);
-  if (choice === "generated") return createCompiled(plan, text);
-  return createAdaptiveDecoder(plan, text);
+  if (choice === "interpreted") return createInterpretedDecoder(plan);
+  const shape = findShape(plan);
+  if (choice === "generated" || shape.factory !== null)
+    return createCompiled(plan, shape);
+  return createAdaptiveDecoder(plan, shape);
 }
 
-function createAdaptiveDecoder(plan: DecodePlan, text: string): RowDecoder {
+/** The same for fields whose generated text is the same. */
+function findShape({ fields }: DecodePlan): Shape {
+  const name = fields.map(({ kind, scale }) => `${kind} ${scale}`).join();
+  const known = shapes.get(name);
+  if (known !== undefined) return known;
+  const oldest = shapes.keys().next();
+  if (shapes.size >= SHAPES_MAX && !oldest.done) shapes.delete(oldest.value);
+  const shape: Shape = { factory: null, rowsLeft: WARM_UP_ROWS };
+  shapes.set(name, shape);
+  return shape;
+}
+
+function createAdaptiveDecoder(plan: DecodePlan, shape: Shape): RowDecoder {
   let decoder = createInterpretedDecoder(plan);
-  let rowsLeft = WARM_UP_FIELDS / Math.max(1, plan.fields.length);
+  let isWarm = false;
   return {
     decode(set: BatchSet, source, view, start, end, largeBytes) {
-      if (rowsLeft > 0) {
-        const before = set.rowCount;
-        const offset = decoder.decode(
-          set,
-          source,
-          view,
-          start,
-          end,
-          largeBytes,
-        );
-        rowsLeft -= set.rowCount - before;
-        if (rowsLeft <= 0) decoder = createCompiled(plan, text);
-        return offset;
+      if (isWarm)
+        return decoder.decode(set, source, view, start, end, largeBytes);
+      const before = set.rowCount;
+      const offset = decoder.decode(set, source, view, start, end, largeBytes);
+      shape.rowsLeft -= set.rowCount - before;
+      if (shape.rowsLeft <= 0) {
+        isWarm = true;
+        decoder = createCompiled(plan, shape);
       }
-      return decoder.decode(set, source, view, start, end, largeBytes);
+      return offset;
     },
   };
 }
 
 /** The generated decoder, or the interpreted one where the runtime allows no code from text. */
-function createCompiled(plan: DecodePlan, text: string): RowDecoder {
-  const known = factories.get(text);
-  if (known !== undefined) return known(plan);
+function createCompiled(plan: DecodePlan, shape: Shape): RowDecoder {
+  if (shape.factory !== null) return shape.factory(plan);
   if (!codeGenerationAllowed) return createInterpretedDecoder(plan);
   try {
-    const factory = compileDecoder(text);
-    const oldest = factories.keys().next();
-    if (factories.size >= FACTORIES_MAX && !oldest.done) {
-      factories.delete(oldest.value);
-    }
-    factories.set(text, factory);
-    return factory(plan);
+    shape.factory = compileDecoder(generateDecoder(plan.fields));
+    return shape.factory(plan);
   } catch (error) {
     if (!(error instanceof EvalError)) throw error;
     codeGenerationAllowed = false;

@@ -1,6 +1,6 @@
 /**
- * The decoder as one function that is generated for the table: a straight block of code per column, no branch on
- * types. It repeats what `column-loops.ts` says in readable form; tests compare the two value by value.
+ * The decoder as code that is generated for the table: a straight block of code per column, no branch on types, in
+ * functions of some columns each. It repeats what `column-loops.ts` says in readable form; tests compare the two value by value.
  */
 import { BATCH_BYTES_MAX } from "../../../../proto/columns.ts";
 import { growValues } from "../../batches/batch-set.ts";
@@ -33,8 +33,10 @@ import {
   writeUuid,
 } from "./values.ts";
 
-/** V8 needs 0.07 s to optimise 16 columns, 0.2 s for 32, and 2 s for 64: more than what wide tables gain by it. */
-export const GENERATED_FIELDS_MAX = 40;
+/** Fields that one function decodes: V8 needs 0.07 s to optimise so many, 0.2 s for 32, and 2 s for 64. */
+const GROUP_FIELDS_MAX = 16;
+/** Rows that go through one group after the other: their bytes stay in the processor's second cache meanwhile. */
+const BLOCK_ROWS = 256;
 
 /** What the generated code calls: for an ordinary number, date or text only `copyValue`. */
 const helpers = {
@@ -71,54 +73,97 @@ export function compileDecoder(text: string): DecoderFactory {
   return (plan) => create(plan, helpers);
 }
 
-/** The function's text, for tests and for people. */
+/** The text, for tests and for people. */
 export function generateDecoder(fields: readonly FieldPlan[]): string {
-  const locals = fields.map((field, i) => declareLocals(field, i)).join("\n");
-  const blocks = fields.map((field, i) => generateField(field, i)).join("\n");
-  const saves = fields
-    .map((field, i) => (isCopied(field) ? `s${i}.end = e${i};` : ""))
-    .join(" ");
+  const groups = groupFields(fields);
   const fieldConstants = fields.map((_, i) => `f${i} = plan.fields[${i}]`);
   const bitmapBytes = nullBytes(fields.length);
   const surplus = surplusBytes(fields);
-  const bitmap = Array.from(
-    { length: bitmapBytes },
-    (_, k) => `n${k} = source[offset + ${HEADER_BYTES + 1 + k}]`,
-  );
   return `"use strict";
 const { ${Object.keys(helpers).join(", ")} } = helpers;
 const { rowBytesMax } = plan;
 ${fieldConstants.length > 0 ? `const ${fieldConstants.join(", ")};` : ""}
+const starts = new Int32Array(${BLOCK_ROWS}), places = new Int32Array(${BLOCK_ROWS}), ends = new Int32Array(${BLOCK_ROWS});
+${groups.map((group, g) => generateGroup(group, g, g === groups.length - 1)).join("\n")}
 return { decode(set, source, view, start, end, largeBytes) {
   const rowBytes = set.rowBytes + ${surplus}, capacity = set.capacity;
-  let row = set.rowCount, bound = set.bytesBound, offset = start;
-  ${locals}
-  try { while (end - offset > ${HEADER_BYTES} && source[offset + ${HEADER_BYTES}] === 0) {
-    const length = largeBytes > 0 ? largeBytes : view.getInt32(offset, true) & ${PAYLOAD_BYTES_MAX};
-    const rowEnd = offset + ${HEADER_BYTES} + length;
-    if (rowEnd > end || length > rowBytesMax || (length === ${PAYLOAD_BYTES_MAX} && largeBytes === 0)) break;
-    if (length < ${1 + bitmapBytes}) refuseRow(plan, "a length of " + length + " bytes");
-    if (bound + rowBytes + length > ${BATCH_BYTES_MAX} && row > 0) {
-      set.rowCount = row; ${saves}
-      bound = set.measure();
-      if (bound + rowBytes + length > ${BATCH_BYTES_MAX}) { set.isFull = true; return offset; }
+  let offset = start;
+  try { for (;;) {
+    const first = set.rowCount, rowsMax = Math.min(${BLOCK_ROWS}, capacity - first);
+    let rows = 0, bound = set.bytesBound;
+    while (rows < rowsMax && end - offset > ${HEADER_BYTES} && source[offset + ${HEADER_BYTES}] === 0) {
+      const length = largeBytes > 0 ? largeBytes : view.getInt32(offset, true) & ${PAYLOAD_BYTES_MAX};
+      const rowEnd = offset + ${HEADER_BYTES} + length;
+      if (rowEnd > end || length > rowBytesMax || (length === ${PAYLOAD_BYTES_MAX} && largeBytes === 0)) break;
+      if (length < ${1 + bitmapBytes}) refuseRow(plan, "a length of " + length + " bytes");
+      if (bound + rowBytes + length > ${BATCH_BYTES_MAX} && first + rows > 0) {
+        if (rows > 0) break;
+        bound = set.measure();
+        if (bound + rowBytes + length > ${BATCH_BYTES_MAX}) { set.isFull = true; break; }
+      }
+      bound += rowBytes + length;
+      starts[rows] = offset; places[rows] = offset + ${HEADER_BYTES + 1 + bitmapBytes}; ends[rows] = rowEnd;
+      rows++; offset = rowEnd;
+      if (largeBytes > 0) break;
     }
-    bound += rowBytes + length;
-    const ${bitmap.join(", ")};
-    let p = offset + ${HEADER_BYTES + 1 + bitmapBytes}, m = 0;
-    ${blocks}
-    if (p !== rowEnd) refuseRow(plan, "values that do not end where it does");
-    offset = rowEnd;
-    if (++row === capacity) { set.isFull = true; break; }
-    if (largeBytes > 0) break;
+    set.bytesBound = bound;
+    if (rows === 0) return offset;
+    ${groups.map((_, g) => `group${g}(set, source, view, first, rows);`).join(" ")}
+    set.rowCount = first + rows;
+    if (set.rowCount === capacity) { set.isFull = true; return offset; }
+    if (largeBytes > 0) return offset;
   } } catch (error) {
     // lengths that lead out of the buffer, where no row can follow
     if (error instanceof RangeError) refuseRow(plan, "values beyond its end");
     throw error;
   }
-  set.rowCount = row; set.bytesBound = bound; ${saves}
-  return offset;
 } };`;
+}
+
+type NumberedField = readonly [field: FieldPlan, number: number];
+
+/** Equal parts; a table without columns has one part without fields. */
+function groupFields(fields: readonly FieldPlan[]): NumberedField[][] {
+  const count = Math.max(1, Math.ceil(fields.length / GROUP_FIELDS_MAX));
+  const size = Math.ceil(fields.length / count);
+  const numbered = fields.map((field, i): NumberedField => [field, i]);
+  return Array.from({ length: count }, (_, g) =>
+    numbered.slice(g * size, (g + 1) * size),
+  );
+}
+
+/** Decodes the group's columns of `rows` rows: `places` are at its first value before, behind its last one after. */
+function generateGroup(
+  group: readonly NumberedField[],
+  number: number,
+  isLast: boolean,
+): string {
+  const locals = group.map(([field, i]) => declareLocals(field, i)).join("\n");
+  const blocks = group.map(([field, i]) => generateField(field, i)).join("\n");
+  const saves = group
+    .map(([field, i]) => (isCopied(field) ? `s${i}.end = e${i};` : ""))
+    .join(" ");
+  const bitmap = [...new Set(group.map(([, i]) => nullByte(i)))]
+    .map((k) => `const n${k} = source[starts[r] + ${HEADER_BYTES + 1 + k}];`)
+    .join(" ");
+  return `function group${number}(set, source, view, first, rows) {
+  ${locals}
+  for (let r = 0, row = first; r < rows; r++, row++) {
+    const rowEnd = ends[r];
+    ${bitmap}
+    let p = places[r], m = 0;
+    ${blocks}
+    ${isLast ? `if (p !== rowEnd) refuseRow(plan, "values that do not end where it does");` : "places[r] = p;"}
+  }
+  ${saves}
+}`;
+}
+
+/** The bits of a binary row's first two columns are unused. */
+const NULL_BITS_OFFSET = 2;
+
+function nullByte(column: number): number {
+  return (column + NULL_BITS_OFFSET) >> 3;
 }
 
 function isCopied(field: FieldPlan): boolean {
@@ -144,8 +189,8 @@ function declareLocals(field: FieldPlan, i: number): string {
 
 /** The code for one column: `p` is at its value before, behind it after. */
 function generateField(field: FieldPlan, i: number): string {
-  const bit = i + 2;
-  const isNull = `(n${bit >> 3} & ${1 << (bit & 7)}) !== 0`;
+  const mask = 1 << ((i + NULL_BITS_OFFSET) & 7);
+  const isNull = `(n${nullByte(i)} & ${mask}) !== 0`;
   return `if (${isNull}) { writeNull(plan, f${i}, s${i}, row); ${generateZero(field, i)} }
     else { ${generateValue(field, i)} }${isCopied(field) ? ` o${i}[row + 1] = e${i};` : ""}`;
 }

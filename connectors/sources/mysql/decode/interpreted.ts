@@ -1,7 +1,6 @@
 /**
  * The decoder without code generation: a block of rows is indexed first, then each column is decoded by a loop of its
- * kind. The loops are shared by all tables, so they are warm after the first one: that suits small tables. Very wide
- * rows come here too, since a generated function for them would be too large to be optimised.
+ * kind. The loops are shared by all tables, so they are warm after the first one: that suits small tables.
  */
 import { BATCH_BYTES_MAX } from "../../../../proto/columns.ts";
 import type { BatchSet } from "../../batches/batch-set.ts";

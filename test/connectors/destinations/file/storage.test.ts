@@ -5,10 +5,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { expect } from "vitest";
 
-import {
-  mapBounded,
-  writePieces,
-} from "../../../../connectors/destinations/file/storage.ts";
+import { writePieces } from "../../../../connectors/destinations/file/storage.ts";
 import { test } from "./folder.ts";
 
 test("pieces are written whole and in order, however little the system takes at once", ({
@@ -51,20 +48,4 @@ test("pieces are written whole and in order, however little the system takes at 
     fs.writevSync = original;
     syncBuiltinESMExports();
   }
-});
-
-test("work is done for each item, in results' order, a few at once", async () => {
-  let running = 0;
-  let runningMost = 0;
-  const items = Array.from({ length: 50 }, (_, item) => item);
-  const results = await mapBounded(items, async (item) => {
-    running += 1;
-    runningMost = Math.max(runningMost, running);
-    for (let turn = 0; turn < 1 + (item % 5); turn += 1)
-      await new Promise((resolve) => setImmediate(resolve));
-    running -= 1;
-    return item * 2;
-  });
-  expect(results).toEqual(items.map((item) => item * 2));
-  expect(runningMost).toBe(4);
 });

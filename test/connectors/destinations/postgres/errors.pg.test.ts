@@ -175,23 +175,93 @@ describe("while rows are written", () => {
     }
   };
 
-  test("a value that the server refuses names stream and column", async ({
+  test("a value that has no place is told by table and column, in the server's words", async ({
     pg,
   }) => {
     await expect(write(pg, [2, "{not json"])).rejects.toMatchObject({
-      code: "DESTINATION_UNWRITABLE",
+      code: "DESTINATION_VALUE_REFUSED",
       message: expect.stringMatching(
         /could not write rows of public\.orders, column body: invalid input syntax for type json/,
       ),
-      details: { column: "body" },
+      details: { table: "public.orders", column: "body", sqlstate: "22P02" },
     });
     await expect(write(pg, [2, '"a\0b"'])).rejects.toMatchObject({
-      code: "DESTINATION_UNWRITABLE",
+      code: "DESTINATION_VALUE_REFUSED",
       message: expect.stringMatching(
         /public\.orders\.body has text with a NUL character/,
       ),
+      details: { table: "public.orders", column: "body" },
     });
     expect(await pg.query("SELECT * FROM _millrace.checkpoints")).toEqual([]);
+  });
+
+  test.for([
+    {
+      name: "\\u0000 in jsonb",
+      type: { kind: "json" },
+      sourceType: "jsonb",
+      value: '"a\\u0000b"',
+      words: /unsupported Unicode escape sequence/,
+    },
+    {
+      name: "a numeric of too many digits",
+      type: { kind: "decimalText" },
+      sourceType: "numeric",
+      value: `1${"0".repeat(140_000)}`,
+      words: /public\.odd\.value cannot hold 10{39}: it is no number/,
+    },
+    {
+      name: "a timestamp beyond the last year",
+      type: { kind: "timestamp" },
+      sourceType: "timestamp",
+      value: -9_000_000_000_000_000_000n,
+      words: /public\.odd, column value: timestamp out of range/,
+    },
+    {
+      name: "a surrogate alone",
+      type: { kind: "text" },
+      sourceType: "text",
+      value: new Uint8Array([0xed, 0xa0, 0x80]),
+      words: /invalid byte sequence for encoding "UTF8"/,
+    },
+  ] as const)("$name is refused as a value", async (value, { pg }) => {
+    const plain = buildSchema({ value: value.type });
+    const odd: StreamSchema = {
+      ...plain,
+      name: "odd",
+      columns: [{ ...plain.columns[0]!, sourceType: value.sourceType }],
+    };
+    await expect(
+      runOnce({ url: pg.url }, odd, [buildBatch(odd, [[value.value]])]),
+    ).rejects.toMatchObject({
+      code: "DESTINATION_VALUE_REFUSED",
+      message: expect.stringMatching(value.words),
+      details: { table: "public.odd", column: "value" },
+    });
+  });
+
+  test("a constraint of the table that a value breaks is told when the rows are published", async ({
+    pg,
+  }) => {
+    const mode = "incremental-append";
+    await pg.query(
+      "CREATE TABLE public.orders (id int CONSTRAINT small CHECK (id < 10), body json)",
+    );
+    await expect(
+      runOnce({ url: pg.url, config: { mode } }, schema, [
+        buildBatch(schema, [
+          [1, "{}"],
+          [10, "{}"],
+        ]),
+      ]),
+    ).rejects.toMatchObject({
+      code: "DESTINATION_VALUE_REFUSED",
+      message: expect.stringMatching(
+        /could not fill public\.orders: .*violates check constraint "small"/,
+      ),
+      details: { table: "public.orders" },
+    });
+    expect(await pg.query("SELECT * FROM public.orders")).toEqual([]);
   });
 
   test("a full disk is told as such", async ({ pg }) => {

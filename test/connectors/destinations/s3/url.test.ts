@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 
 import {
+  parseS3Location,
   parseS3Url,
   s3Destination,
 } from "../../../../connectors/destinations/s3/url.ts";
@@ -155,5 +156,41 @@ describe("an S3 destination of a YAML file", () => {
     expect(Object.keys(properties)).toContain("storageClass");
     for (const property of Object.values(properties))
       expect(property).toHaveProperty("description");
+  });
+});
+
+describe("a place to read from", () => {
+  test.for([
+    { url: "s3://lake", path: "" },
+    { url: "s3://lake/", path: "" },
+    { url: "s3://lake/raw/my%20orders/", path: "raw/my%20orders" },
+    {
+      url: "s3://lake/g000001/country=a%2Fb é/p0.parquet",
+      path: "g000001/country=a%2Fb é/p0.parquet",
+    },
+    { url: "s3://lake/a#b/c", path: "a#b/c" },
+  ])("$url is the key as it stands", ({ url, path }) => {
+    expect(parseS3Location(url)).toEqual({ target: plain, path });
+  });
+
+  test("has the options of a destination", () => {
+    const { target, path } = parseS3Location(
+      "s3://lake/raw?region=eu-west-1&endpoint=http://127.0.0.1:9000",
+    );
+    expect(path).toBe("raw");
+    expect(target).toEqual({
+      ...plain,
+      region: "eu-west-1",
+      endpoint: "http://127.0.0.1:9000",
+      pathStyle: true,
+    });
+  });
+
+  test.for([
+    { url: "s3://La/raw", says: "is no bucket's name" },
+    { url: "s3://lake/raw?regio=x", says: "unknown" },
+    { url: `s3://lake/${"x".repeat(1_025)}`, says: "1024 bytes" },
+  ])("$url is refused", ({ url, says }) => {
+    expect(() => parseS3Location(url)).toThrow(says);
   });
 });

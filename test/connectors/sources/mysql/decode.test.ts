@@ -435,7 +435,8 @@ const kinds: readonly KindCase[] = [
 ];
 
 const tables = fc
-  .array(fc.constantFrom(...kinds), { minLength: 1, maxLength: 20 })
+  // several functions of the generated decoder
+  .array(fc.constantFrom(...kinds), { minLength: 1, maxLength: 40 })
   .chain((columns) =>
     fc.record({
       fields: fc.constant(

@@ -7,6 +7,7 @@ import type {
   SourceSession,
 } from "../../../../connectors/sources/source.ts";
 import type { Partition, Position } from "../../../../proto/partition.ts";
+import type { UnrepresentablePolicy } from "../../../../proto/schema.ts";
 import { describe, expect, flavours, testOn } from "../../../fixtures/mysql.ts";
 import { select } from "./sessions.ts";
 import { KeepingSink } from "./support/tasks.ts";
@@ -29,7 +30,13 @@ async function read(
   session: SourceSession,
   stream: DiscoveredStream,
   partition: Partition,
-  options: { filter?: RowFilter; cut?: boolean } = {},
+  options: {
+    filter?: RowFilter;
+    cut?: boolean;
+    policy?: UnrepresentablePolicy;
+    /** Takes what was replaced by NULL. */
+    nulled?: string[];
+  } = {},
 ): Promise<unknown[][]> {
   const rows: unknown[][] = [];
   let resumeAfter: Position | null = null;
@@ -39,13 +46,14 @@ async function read(
       partition,
       resumeAfter,
       filter: options.filter ?? noFilter,
-      policy: "error",
+      policy: options.policy ?? "error",
       rowBytesMax: 1_000_000,
     };
     const sink = new KeepingSink(task);
     const reading = session.startRead(task, sink, { checkpointEveryMs: 1_000 });
     if (options.cut === true && attempt === 1) reading.stop();
     const { outcome } = await reading.done;
+    options.nulled?.push(...sink.nulled);
     const checkpoint = sink.checkpoints.at(-1);
     rows.push(...sink.rows.slice(0, checkpoint?.rows));
     if (outcome === "end") return rows;
@@ -147,6 +155,94 @@ describe.each(flavours)("%s", (flavour) => {
     } finally {
       await session.close();
     }
+  });
+
+  describe("values that cannot be represented", () => {
+    /** `sql_mode` lets a zero date in; 2 is in the range of the type, and no boolean. */
+    const ddl = `SET SESSION sql_mode = '';
+      CREATE TABLE flags (id INT PRIMARY KEY, flag TINYINT(1) NOT NULL, n INT NOT NULL);
+      INSERT INTO flags VALUES (1, 1, 1), (2, 2, 2), (3, 0, 3);
+      CREATE TABLE days (id INT PRIMARY KEY, day DATE NOT NULL, at DATETIME NOT NULL);
+      INSERT INTO days VALUES (1, '2024-02-29', '2024-02-29 01:02:03'), (2, '0000-00-00', '0000-00-00 00:00:00')`;
+
+    async function readUnder(
+      url: string,
+      table: string,
+      policy: UnrepresentablePolicy,
+    ) {
+      const session = await mysqlDriver.connect(url);
+      try {
+        await session.beginSnapshot(null);
+        const found = await session.discover(
+          select({ include: [table] }),
+          policy,
+        );
+        const [stream] = found.streams;
+        if (stream === undefined) throw new Error(`no ${table}`);
+        const { plan } = await session.planStream(
+          stream,
+          { where: null, cursor: null },
+          settings,
+        );
+        const nulled: string[] = [];
+        const rows: unknown[][] = [];
+        for (const one of plan.partitions)
+          rows.push(...(await read(session, stream, one, { policy, nulled })));
+        const nullable = stream.schema.columns
+          .filter((column) => column.nullable)
+          .map(({ name }) => name);
+        return { nullable, rows, nulled };
+      } finally {
+        await session.close();
+      }
+    }
+
+    test("are NULL under the policy for that, each counted, in columns that were declared NOT NULL", async ({
+      server,
+    }) => {
+      await server.query(ddl);
+      const flags = await readUnder(server.url, "flags", "null");
+      expect(flags.nullable).toEqual(["flag"]);
+      expect(flags.rows.map(([, flag]) => flag)).toEqual([true, null, false]);
+      expect(flags.nulled).toEqual([expect.stringMatching(/^flag: /)]);
+      const days = await readUnder(server.url, "days", "null");
+      expect(days.nullable).toEqual(["day", "at"]);
+      expect(days.rows[0]).not.toContain(null);
+      expect(days.rows[1]?.slice(1)).toEqual([null, null]);
+      expect(days.nulled).toEqual([
+        expect.stringMatching(/^day: /),
+        expect.stringMatching(/^at: /),
+      ]);
+    });
+
+    test.for([
+      ["flags", "flag"],
+      ["days", "day"],
+    ] as const)(
+      "fail the read by name without it: %s",
+      async ([table, column], { server }) => {
+        await server.query(ddl);
+        await expect(
+          readUnder(server.url, table, "error"),
+        ).rejects.toMatchObject({
+          code: "SOURCE_VALUE_UNREPRESENTABLE",
+          message: expect.stringContaining(column),
+        });
+        const known = await mysqlDriver.connect(server.url);
+        try {
+          await known.beginSnapshot(null);
+          const found = await known.discover(
+            select({ include: [table] }),
+            "error",
+          );
+          expect(
+            found.streams[0]?.schema.columns.map(({ nullable }) => nullable),
+          ).toEqual([false, false, false]);
+        } finally {
+          await known.close();
+        }
+      },
+    );
   });
 
   describe("a condition", () => {

@@ -435,7 +435,8 @@ const arbitraryFields: readonly (readonly [FieldPlan, fc.Arbitrary<Buffer>])[] =
 const tables = fc
   .array(fc.integer({ min: 0, max: arbitraryFields.length - 1 }), {
     minLength: 1,
-    maxLength: 20,
+    // several functions of the generated decoder
+    maxLength: 40,
   })
   .chain((kinds) =>
     fc.record({
