@@ -129,7 +129,6 @@ export const destinationProcessMachine = setup({
             tell(enqueue, system.get("checkpointCoordinator"), fact);
             return;
           case "warning":
-          case "inspected":
             enqueueNamed(enqueue, { type: "report", params: fact });
             return;
         }

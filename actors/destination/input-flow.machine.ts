@@ -1,6 +1,7 @@
 /**
- * Takes a frame off one socket only when the writers behind it can: one frame at a time, and none while too many
- * seals are under way. While it waits, nobody reads the socket, and the source feels it.
+ * Takes frames off one socket only when the writers behind it can: one at a time, and none while too many seals are
+ * under way. While it waits, nobody reads the socket, and the source feels it. More rows of a writer that is open change
+ * nothing here and are not told.
  */
 import { assign, enqueueActions, fromPromise, setup } from "xstate";
 import type { CheckpointStamp, SealedFile } from "../../proto/checkpoint.ts";
@@ -11,7 +12,7 @@ import { writerMachine, type WriterNews } from "./writer.machine.ts";
 /** Seals (file sync, rename) of one channel that may be under way while reading goes on. */
 export const SEALS_AT_ONCE_MAX = 16;
 
-/** What the worker did with one frame. */
+/** What the worker did last. */
 export type FrameOutcome =
   | {
       readonly kind: "written";
@@ -47,9 +48,9 @@ export const inputFlowMachine = setup({
     children: {} as Record<string, "writer">,
   },
   actors: {
-    // the next frame, taken from the socket and handed to its writer's files
-    takeFrame: fromPromise<FrameOutcome>(() =>
-      Promise.reject(new Error("takeFrame is not provided")),
+    // frames taken from the socket and handed to their writers' files, up to the first that is to be known of here
+    takeFrames: fromPromise<FrameOutcome>(() =>
+      Promise.reject(new Error("takeFrames is not provided")),
     ),
     writer: writerMachine,
   },
@@ -112,8 +113,8 @@ export const inputFlowMachine = setup({
   states: {
     taking: {
       invoke: {
-        id: "takeFrame",
-        src: "takeFrame",
+        id: "takeFrames",
+        src: "takeFrames",
         onDone: [
           {
             guard: {

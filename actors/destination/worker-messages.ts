@@ -1,9 +1,10 @@
 /** Messages between the destination's main thread and its channel workers: one worker a socket. */
 import type { CheckpointStamp, DurableReport } from "../../proto/checkpoint.ts";
 import type {
+  DestinationFact,
   DestinationSettings,
   DestinationStream,
-  InspectionRecord,
+  InspectedLines,
 } from "../../proto/control.ts";
 import type { WireError } from "../../proto/error.ts";
 
@@ -19,6 +20,9 @@ export type DestinationWorkerOrder =
   /** The run's channels are closing or the process ends: unsealed files are let go of, nothing is sealed. */
   | { readonly type: "worker.abandon" };
 
+/** For metrics only: no machine hears it. */
+export type WriteMeasured = Extract<DestinationFact, { type: "measured" }>;
+
 export type DestinationWorkerFact =
   | { readonly type: "channel.joined" }
   | { readonly type: "channel.paused"; readonly reason: string }
@@ -33,5 +37,8 @@ export type DestinationWorkerFact =
       readonly stream: number;
       readonly index: number;
     }
-  | { readonly type: "warning"; readonly message: string }
-  | { readonly type: "inspected"; readonly event: InspectionRecord };
+  | { readonly type: "warning"; readonly message: string };
+
+/** All that a worker says. */
+export type DestinationWorkerMessage =
+  DestinationWorkerFact | InspectedLines | WriteMeasured;

@@ -11,7 +11,7 @@ type Opened = Extract<KeeperFact, { type: "snapshot.opened" }>;
 type Problems = Extract<KeeperFact, { type: "snapshot.locked" }>["problems"];
 
 export type KeeperEvent =
-  | Exclude<KeeperOrder, { type: "ping" }>
+  | Exclude<KeeperOrder, { type: "ping" | "keeper.inspect" }>
   | { readonly type: "bookkeeper.gone" }
   | { readonly type: "bookkeeper.came" }
   | { readonly type: "connection.lost"; readonly error: WireError };

@@ -65,6 +65,8 @@ export type RunEvent =
     }
   | {
       readonly type: "run.registered";
+      /** Streams that are not read, by what the sync allows. */
+      readonly refused?: number;
       readonly streams: readonly StreamRunInput[];
     }
   | { readonly type: "run.fault"; readonly error: WireError }
@@ -350,8 +352,11 @@ export const runMachine = setup({
             "run.stop": "#run.interrupted",
             "run.registered": {
               target: "reading",
-              actions: enqueueActions(({ enqueue, event }) => {
-                enqueue.assign({ streamsLeft: event.streams.length });
+              actions: enqueueActions(({ enqueue, context, event }) => {
+                enqueue.assign({
+                  streamsLeft: event.streams.length,
+                  problems: context.problems + (event.refused ?? 0),
+                });
                 for (const input of event.streams) {
                   enqueue.spawnChild("streamRun", {
                     id: `streamRun:${input.stream}`,

@@ -1,5 +1,5 @@
 /** The mapper of a stream, from what the sync asks for. Loaded only where one is: most syncs copy rows as they are. */
-import { meansRelation } from "../../connectors/sources/selection.ts";
+import { meansRelation } from "../../proto/pattern.ts";
 import type { Mapper } from "../../connectors/mappers/mapper.ts";
 import type { MapperSettings } from "../../proto/control.ts";
 import type { StreamSchema } from "../../proto/schema.ts";
@@ -23,10 +23,20 @@ export async function findMapper(
         ),
     )
     .flatMap((set) => set.steps);
-  if (steps.length === 0) return null;
+  const held = settings.heldColumns.find(
+    (one) => one.namespace === namespace && one.name === name,
+  );
+  if (steps.length === 0 && !held) return null;
   const { createMapper } = await import("../../connectors/mappers/mapper.ts");
-  return createMapper(schema, steps as Parameters<typeof createMapper>[1], {
-    mergeKey: settings.isMerged ? (schema.key ?? null) : null,
-    cursor: settings.cursor,
-  });
+  const create = (all: readonly unknown[]) =>
+    createMapper(schema, all as Parameters<typeof createMapper>[1], {
+      mergeKey: settings.isMerged ? (schema.key ?? null) : null,
+      cursor: settings.cursor,
+    });
+  const mapper = create(steps);
+  const drop = mapper.schema.columns
+    .map((column) => column.name)
+    .filter((column) => held?.columns.includes(column) === false);
+  if (drop.length > 0) return create([...steps, { drop }]);
+  return steps.length === 0 ? null : mapper;
 }

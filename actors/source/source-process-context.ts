@@ -2,8 +2,10 @@
 import type { ReadOrder } from "../../proto/checkpoint.ts";
 import type {
   CursorOrder,
+  HeldColumns,
   CursorWindow,
   SnapshotWire,
+  SourceFact,
   SourceOrder,
   SourceSettings,
   StreamSeed,
@@ -22,6 +24,7 @@ export interface DiscoverOrder {
   readonly include: readonly string[];
   readonly exclude: readonly string[];
   readonly columns: readonly string[] | null;
+  readonly heldColumns?: readonly HeldColumns[];
   readonly numbers:
     | readonly {
         readonly namespace: string;
@@ -29,6 +32,12 @@ export interface DiscoverOrder {
         readonly number: number;
       }[]
     | null;
+}
+
+export interface Discovered {
+  readonly fact: Extract<SourceFact, { type: "source.discovered" }>;
+  /** Channels that may read: those of the settings, or those that have joined a snapshot which none can join later. */
+  readonly channelsMax: number;
 }
 
 export interface ReadStreamOrder {
@@ -72,6 +81,8 @@ export interface SourceProcessContext {
   /** What each open channel is doing: the key of its reader, or null. A channel that is still connecting is not here. */
   readonly channels: Readonly<Record<number, string | null>>;
   readonly channelsOpened: number;
+  /** Open channels that can read no more, the snapshot being closed to them. */
+  readonly channelsLost: readonly number[];
   readonly readersTarget: number;
   /** Partitions of each stream that are not acknowledged yet. */
   readonly remaining: Readonly<Record<number, number>>;

@@ -1,10 +1,14 @@
 /** What the source process has read so far, by stream. */
 import type { SourceFact } from "../../proto/control.ts";
+import type { ReadPhases } from "../../connectors/channels/phase-clock.ts";
 
 interface StreamCounts {
   rows: number;
   bytes: number;
   partitionsDone: number;
+  waitingMs: number;
+  decodingMs: number;
+  socketMs: number;
   isUntold: boolean;
   readonly nulled: Map<string, number>;
 }
@@ -21,6 +25,9 @@ export class SourceStats {
         rows: 0,
         bytes: 0,
         partitionsDone: 0,
+        waitingMs: 0,
+        decodingMs: 0,
+        socketMs: 0,
         isUntold: false,
         nulled: new Map(),
       };
@@ -35,6 +42,13 @@ export class SourceStats {
     counts.rows += rows;
     counts.bytes += bytes;
     this.bytesTotal += bytes;
+  }
+
+  countPhases(stream: number, phases: ReadPhases): void {
+    const counts = this.#of(stream);
+    counts.waitingMs += phases.waiting;
+    counts.decodingMs += phases.decoding;
+    counts.socketMs += phases.socket;
   }
 
   countPartition(stream: number): void {
@@ -60,15 +74,17 @@ export class SourceStats {
   }
 
   /** The streams that have moved since the last call; null where none has. */
-  takeProgress(): Extract<SourceFact, { type: "progress" }> | null {
+  takeProgress(
+    lastIndex: (stream: number) => number,
+  ): Extract<SourceFact, { type: "progress" }> | null {
     const moved = [...this.#streams].filter(([, counts]) => counts.isUntold);
     if (moved.length === 0) return null;
     return {
       type: "progress",
       streams: moved.map(([stream, counts]) => {
         counts.isUntold = false;
-        const { rows, bytes, partitionsDone } = counts;
-        return { stream, rows, bytes, partitionsDone };
+        const { isUntold: _, nulled: __, ...told } = counts;
+        return { stream, ...told, checkpoints: lastIndex(stream) };
       }),
     };
   }

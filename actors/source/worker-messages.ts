@@ -9,8 +9,8 @@ import type {
 import type { WireError } from "../../proto/error.ts";
 import type { Partition, Position } from "../../proto/partition.ts";
 import type { UnrepresentablePolicy } from "../../proto/schema.ts";
+import type { ReadPhases } from "../../connectors/channels/phase-clock.ts";
 import type { DiscoveredStream } from "../../connectors/sources/source.ts";
-import type { InspectionRecord } from "../../proto/control.ts";
 
 /** What a worker is born with. */
 export interface SourceWorkerData {
@@ -23,8 +23,12 @@ export interface SourceWorkerData {
   readonly policy: UnrepresentablePolicy;
   readonly checkpointEveryMs: number;
   readonly mappers: MapperSettings | null;
+  /** Tells its statements. */
+  readonly inspect: boolean;
   /** Opens its socket at once; else on `channel.open`. */
   readonly listens: boolean;
+  /** Has a second session join a snapshot that cannot be joined later, for when the first one's connection is lost. */
+  readonly keepsSpare: boolean;
 }
 
 /** Names one try at one partition on a channel. */
@@ -61,6 +65,21 @@ export interface SnapshotJoined {
   readonly error: WireError | null;
 }
 
+/** What a read asks its server, for people. */
+export interface ReadStatement {
+  readonly type: "read.statement";
+  readonly stream: number;
+  readonly partition: number;
+  readonly sql: string;
+}
+
+/** Where the time of its reads went since the last such message; for metrics only. */
+export interface ReadMeasured {
+  readonly type: "read.measured";
+  readonly stream: number;
+  readonly phases: ReadPhases;
+}
+
 /** What the source process's machine is told. */
 export type SourceWorkerFact =
   | { readonly type: "channel.listening"; readonly path: string }
@@ -69,6 +88,8 @@ export type SourceWorkerFact =
   | { readonly type: "channel.paused" }
   | { readonly type: "channel.resumed" }
   | { readonly type: "channel.ended" }
+  /** Its connection is gone, and there is no way back into the snapshot: others have to read. */
+  | { readonly type: "session.lost" }
   | ({
       /** The checkpoint's rows are in the socket's write queue: the index may be given. */
       readonly type: "checkpoint.ready";
@@ -101,5 +122,8 @@ export type SourceWorkerFact =
       readonly type: "value.nulled";
       readonly column: string;
       readonly reason: string;
-    } & ReadRef)
-  | { readonly type: "inspected"; readonly event: InspectionRecord };
+    } & ReadRef);
+
+/** All that a worker says. */
+export type SourceWorkerMessage =
+  SourceWorkerFact | SnapshotJoined | ReadStatement | ReadMeasured;

@@ -8,6 +8,8 @@ import { repositoryRoot } from "../arrows.ts";
 
 export interface StartedProcess<Fact extends { readonly type: string }> {
   send(order: object): void;
+  /** All so far. */
+  readonly facts: readonly Fact[];
   /** The first fact of this type, from now or before. */
   fact<Type extends Fact["type"]>(
     type: Type,
@@ -57,6 +59,7 @@ export function startProcess<Fact extends { readonly type: string }>(
   });
   return {
     send: (order) => writeLine(control, order),
+    facts,
     async fact(type) {
       for (;;) {
         const found = facts.find((one) => one.type === type);

@@ -123,6 +123,7 @@ export async function runAttempt({
 
   const source = createSource({
     clock: world.clock,
+    channelsMax: settings.channelsMax,
     planStream: () => Promise.reject(new Error("streams are planned already")),
     findSplit: async ({ range, resumeAfter }) => {
       await world.turn();

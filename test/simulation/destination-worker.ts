@@ -139,7 +139,7 @@ export function runDestinationWorker(
   const flow = createActor(
     inputFlowMachine.provide({
       actors: {
-        takeFrame: fromPromise(takeFrame),
+        takeFrames: fromPromise(takeFrame),
         writer: writerMachine.provide({
           actors: {
             seal: fromPromise(({ input }) => seal(input.key, input.stamp)),

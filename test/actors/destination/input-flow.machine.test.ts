@@ -44,7 +44,7 @@ const written: FrameOutcome = {
   stream: 1,
   partition: 0,
 };
-const took = (outcome: FrameOutcome): AnyEvent => doneBy("takeFrame", outcome);
+const took = (outcome: FrameOutcome): AnyEvent => doneBy("takeFrames", outcome);
 
 const events: Record<Event, AnyEvent> = {
   "writer.sealed": { type: "writer.sealed", key: writer, stamp, files: [] },
@@ -55,7 +55,7 @@ const events: Record<Event, AnyEvent> = {
   "took discard": took({ kind: "discard", writer, wasOpen: true }),
   "took nothing": took({ kind: "nothing" }),
   "took end": took({ kind: "end" }),
-  takeFailed: failedBy("takeFrame", full),
+  takeFailed: failedBy("takeFrames", full),
 };
 
 describeTable<
@@ -119,7 +119,7 @@ function start() {
   const flow = createActor(
     inputFlowMachine.provide({
       actors: {
-        takeFrame: fromPromise(() => {
+        takeFrames: fromPromise(() => {
           const frame = Promise.withResolvers<FrameOutcome>();
           frames.push(frame);
           return frame.promise;

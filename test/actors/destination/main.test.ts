@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { parseLines as parseRecords } from "../../../actors/inspection-lines.ts";
 import { EMPTY_SEED } from "../../../checkpoint/state.ts";
 import type { FileDestinationConfig } from "../../../connectors/destinations/file/config.ts";
 import type {
@@ -20,7 +21,10 @@ import { parseLines, startProcess } from "../process.ts";
 const schema = buildSchema({ id: "int64" }, ["id"]);
 const batch = buildBatch(schema, [[1n], [2n], [3n]]);
 
-async function open(env: Readonly<Record<string, string>> = {}) {
+async function open(
+  env: Readonly<Record<string, string>> = {},
+  { inspect = false } = {},
+) {
   const root = await mkdtemp(join(tmpdir(), "millrace-destination-"));
   onTestFinished(() => rm(root, { recursive: true }));
   const path = join(root, "socket_1.sock");
@@ -43,7 +47,7 @@ async function open(env: Readonly<Record<string, string>> = {}) {
       connectDeadlineMs: 10_000,
     },
     checkpointDeadlineMs: 60_000,
-    inspect: false,
+    inspect,
   };
   const process = startProcess<DestinationFact>("destination", env);
   const listener = await listenChannel(path, {
@@ -110,6 +114,31 @@ test("a destination's stdout is states of the Airbyte protocol, and it says noth
   ]);
   expect(process.output.stdout).toContain('"recordCount":3.0');
   expect(process.output.stderr).toBe("");
+});
+
+test("what the machines of all threads did is told to their last step", async () => {
+  const { process, channel, begin } = await open({}, { inspect: true });
+  await using _ = process;
+  begin();
+  const { source } = channel;
+  await source.writeSchema(schema);
+  await source.writeBatch({ ...ids, sequence: 1 }, batch);
+  await source.writeEnd({ batches: 1, rows: 3, bytes, checkpoints: 0 });
+  expect(await channel.closed).toBeNull();
+  process.send({ type: "destination.finish" });
+  expect(await process.exited).toBe(0);
+  const records = process.facts.flatMap((fact) =>
+    fact.type === "inspected" ? parseRecords(fact.lines) : [],
+  );
+  const lives = ["actor", "stopped"].map((kind) =>
+    records
+      .filter((record) => record.kind === kind)
+      .map(({ thread, actor, machine }) => `${thread} ${actor} ${machine}`)
+      .toSorted(),
+  );
+  expect(lives[0]).toContain("0 x:0 destinationProcess");
+  expect(lives[0]).toContain("1 x:0 inputFlow");
+  expect(lives[1]).toEqual(lives[0]);
 });
 
 test("rows that overtake the order which names their stream wait for it", async () => {

@@ -549,3 +549,14 @@ test("a run of no streams succeeds", () => {
   );
   expect(run.state()).toBe("succeeded");
 });
+
+test("a run whose streams were all refused has partly failed", () => {
+  const run = start();
+  run.send(
+    ...waiting["moving.registering"],
+    { type: "run.registered", streams: [], refused: 1 },
+    events["source.finished"],
+    events["destination.finished"],
+  );
+  expect(run.state()).toBe("partlyFailed");
+});

@@ -10,6 +10,7 @@ import {
   type FoundSplit,
 } from "../../../actors/source/resplitter.machine.ts";
 import type {
+  Discovered,
   DiscoverOrder,
   SourceProcessEvent,
 } from "../../../actors/source/source-process-context.ts";
@@ -42,12 +43,12 @@ export const settings: SourceSettings = {
   inspect: false,
 };
 
-type Discovered = Extract<SourceFact, { type: "source.discovered" }>;
-
 /** An order to a worker, with the channel that it serves. */
 export type Ordered = SourceWorkerOrder & { readonly channel: number };
 
 export interface SourceEffects {
+  /** How many have joined the snapshot. */
+  readonly channelsMax: number;
   readonly planStream: (stream: number) => Promise<Plan>;
   readonly findSplit?: (input: FindSplitInput) => Promise<FoundSplit | null>;
   readonly startWorker: (channel: number) => void;
@@ -67,10 +68,13 @@ export function createSource(effects: SourceEffects) {
     actors: {
       openSource: fromPromise(async () => ({ serverVersion: 150_000 })),
       discover: fromPromise<Discovered, DiscoverOrder>(async () => ({
-        type: "source.discovered",
-        streams: [],
-        warnings: [],
-        problems: [],
+        fact: {
+          type: "source.discovered",
+          streams: [],
+          warnings: [],
+          problems: [],
+        },
+        channelsMax: effects.channelsMax,
       })),
       reader: readerMachine.provide({ actions: { orderWorker } }),
       channel: sourceChannelMachine.provide({
@@ -139,6 +143,7 @@ export async function startSource(
   given: Partial<SourceSettings> = {},
   plans: Readonly<Record<number, Plan | Error>> = {},
   findSplit?: SourceEffects["findSplit"],
+  channelsJoined: number | null = null,
 ) {
   const facts: SourceFact[] = [];
   const orders: Ordered[] = [];
@@ -146,6 +151,7 @@ export async function startSource(
   const clock = new SimulatedClock();
   const root = createSource({
     clock,
+    channelsMax: channelsJoined ?? given.channelsMax ?? settings.channelsMax,
     ...(findSplit ? { findSplit } : {}),
     planStream: async (stream) => {
       const plan = plans[stream];

@@ -131,10 +131,13 @@ const events: Record<Event, AnyEvent> = {
   opened: doneBy("openSource", { serverVersion: 150_000 }),
   openFailed: failedBy("openSource", new ExtractError("USAGE", "no")),
   discovered: doneBy("discover", {
-    type: "source.discovered",
-    streams: [],
-    warnings: [],
-    problems: [],
+    fact: {
+      type: "source.discovered",
+      streams: [],
+      warnings: [],
+      problems: [],
+    },
+    channelsMax: 4,
   }),
   discoverFailed: failedBy("discover", new ExtractError("USAGE", "no")),
 };
@@ -157,6 +160,7 @@ describeTable<
     resplits: 0,
     channels: { 1: "1/0" },
     channelsOpened: 1,
+    channelsLost: [],
     readersTarget: 1,
     remaining: { 1: 1 },
     plansWaiting: [],
@@ -334,6 +338,74 @@ test("never more channels than allowed", async () => {
   source.connect(2);
   expect(source.workers).toEqual([1, 2]);
   expect(source.starts()).toHaveLength(2);
+});
+
+test("never more channels than have joined the snapshot", async () => {
+  const joined = 2;
+  const source = await startSource(
+    { channelsMax: 4, readers: 4 },
+    {},
+    undefined,
+    joined,
+  );
+  source.read(makePlan(1, 6));
+  source.connect(2);
+  expect(source.workers).toEqual([1, 2]);
+  expect(source.starts()).toHaveLength(2);
+});
+
+/** The connection under a read is lost, and with it the snapshot. */
+function loseSession(
+  source: Awaited<ReturnType<typeof startSource>>,
+  channel: number,
+): void {
+  const ref = source.readOn(channel);
+  source.tell(channel, { type: "session.lost" });
+  source.tell(channel, { type: "read.failed", ...ref, error: lost });
+  source.tell(channel, { type: "read.discarded", ...ref });
+}
+
+test("what a channel without its snapshot was reading is read by the others", async () => {
+  const source = await startSource({ channelsMax: 3, readers: 3 });
+  source.read(makePlan(1, 5));
+  source.connect(2);
+  source.connect(3);
+  const { partition } = source.readOn(2);
+  loseSession(source, 2);
+  expect(source.context().channels).toEqual({ 1: "1/0", 3: "1/1" });
+  source.clock.increment(250);
+  for (const channel of [1, 3, 1, 3]) source.finish(channel);
+  expect(source.starts().filter(({ channel }) => channel === 2)).toHaveLength(
+    1,
+  );
+  expect(source.starts()).toContainEqual(
+    expect.objectContaining({ partition, attempt: 2 }),
+  );
+  source.finish(1);
+  expect(source.facts.at(-1)).toMatchObject({ type: "stream.read", index: 5 });
+});
+
+test("a channel that has joined and was not opened yet takes the place of one that is lost", async () => {
+  const source = await startSource({ channelsMax: 2, readers: 1 });
+  source.read(makePlan(1, 1));
+  expect(source.workers).toEqual([1]);
+  loseSession(source, 1);
+  source.clock.increment(250);
+  source.connect(2);
+  expect(source.readOn(2)).toMatchObject({ partition: 0, attempt: 2 });
+});
+
+test("the last channel is asked again, so that its error ends the run by name", async () => {
+  const source = await startSource({ channelsMax: 1 });
+  source.read(makePlan(1, 1));
+  loseSession(source, 1);
+  source.clock.increment(250);
+  const again = source.readOn(1);
+  expect(again.attempt).toBe(2);
+  const error: WireError = { ...lost, code: "SOURCE_SNAPSHOT_LOST" };
+  source.tell(1, { type: "read.failed", ...again, error });
+  source.tell(1, { type: "read.discarded", ...again });
+  expect(source.facts.at(-1)).toEqual({ type: "process.failed", error });
 });
 
 test("a channel has one reader at a time, whatever comes between its release and its rest", async () => {
