@@ -139,6 +139,12 @@ export default {
       "^(connectors/(mappers|formats)|proto)/",
     ),
     allowOnly(
+      "channels-join-rows-and-sockets",
+      "The loops between a connector and a socket know both, and no machine: what they meet is told to one by a thread.",
+      "^connectors/channels/",
+      "^(connectors|transport|proto)/",
+    ),
+    allowOnly(
       "formats-are-bytes",
       "Columns in, bytes out: a format does not know where its bytes go.",
       "^connectors/formats/",
@@ -149,7 +155,8 @@ export default {
       comment:
         "The bookkeeper never touches a row; a driver in its process would be one more thing that can end it.",
       severity: "error",
-      from: { path: "^daemon/" },
+      // a queue is not a database: its client is the trigger's own
+      from: { path: "^daemon/", pathNot: "^daemon/triggers/kafka/" },
       to: { path: drivers },
     },
     allowOnly(
@@ -165,7 +172,8 @@ export default {
       severity: "error",
       from: {
         path: "^(proto|partitioning|checkpoint|transport|actors|connectors|daemon)/",
-        pathNot: "^connectors/(sources|destinations)/|^checkpoint/store/",
+        pathNot:
+          "^connectors/(sources|destinations)/|^checkpoint/store/|^daemon/triggers/kafka/",
       },
       to: { path: drivers },
     },

@@ -4,7 +4,15 @@ import { configDefaults, defineConfig } from "vitest/config";
 const pgSuffix = "test/**/*.pg.test.ts";
 const mysqlSuffix = "test/**/*.mysql.test.ts";
 const s3Suffix = "test/**/*.s3.test.ts";
-const withServer = [pgSuffix, mysqlSuffix, s3Suffix];
+const kafkaSuffix = "test/**/*.kafka.test.ts";
+const browserSuffix = "test/**/*.browser.test.ts";
+const withServer = [
+  pgSuffix,
+  mysqlSuffix,
+  s3Suffix,
+  kafkaSuffix,
+  browserSuffix,
+];
 const conformanceSuffix = "test/conformance/*.conformance.test.ts";
 const suiteTimes = "./test/fixtures/suite-times.ts";
 const e2eFolder = "test/e2e/**/*.test.ts";
@@ -75,6 +83,28 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: "kafka",
+          include: [kafkaSuffix],
+          exclude: [...configDefaults.exclude, e2eFolder],
+          globalSetup: "test/services/kafka.setup.ts",
+          testTimeout: 60_000,
+          hookTimeout: 300_000,
+          sequence: { groupOrder: 4 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "browser",
+          include: [browserSuffix],
+          testTimeout: 30_000,
+          hookTimeout: 180_000,
+          sequence: { groupOrder: 6 },
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: "e2e",
           include: [e2eFolder],
           // a file that needs another server starts it by itself
@@ -83,7 +113,7 @@ export default defineConfig({
           maxWorkers: 1,
           testTimeout: 180_000,
           hookTimeout: 300_000,
-          sequence: { groupOrder: 4 },
+          sequence: { groupOrder: 5 },
         },
       },
       {

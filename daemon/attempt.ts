@@ -1,5 +1,5 @@
 /** One attempt: gives the run machine its processes, its ledger and its clock, and tells what it sees. */
-import { createActor, fromPromise, type Actor } from "xstate";
+import { createActor, type Actor } from "xstate";
 import {
   runMachine,
   type Role,
@@ -8,24 +8,34 @@ import {
   type StreamFact,
 } from "../actors/run/run.machine.ts";
 import { streamRunMachine } from "../actors/run/stream-run.machine.ts";
-import { createInspector } from "../actors/inspect.ts";
+import { fromEffect } from "../actors/effects.ts";
+import type { Inspector } from "../actors/inspect.ts";
 import type { StateMessage } from "../actors/state-message.ts";
 import type { Ledger } from "../checkpoint/store/ledger.ts";
 import type {
   DestinationFact,
   DestinationSettings,
   DiscoveredWire,
-  InspectionRecord,
   KeeperFact,
   SnapshotWire,
   SourceFact,
   SourceSettings,
 } from "../proto/control.ts";
-import { toWireError, type WireError } from "../proto/error.ts";
+import { ExtractError, toWireError, type WireError } from "../proto/error.ts";
+import { meansRelation } from "../proto/pattern.ts";
+import { recallPlan } from "./recalled-plan.ts";
+import type { Figures } from "../proto/figures.ts";
+import type { Partition } from "../proto/partition.ts";
+import {
+  describeDurable,
+  describePlan,
+  describeReleased,
+  describeSplit,
+} from "./figures.ts";
 import type { KeeperHold } from "./keeper-hold.ts";
 import { PingWatch } from "./ping-watch.ts";
 import { startChild, type Child } from "./processes.ts";
-import type { ResumeCount, RunBook } from "./run-book.ts";
+import type { ResumeCount, RunBook, SchemaChange } from "./run-book.ts";
 import { StateAccounts } from "./states.ts";
 
 const START_DEADLINE_MS = 60_000;
@@ -42,18 +52,27 @@ export interface AttemptInput {
     readonly exclude: readonly string[];
     readonly columns: readonly string[] | null;
   };
+  /** Patterns of the streams that this run is narrowed to; null: all that are selected. */
+  readonly streams: readonly string[] | null;
+  /** A run whose plans are read by, where they can be. */
+  readonly planOf: string | null;
   readonly probeDeadlineMs: number;
+  /** Of this process; null: nobody looks on. */
+  readonly inspector: Inspector | null;
 }
 
 export interface AttemptEvents {
   onResumed(count: ResumeCount, isSnapshotKept: boolean): void;
   onPlanned(stream: number): void;
   onProgress(progress: Extract<SourceFact, { type: "progress" }>): void;
-  onDurable(stream: number, rows: number): void;
+  onDurable(stream: number, rows: number, bytes: number): void;
+  /** After the ledger has what the fact says is committed. */
+  onMeasured(fact: Extract<DestinationFact, { type: "measured" }>): void;
+  onRecorded(stream: number, index: number): void;
   onStreamEnded(stream: number): void;
   onStreamRead(fact: Extract<SourceFact, { type: "stream.read" }>): void;
   onWarning(message: string): void;
-  onInspected(record: InspectionRecord): void;
+  onSchemaChanged(change: SchemaChange): void;
 }
 
 export interface AttemptResult {
@@ -94,7 +113,9 @@ export class Attempt {
           stream,
           index,
         } as { type: string });
+        this.#events.onRecorded(stream, index);
         this.#actor.send({ type: "state.recorded", stream, index });
+        this.#tell(describeReleased(stream, index));
       },
       (error) => this.#fault(error),
     );
@@ -102,15 +123,19 @@ export class Attempt {
       if (role === "keeper") input.keeper.kill();
       this.#actor.send({ type: "process.silent", role, deadlineMs });
     });
-    const inspect = input.source.inspect
-      ? createInspector("bookkeeper", 0, (record) => events.onInspected(record))
-      : null;
     this.#actor = createActor(this.#provide(), {
       input: {
         startDeadlineMs: START_DEADLINE_MS,
         closeDeadlineMs: CLOSE_DEADLINE_MS,
       },
-      ...(inspect ? { inspect } : {}),
+    });
+    input.inspector?.watch(this.#actor);
+    this.#tell({
+      type: "run",
+      state: "starting",
+      sync: null,
+      epoch,
+      error: null,
     });
   }
 
@@ -223,7 +248,7 @@ export class Attempt {
         this.#events.onWarning(fact.message);
         return;
       case "inspected":
-        this.#events.onInspected(fact.event);
+        this.#input.inspector?.forward(fact.lines);
         return;
       case "process.failed":
         // a reader may find it out before the keeper does, and the next attempt needs another one
@@ -236,25 +261,36 @@ export class Attempt {
         return;
       case "checkpoint.durable":
         this.#states.addDurable(fact.report);
-        this.#events.onDurable(fact.report.stream, fact.report.rows);
+        this.#tell(describeDurable(fact.report));
+        {
+          const { stream, rows, bytes } = fact.report;
+          this.#events.onDurable(stream, rows, bytes);
+        }
+        return;
+      case "measured":
+        // behind the transaction of the durable checkpoint that came before
+        setImmediate(() => this.#events.onMeasured(fact));
         return;
       case "partition.retried":
         this.#events.onWarning(
           `partition ${fact.stream}/${fact.partition} is read again after attempt ${fact.attempt}: ${fact.error.message}`,
         );
         return;
-      case "partition.split":
-        this.#child("source").send({
-          type: "source.resplit",
-          ...this.#input.book.recordSplit(fact),
-        });
+      case "partition.split": {
+        const split = this.#input.book.recordSplit(fact);
+        this.#tellSplit(split);
+        this.#child("source").send({ type: "source.resplit", ...split });
         return;
+      }
       case "channel.connected":
       case "channel.joined":
         return;
       case "source.discovered": {
-        const streams = this.#choose(fact.streams);
-        const problems = this.#choose(fact.problems);
+        const chosen = this.#choose(fact.streams);
+        const { streams, problems } = this.#narrow({
+          streams: chosen,
+          problems: this.#choose(fact.problems),
+        });
         this.#discovered = streams;
         for (const warning of fact.warnings) this.#events.onWarning(warning);
         for (const { namespace, name, error } of problems) {
@@ -289,6 +325,82 @@ export class Attempt {
     );
   }
 
+  /** @throws ExtractError SOURCE_TABLE_NOT_FOUND for a name that means none of the sync's tables */
+  #narrow(found: {
+    readonly streams: readonly DiscoveredWire[];
+    readonly problems: Extract<
+      SourceFact,
+      { type: "source.discovered" }
+    >["problems"];
+  }): typeof found {
+    const { streams: patterns, book } = this.#input;
+    if (patterns === null) return found;
+    const means = (pattern: string, namespace: string, name: string) =>
+      meansRelation(pattern, { schema: namespace, name });
+    const isMeant = (namespace: string, name: string) =>
+      patterns.some((pattern) => means(pattern, namespace, name));
+    const all = [
+      ...found.streams.map(({ schema }) => schema),
+      ...found.problems,
+    ];
+    // a table of an earlier attempt may be gone, which the book tells
+    const stray =
+      book.numbers === null &&
+      patterns.find(
+        (pattern) =>
+          !all.some(({ namespace, name }) => means(pattern, namespace, name)),
+      );
+    if (typeof stray === "string")
+      throw new ExtractError(
+        "SOURCE_TABLE_NOT_FOUND",
+        `${stray} is none of the sync's tables`,
+        { pattern: stray },
+      );
+    return {
+      streams: found.streams.filter(({ schema: { namespace, name } }) =>
+        isMeant(namespace, name),
+      ),
+      problems: found.problems.filter(({ namespace, name }) =>
+        isMeant(namespace, name),
+      ),
+    };
+  }
+
+  /** The plan of the run that this one repeats; the source answers as if it had made it. */
+  #recallPlan(stream: number): boolean {
+    const { planOf, ledger } = this.#input;
+    const discovered = this.#discovered.find(
+      ({ schema }) => schema.number === stream,
+    );
+    if (planOf === null || !discovered) return false;
+    const recalled = recallPlan(ledger, planOf, discovered);
+    if (!recalled) return false;
+    // not in the middle of the machine's own step
+    setImmediate(() =>
+      this.#actor.send({
+        type: "stream.fact",
+        fact: { type: "stream.planned", stream, ...recalled },
+      }),
+    );
+    return true;
+  }
+
+  #tell(...figures: readonly Figures[]): void {
+    const { inspector } = this.#input;
+    for (const one of figures) inspector?.tell(one);
+  }
+
+  #tellPlan(stream: number, done: readonly number[]): void {
+    const { book, inspector } = this.#input;
+    const { plan, ref } = book.stream(stream);
+    if (inspector && plan) this.#tell(...describePlan(ref, plan, done));
+  }
+
+  #tellSplit({ giver, taker }: { giver: Partition; taker: Partition | null }) {
+    const { plan, ref } = this.#input.book.stream(giver.stream);
+    if (plan && taker) this.#tell(...describeSplit(ref, plan, [giver, taker]));
+  }
+
   #readProtocol(role: Exclude<Role, "keeper">, message: unknown): void {
     const { type } = message as { type?: unknown };
     if (type !== "STATE") return;
@@ -308,7 +420,7 @@ export class Attempt {
       actors: {
         streamRun: streamRunMachine.provide({
           actors: {
-            recordPlan: fromPromise(
+            recordPlan: fromEffect(
               async ({ input: { stream, plan, window } }) => {
                 for (const warning of window?.warnings ?? [])
                   this.#events.onWarning(warning);
@@ -317,17 +429,17 @@ export class Attempt {
                 return work;
               },
             ),
-            recordCommitting: fromPromise(async ({ input }) =>
+            recordCommitting: fromEffect(async ({ input }) =>
               book.recordCommitting(input.stream, input.files),
             ),
-            recordCommitted: fromPromise(async ({ input }) =>
+            recordCommitted: fromEffect(async ({ input }) =>
               book.recordCommitted(input.stream),
             ),
-            recordRemoved: fromPromise(async ({ input }) => {
+            recordRemoved: fromEffect(async ({ input }) => {
               book.recordRemoved(input.stream);
               this.#events.onStreamEnded(input.stream);
             }),
-            recordFailed: fromPromise(async ({ input }) => {
+            recordFailed: fromEffect(async ({ input }) => {
               book.fail(input.stream, input.error);
               this.#events.onStreamEnded(input.stream);
             }),
@@ -336,12 +448,13 @@ export class Attempt {
             orderPlan: (_, { stream }) => {
               const warning = book.warnBeforePlan(stream);
               if (warning !== null) this.#events.onWarning(warning);
-              source(book.planOrder(stream));
+              if (!this.#recallPlan(stream)) source(book.planOrder(stream));
             },
             orderRead: (_, { stream, work }) => {
               const { begin, read } = book.readOrders(stream, work);
               destination(begin);
               source(read);
+              this.#tellPlan(stream, begin.seed.done);
             },
             orderStep: (_, { stream, step }) => {
               if (step === "supersede")
@@ -360,12 +473,15 @@ export class Attempt {
         }),
       },
       actions: {
-        startProcesses: () => this.#guarded(() => this.#startProcesses()),
+        // spawning takes longer than all of the machine's steps together
+        startProcesses: () =>
+          queueMicrotask(() => this.#guarded(() => this.#startProcesses())),
         orderDiscover: (_, { snapshot }: { snapshot: SnapshotWire }) =>
           source({
             type: "source.discover",
             snapshot,
             numbers: book.numbers,
+            heldColumns: this.#input.source.mappers ? [] : book.heldColumns,
             ...selection,
           } as { type: string }),
         orderLocks: () => {
@@ -396,6 +512,8 @@ export class Attempt {
               return !error;
             });
             destination(book.register(readable));
+            for (const change of book.schemaChanges)
+              this.#events.onSchemaChanged(change);
           });
         },
         orderClean: (_, { reports, problems, strangers }) => {
@@ -422,7 +540,13 @@ export class Attempt {
             for (const { stream, work } of streams)
               if (work) this.#events.onPlanned(stream);
             setImmediate(() =>
-              this.#actor.send({ type: "run.registered", streams }),
+              this.#actor.send({
+                type: "run.registered",
+                streams,
+                refused: book.schemaChanges.filter(
+                  ({ refusal }) => refusal !== null,
+                ).length,
+              }),
             );
           });
         },

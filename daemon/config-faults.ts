@@ -28,11 +28,41 @@ export function describeIssue(issue: z.core.$ZodIssue): ConfigFault[] {
     const reason = issue.issues[0]?.message ?? issue.message;
     return [{ path, reason }];
   }
-  if (issue.code === "invalid_union") {
-    return [{ path, reason: "must be a text or a number" }];
-  }
+  if (issue.code === "invalid_union") return describeUnion(issue, path);
   return [{ path, reason: lowerFirst(issue.message) }];
 }
+
+/** Of a value that may be this or that: the faults of what it was meant to be, as far as its type tells. */
+function describeUnion(
+  { errors }: z.core.$ZodIssueInvalidUnion,
+  path: ConfigPath,
+): ConfigFault[] {
+  const isOfType = (issues: readonly z.core.$ZodIssue[]) =>
+    !issues.some(
+      ({ code, path: within }) =>
+        code === "invalid_type" && within.length === 0,
+    );
+  const meant = errors.find(isOfType);
+  if (meant) {
+    return meant.flatMap((issue) =>
+      describeIssue({ ...issue, path: [...path, ...issue.path] }),
+    );
+  }
+  const types = errors.flatMap((issues) =>
+    issues.flatMap((issue) =>
+      issue.code === "invalid_type" && issue.path.length === 0
+        ? [typeNames[issue.expected] ?? issue.expected]
+        : [],
+    ),
+  );
+  return [{ path, reason: `must be ${[...new Set(types)].join(" or ")}` }];
+}
+
+const typeNames: Readonly<Record<string, string>> = {
+  string: "a text",
+  number: "a number",
+  object: "an object",
+};
 
 function lowerFirst(text: string): string {
   return text.charAt(0).toLowerCase() + text.slice(1);

@@ -28,6 +28,9 @@ export interface SyncSettings extends DestinationSettings {
   readonly compression?: CompressionName;
   readonly plainEncodings?: boolean;
   readonly mode?: SyncMode;
+  /** Template with {namespace}. */
+  readonly namespace?: string;
+  readonly streamPrefix?: string;
   readonly tables?: readonly string[];
   readonly exclude?: readonly string[];
   readonly columns?: readonly string[];
@@ -41,6 +44,8 @@ export interface SyncSettings extends DestinationSettings {
   readonly partitionBy?: SyncRequest["partitionBy"];
   readonly partitionBytesMin?: number;
   readonly unrepresentable?: UnrepresentablePolicy;
+  readonly schemaChanges?: SyncRequest["schemaChanges"];
+  readonly acceptSchemaChanges?: boolean;
   readonly mappers?: SyncRequest["mappers"];
   readonly rowBytesMax?: number;
   readonly restart?: boolean;
@@ -70,6 +75,8 @@ export const settingNames: Readonly<
   compression: { flag: "--compression", yaml: ["compression"] },
   plainEncodings: { flag: "--plain-encodings", yaml: ["plainEncodings"] },
   mode: { flag: "--mode", yaml: ["mode"] },
+  namespace: { flag: "--namespace", yaml: ["namespace"] },
+  streamPrefix: { flag: "--stream-prefix", yaml: ["streamPrefix"] },
   tables: { flag: "--table", yaml: ["tables"] },
   exclude: { flag: "--exclude", yaml: ["exclude"] },
   columns: { flag: "--columns", yaml: ["columns"] },
@@ -86,6 +93,8 @@ export const settingNames: Readonly<
   partitionBy: { flag: "--partition-by", yaml: ["partitionBy"] },
   partitionBytesMin: { flag: "--partition-size", yaml: ["partitionSize"] },
   unrepresentable: { flag: "--unrepresentable", yaml: ["unrepresentable"] },
+  schemaChanges: { flag: "--schema-changes", yaml: ["schemaChanges"] },
+  acceptSchemaChanges: { flag: "--accept-schema-changes", yaml: null },
   mappers: { flag: "mappers", yaml: ["mappers"] },
   rowBytesMax: { flag: "--row-bytes-max", yaml: ["rowBytesMax"] },
   restart: { flag: "--restart", yaml: null },
@@ -134,10 +143,10 @@ export function findContradictions(
         "incremental-append-dedupe merges rows, which files cannot: write into a database, or take incremental-append",
     });
   }
-  if (settings.foldersBy !== undefined && kind !== null && kind !== "file") {
+  if (settings.foldersBy !== undefined && kind !== null && !isFiles(kind)) {
     found.push({
       setting: "foldersBy",
-      reason: "has a meaning only for files in a folder",
+      reason: "has a meaning only for files",
     });
   }
   const format = settings.format ?? requestDefaults.format.format;
@@ -193,8 +202,14 @@ export function buildRequest(settings: SyncSettings): SyncRequest {
         settings.plainEncodings ?? requestDefaults.format.plainEncodings,
     },
     mode: settings.mode ?? requestDefaults.mode,
+    naming: {
+      namespace: settings.namespace ?? requestDefaults.naming.namespace,
+      streamPrefix:
+        settings.streamPrefix ?? requestDefaults.naming.streamPrefix,
+    },
     tables: settings.tables ?? requestDefaults.tables,
     exclude: settings.exclude ?? requestDefaults.exclude,
+    narrowing: requestDefaults.narrowing,
     columns: settings.columns ?? requestDefaults.columns,
     where: settings.where ?? requestDefaults.where,
     cursor: settings.cursor ?? requestDefaults.cursor,
@@ -210,6 +225,9 @@ export function buildRequest(settings: SyncSettings): SyncRequest {
       settings.partitionBytesMin ?? requestDefaults.partitionBytesMin,
     unrepresentable:
       settings.unrepresentable ?? requestDefaults.unrepresentable,
+    schemaChanges: settings.schemaChanges ?? requestDefaults.schemaChanges,
+    acceptSchemaChanges:
+      settings.acceptSchemaChanges ?? requestDefaults.acceptSchemaChanges,
     mappers: settings.mappers ?? requestDefaults.mappers,
     rowBytesMax: settings.rowBytesMax ?? requestDefaults.rowBytesMax,
     restart: settings.restart ?? requestDefaults.restart,

@@ -15,16 +15,27 @@ import { mysqlSource } from "../connectors/sources/mysql/config.ts";
 import { postgresSource } from "../connectors/sources/postgres/config.ts";
 import { identifyDatabase } from "../connectors/sources/url.ts";
 import { ExtractError } from "../proto/error.ts";
+import { SCHEMA_POLICIES } from "./schema-changes.ts";
+import { afterRunSchema } from "./after-run/config.ts";
+import { daemonSchema, ledgerSchema, scheduleSchema } from "./config-daemon.ts";
+import {
+  TEXT_LENGTH_MAX,
+  checkText,
+  durationMs,
+  parsed,
+  seconds,
+  sizeBytes,
+  text,
+  whole,
+} from "./config-parsing.ts";
 import {
   ATTEMPTS_MAX,
   CHANNELS_MAX,
   CHECKPOINT_MS_MIN,
   COMPRESSIONS,
-  DURATION_MS_MAX,
   FILE_BYTES_MAX,
   FILE_BYTES_MIN,
   FORMATS,
-  InvalidValue,
   MODES,
   PARTITION_BY,
   PARTITION_BYTES_MAX,
@@ -34,46 +45,13 @@ import {
   ROW_BYTES_MIN,
   UNREPRESENTABLE,
   parseDestinationRoot,
-  parseDurationMs,
   parseMode,
   parsePathTemplate,
-  parseSizeBytes,
-  parseWhole,
 } from "./config-values.ts";
 
 const SYNCS_MAX = 1000;
 const PATTERNS_MAX = 10_000;
 const PARTITION_COLUMNS_MAX = 16;
-const TEXT_LENGTH_MAX = 65_536;
-
-const text = z.string().min(1).max(TEXT_LENGTH_MAX);
-
-/** Runs one of the parsers that the command line uses, and turns its refusal into an issue. */
-function parsed<I extends z.ZodType, T>(
-  input: I,
-  parse: (value: z.output<I>) => T,
-) {
-  return input.transform((value, context): T => {
-    try {
-      return parse(value);
-    } catch (error) {
-      if (!(error instanceof InvalidValue)) throw error;
-      context.addIssue({ code: "custom", message: error.message });
-      return z.NEVER;
-    }
-  });
-}
-
-const textOrNumber = z.union([text, z.number()]);
-const durationMs = (minMs: number, maxMs = DURATION_MS_MAX) =>
-  parsed(textOrNumber, (value) => parseDurationMs(value, minMs, maxMs));
-const seconds = (minMs: number) =>
-  parsed(textOrNumber, (value) => parseDurationMs(value, minMs) / 1000);
-const sizeBytes = (minBytes: number, maxBytes: number) =>
-  parsed(textOrNumber, (value) => parseSizeBytes(value, minBytes, maxBytes));
-
-const whole = (max: number) =>
-  parsed(textOrNumber, (value) => parseWhole(value, 1, max));
 
 const password = z
   .string()
@@ -99,28 +77,6 @@ const sourceSchema = z.discriminatedUnion("kind", [
   generatorSource.extend({ password }),
 ]);
 
-/** A text that its connector takes. */
-function checkText(text: string, check: () => unknown): string {
-  try {
-    check();
-    return text;
-  } catch (error) {
-    if (!(error instanceof ExtractError)) throw error;
-    throw new InvalidValue(error.message);
-  }
-}
-
-const fileLayout = {
-  pathTemplate: parsed(text, parsePathTemplate)
-    .optional()
-    .describe(
-      "Folder of one stream below the destination, from {namespace} and {stream}. Default: {namespace}/{stream}.",
-    ),
-  fileSize: sizeBytes(FILE_BYTES_MIN, FILE_BYTES_MAX)
-    .optional()
-    .describe("Size at which a new file is begun. Default: 512MiB."),
-};
-
 const foldersBy = z
   .array(
     parsed(text, (column) =>
@@ -133,6 +89,18 @@ const foldersBy = z
     'Folders by the values of columns, e.g. [country, "created:day"]: column=value, as Hive names them. Units: year, month, day, hour.',
   );
 
+const fileLayout = {
+  pathTemplate: parsed(text, parsePathTemplate)
+    .optional()
+    .describe(
+      "Folder of one stream below the destination, from {namespace} and {stream}. Default: {namespace}/{stream}.",
+    ),
+  fileSize: sizeBytes(FILE_BYTES_MIN, FILE_BYTES_MAX)
+    .optional()
+    .describe("Size at which a new file is begun. Default: 512MiB."),
+  foldersBy,
+};
+
 const fileSchema = z.strictObject({
   kind: z.literal("file").describe("What the destination is."),
   path: parsed(text, (path) => {
@@ -140,14 +108,20 @@ const fileSchema = z.strictObject({
     return path;
   }).describe("Folder or file:// URL; a relative one lies beside this file."),
   ...fileLayout,
-  foldersBy,
 });
 
 const s3Schema = z
   .strictObject({ ...s3Destination.shape, ...fileLayout })
   .superRefine(
     (
-      { kind: _, url, pathTemplate: __, fileSize: ___, ...options },
+      {
+        kind: _,
+        url,
+        pathTemplate: __,
+        fileSize: ___,
+        foldersBy: ____,
+        ...options
+      },
       context,
     ) => {
       try {
@@ -180,6 +154,7 @@ const patterns = z.array(text).max(PATTERNS_MAX);
 const syncSchema = z.strictObject({
   source: sourceSchema,
   destination: destinationSchema,
+  schedule: scheduleSchema.optional(),
   tables: patterns
     .optional()
     .describe(
@@ -189,6 +164,14 @@ const syncSchema = z.strictObject({
   mode: parsed(z.enum(Object.keys(MODES)), parseMode)
     .optional()
     .describe("How rows arrive. Default: full-refresh-overwrite."),
+  namespace: text
+    .optional()
+    .describe(
+      "What the streams' namespace becomes at the destination: a fixed name, or a template such as raw_{namespace}. Default: {namespace}, the source's own.",
+    ),
+  streamPrefix: text
+    .optional()
+    .describe("In front of each stream's name at the destination."),
   cursor: text
     .optional()
     .describe("Column whose growth marks new rows, for the incremental modes."),
@@ -253,6 +236,17 @@ const syncSchema = z.strictObject({
     .describe(
       "What becomes of values such as infinity in a timestamp. Default: error.",
     ),
+  schemaChanges: z
+    .enum(SCHEMA_POLICIES)
+    .optional()
+    .describe(
+      "What becomes of a table whose columns have changed since its last run. propagate: the copy follows. new-columns-only: columns may come, any other change fails the table. ignore: the copy keeps its columns. pause: the table waits until somebody agrees. Default: propagate.",
+    ),
+  afterRun: afterRunSchema
+    .optional()
+    .describe(
+      "What follows a run: a command or a request, e.g. to start dbt or Airflow. Called at least once, by the daemon and by `sync -f`.",
+    ),
   mappers: mapperSets
     .optional()
     .describe(
@@ -272,7 +266,7 @@ const syncSchema = z.strictObject({
   ledger: text
     .optional()
     .describe(
-      "Path of the ledger. Default: .millrace/ledger.sqlite below the destination.",
+      "Path of this sync's own ledger, in a file without `ledger` and `daemon`. Default: .millrace/ledger.sqlite below the destination.",
     ),
   trace: text
     .optional()
@@ -283,6 +277,8 @@ const syncSchema = z.strictObject({
 
 export const configSchema = z.strictObject({
   $schema: z.string().optional().describe("For editors; not read."),
+  ledger: ledgerSchema.optional(),
+  daemon: daemonSchema.optional(),
   syncs: z
     .record(
       z
@@ -319,7 +315,7 @@ export function listKeysAt(path: readonly (string | number)[]): string[] {
 function listObjects(schema: z.ZodType): z.ZodObject[] {
   const inner = unwrap(schema);
   if (inner instanceof z.ZodObject) return [inner];
-  return inner instanceof z.ZodDiscriminatedUnion
+  return inner instanceof z.ZodUnion
     ? inner.options.flatMap((option) => listObjects(option as z.ZodType))
     : [];
 }
@@ -331,6 +327,7 @@ function unwrap(schema: z.ZodType): z.ZodType {
 }
 
 function descend(schema: z.ZodType, step: string): z.ZodType | undefined {
+  if (schema instanceof z.ZodArray) return schema.element as z.ZodType;
   for (const { shape } of listObjects(schema)) {
     const found = (shape as Record<string, z.ZodType>)[step];
     if (found !== undefined) return found;

@@ -4,6 +4,7 @@
  */
 import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
+import { kafkaSecretPaths } from "./triggers/config.ts";
 
 export type ConfigPath = readonly (string | number)[];
 
@@ -66,22 +67,28 @@ function expandText(
   });
 }
 
-/** Replaces, in a tree that is expanded, the secrets of all syncs that are kept in files. */
+/** Replaces, in a tree that is expanded, the secrets that are kept in files. */
 export function readSecrets(
   tree: unknown,
   base: string,
   faults: ConfigFault[],
 ): void {
-  for (const [name, sync] of Object.entries(
-    asObject(asObject(tree)["syncs"]),
-  )) {
-    for (const { holder, keys, path } of listSecrets(asObject(sync))) {
-      for (const key of keys) {
-        const text = holder[key];
-        if (typeof text !== "string" || !text.startsWith("file:")) continue;
-        const at = ["syncs", name, ...path, key];
-        holder[key] = readSecret(text, base, at, faults);
-      }
+  const root = asObject(tree);
+  const ofSyncs = Object.entries(asObject(root["syncs"])).flatMap(
+    ([name, sync]) =>
+      listSecrets(asObject(sync)).map((place) => ({
+        ...place,
+        path: ["syncs", name, ...place.path],
+      })),
+  );
+  for (const { holder, keys, path } of [
+    ...listDaemonSecrets(root),
+    ...ofSyncs,
+  ]) {
+    for (const key of keys) {
+      const text = holder[key];
+      if (typeof text !== "string" || !text.startsWith("file:")) continue;
+      holder[key] = readSecret(text, base, [...path, key], faults);
     }
   }
 }
@@ -89,11 +96,29 @@ export function readSecrets(
 interface SecretPlace {
   readonly holder: Record<string, unknown>;
   readonly keys: readonly string[];
-  /** From the sync on. */
   readonly path: ConfigPath;
 }
 
-/** Where a sync may hold secrets: its two ends, and the salts and keys of its mappers. */
+/** The ledger's URL, the tokens of the API, and the login at the broker. */
+function listDaemonSecrets(root: Record<string, unknown>): SecretPlace[] {
+  const daemon = asObject(root["daemon"]);
+  const kafka = asObject(daemon["kafka"]);
+  return [
+    { holder: root, keys: ["ledger"], path: [] },
+    ...asArray(daemon["tokens"]).map((token, i) => ({
+      holder: asObject(token),
+      keys: ["token"],
+      path: ["daemon", "tokens", i],
+    })),
+    ...kafkaSecretPaths.map(([part, key]) => ({
+      holder: asObject(kafka[part]),
+      keys: [key],
+      path: ["daemon", "kafka", part],
+    })),
+  ];
+}
+
+/** Where a sync may hold secrets, from the sync on: its two ends, and the salts and keys of its mappers. */
 function listSecrets(sync: Record<string, unknown>): SecretPlace[] {
   const ends = ["source", "destination"].map((end) => ({
     holder: asObject(sync[end]),

@@ -5,6 +5,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { LineCounter, parseDocument, type Document } from "yaml";
+import { resolveLedger } from "../checkpoint/store/postgres-url.ts";
 import { ExtractError } from "../proto/error.ts";
 import {
   describeFaults,
@@ -17,6 +18,13 @@ import {
   type SettingName,
   type SyncSettings,
 } from "./config-request.ts";
+import {
+  readDaemonSettings,
+  readSchedule,
+  type DaemonSettings,
+  type ScheduleSettings,
+} from "./config-daemon.ts";
+import { readAfterRun, type AfterRunHook } from "./after-run/config.ts";
 import { configSchema, type SyncConfig } from "./config-schema.ts";
 import {
   asObject,
@@ -36,6 +44,24 @@ const CONFIG_BYTES_MAX = 4 * 1024 * 1024;
 /** Aliases that YAML may expand: more is an attack or a mistake. */
 const YAML_ALIASES_MAX = 1000;
 
+/** Beside the file, when it has a `daemon`. */
+const DAEMON_LEDGER_PATH = ".millrace/ledger.sqlite";
+
+/** All that a file says. */
+export interface MillraceConfig {
+  /** Absolute. */
+  readonly file: string;
+  /** An absolute path or a postgres:// URL; null where each sync has a ledger of its own. */
+  readonly ledgerPath: string | null;
+  /** Null in a file that no daemon is meant to read. */
+  readonly daemon: DaemonSettings | null;
+  /** By name, in the file's order. */
+  readonly syncs: ReadonlyMap<string, SyncSettings>;
+  /** Of the syncs that have one. */
+  readonly schedules: ReadonlyMap<string, ScheduleSettings>;
+  readonly hooks: ReadonlyMap<string, AfterRunHook>;
+}
+
 /**
  * The settings of every sync in a file, by name, in the file's order.
  * @throws ExtractError CONFIG_INVALID naming all faults, or USAGE when the file cannot be read
@@ -43,8 +69,15 @@ const YAML_ALIASES_MAX = 1000;
 export function loadConfig(
   file: string,
   env: Readonly<Record<string, string | undefined>> = process.env,
-): Map<string, SyncSettings> {
-  const base = dirname(resolve(file));
+): ReadonlyMap<string, SyncSettings> {
+  return loadMillraceConfig(file, env).syncs;
+}
+
+/** @throws ExtractError CONFIG_INVALID naming all faults, or USAGE when the file cannot be read */
+export function loadMillraceConfig(
+  file: string,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): MillraceConfig {
   const lines = new LineCounter();
   const document = parseDocument(readConfigText(file), {
     lineCounter: lines,
@@ -60,11 +93,11 @@ export function loadConfig(
     );
   }
   const faults: ConfigFault[] = [];
-  const settings = readTree(convert(document, file), env, base, faults);
+  const config = readTree(convert(document, file), env, resolve(file), faults);
   if (faults.length > 0) {
     throw describeFaults(file, locateFaults(file, faults, document, lines));
   }
-  return settings;
+  return config;
 }
 
 function readConfigText(file: string): string {
@@ -105,13 +138,13 @@ function convert(document: Document, file: string): unknown {
 function readTree(
   tree: unknown,
   env: Readonly<Record<string, string | undefined>>,
-  base: string,
+  file: string,
   faults: ConfigFault[],
-): Map<string, SyncSettings> {
+): MillraceConfig {
+  const base = dirname(file);
   const expanded = expandEnvironment(tree, env, [], faults);
   readSecrets(expanded, base, faults);
   const result = configSchema.safeParse(expanded);
-  const settings = new Map<string, SyncSettings>();
   if (!result.success) {
     // A reference that could not be replaced is one fault, not two.
     const known = new Set(faults.map(({ path }) => path.join("\0")));
@@ -121,24 +154,67 @@ function readTree(
         .filter(({ path }) => !known.has(path.join("\0"))),
     );
   }
-  const syncs = (expanded as { syncs?: unknown } | null)?.syncs;
-  for (const [name, raw] of Object.entries(asObject(syncs))) {
+  const root = asObject(expanded);
+  const hasOneLedger = root["ledger"] !== undefined || "daemon" in root;
+  const ledgerPath = result.success
+    ? chooseLedgerPath(result.data, base)
+    : null;
+  const syncs = new Map<string, SyncSettings>();
+  const schedules = new Map<string, ScheduleSettings>();
+  const hooks = new Map<string, AfterRunHook>();
+  for (const [name, raw] of Object.entries(asObject(root["syncs"]))) {
     const path = ["syncs", name];
+    if (hasOneLedger && asObject(raw)["ledger"] !== undefined) {
+      faults.push({
+        path: [...path, "ledger"],
+        reason: "has no meaning here: the syncs of this file share one ledger",
+      });
+    }
     if (result.success) {
       const sync = result.data.syncs[name] as SyncConfig;
       const read = readSync(name, sync, base);
-      settings.set(name, read);
+      syncs.set(name, ledgerPath === null ? read : { ...read, ledgerPath });
+      const schedule = readSchedule(sync.schedule);
+      if (schedule) schedules.set(name, schedule);
+      if (sync.afterRun) hooks.set(name, readAfterRun(sync.afterRun, base));
       reportContradictions(read, path, faults);
     } else {
       // The other faults stand already; these are judged on what is written, as far as it goes.
       reportContradictions(guessSettings(asObject(raw)), path, faults);
     }
   }
-  return settings;
+  const daemon =
+    result.success && result.data.daemon
+      ? readDaemonSettings(result.data.daemon)
+      : null;
+  return { file, ledgerPath, daemon, syncs, schedules, hooks };
+}
+
+function chooseLedgerPath(
+  {
+    ledger,
+    daemon,
+  }: {
+    readonly ledger?: string | undefined;
+    readonly daemon?: object | undefined;
+  },
+  base: string,
+): string | null {
+  if (ledger === undefined)
+    return daemon === undefined ? null : resolve(base, DAEMON_LEDGER_PATH);
+  return resolveLedger(ledger, base);
 }
 
 function readSync(name: string, sync: SyncConfig, base: string): SyncSettings {
-  const { source, destination, ledger, trace, ...rest } = sync;
+  const {
+    source,
+    destination,
+    ledger,
+    trace,
+    schedule: _,
+    afterRun: __,
+    ...rest
+  } = sync;
   const {
     attempts,
     cursorLag,
@@ -182,11 +258,19 @@ function readDestination(
       };
     }
     case "s3": {
-      const { kind: _, url, pathTemplate, fileSize, ...options } = destination;
+      const {
+        kind: _,
+        url,
+        pathTemplate,
+        fileSize,
+        foldersBy,
+        ...options
+      } = destination;
       return {
         destination: url,
         pathTemplate,
         fileBytesMax: fileSize,
+        foldersBy,
         destinationOptions: omitUndefined(options),
       };
     }

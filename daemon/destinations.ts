@@ -189,11 +189,18 @@ export async function configOf({
       return config;
     }
     case "s3": {
-      const { url, options, pathTemplate, fileBytesMax } = destination;
+      const { url, options, pathTemplate, fileBytesMax, foldersBy } =
+        destination;
       const { parseS3Url } =
         await import("../connectors/destinations/s3/url.ts");
       const target = parseS3Url(url, options);
-      return { ...target, pathTemplate, fileBytesMax, format } as typeof target;
+      return {
+        ...target,
+        pathTemplate,
+        fileBytesMax,
+        format,
+        partitionBy: foldersBy.map(parsePartitionColumn),
+      } as typeof target;
     }
     case "postgres": {
       const { kind, url, options } = destination;

@@ -1,7 +1,9 @@
 /** What makes two calls the same sync, and what of a request is written down. */
 import { createHash } from "node:crypto";
+import { nameLedger } from "../checkpoint/store/postgres-url.ts";
 import { identifyDatabase, removePassword } from "../connectors/sources/url.ts";
 import { nameDestination } from "./destinations.ts";
+import { namesOfSource } from "./naming.ts";
 import type { SyncRequest } from "./request.ts";
 
 function hash(text: string): string {
@@ -36,6 +38,7 @@ export function recordRequest(request: SyncRequest): string {
     destination: withoutPassword(request.destination),
     source: { ...request.source, url: removePassword(request.source.url) },
     restart: false,
+    ledgerPath: request.ledgerPath && nameLedger(request.ledgerPath),
   });
 }
 
@@ -65,12 +68,17 @@ export function lacksSecrets(recorded: SyncRequest): boolean {
   return JSON.stringify(recorded.mappers ?? []).includes(`:"${COVERED}`);
 }
 
+function isSourceNames(naming: SyncRequest["naming"]): boolean {
+  return JSON.stringify(naming) === JSON.stringify(namesOfSource);
+}
+
 /** What must be equal for an unfinished run to be gone on with; how fast it went may differ. */
 export function fingerprintRequest(requestJson: string): string {
   const request = JSON.parse(requestJson) as SyncRequest;
   const {
     format,
     mode,
+    naming,
     tables,
     exclude,
     columns,
@@ -79,6 +87,7 @@ export function fingerprintRequest(requestJson: string): string {
     unrepresentable,
     mappers,
     destination,
+    narrowing,
   } = request;
   return hash(
     JSON.stringify([
@@ -92,6 +101,8 @@ export function fingerprintRequest(requestJson: string): string {
       unrepresentable,
       destination,
       ...(mappers === undefined || mappers.length === 0 ? [] : [mappers]),
+      ...(naming === undefined || isSourceNames(naming) ? [] : [naming]),
+      ...(narrowing ? [{ narrowing }] : []),
     ]),
   );
 }

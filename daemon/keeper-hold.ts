@@ -21,6 +21,7 @@ export interface KeeperHoldOptions {
   readonly ledger: Ledger;
   readonly folder: string;
   readonly graceMs: number;
+  readonly inspect: boolean;
 }
 
 export class KeeperHold {
@@ -77,6 +78,7 @@ export class KeeperHold {
       );
       if (this.#child) {
         this.#adoptedUrl = url;
+        if (this.#options.inspect) this.send({ type: "keeper.inspect" });
         this.#watch(this.#child);
         return;
       }
@@ -91,6 +93,7 @@ export class KeeperHold {
     this.#socketPath = join(folder, "keeper.sock");
     this.#child = startChild("keeper", this.#listener());
     this.#watch(this.#child);
+    if (this.#options.inspect) this.send({ type: "keeper.inspect" });
     this.send({ type: "keeper.hold", graceMs, socketPath: this.#socketPath });
     this.send({ type: "snapshot.open", url });
   }

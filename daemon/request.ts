@@ -8,6 +8,8 @@ import type { WireError } from "../proto/error.ts";
 import type { Rung } from "../proto/partition.ts";
 import type { UnrepresentablePolicy } from "../proto/schema.ts";
 import type { DestinationRequest } from "./destinations.ts";
+import { namesOfSource, type NamingRule } from "./naming.ts";
+import type { SchemaDifference, SchemaPolicy } from "./schema-changes.ts";
 
 export type SyncMode =
   | "full-refresh-overwrite"
@@ -21,6 +23,30 @@ export function isIncremental(mode: SyncMode | undefined): boolean {
   return mode === "incremental-append" || mode === "incremental-append-dedupe";
 }
 
+/** Rows of the streams that the pattern means: those whose column lies within the bounds. */
+export interface RangeRequest {
+  /** Pattern as in `tables`. */
+  readonly stream: string;
+  readonly column: string;
+  /** Inclusive; null is open. Texts are cast by the source to the column's type. */
+  readonly from: string | null;
+  /** Exclusive; null is open. */
+  readonly until: string | null;
+}
+
+/** A part of what a sync moves, for one run. A run that is narrowed to rows leaves the cursor where it is. */
+export interface Narrowing {
+  /** Patterns; null: all of the sync's. */
+  readonly streams: readonly string[] | null;
+  /** Of one stream all are read, each row once; empty: all rows. */
+  readonly ranges: readonly RangeRequest[];
+  /** Of the cursor: `from < cursor <= to`. */
+  readonly window: {
+    readonly from: string | null;
+    readonly to: string | null;
+  } | null;
+}
+
 export interface SyncRequest {
   /** The name in the YAML file; null from the shell. */
   readonly name: string | null;
@@ -31,9 +57,13 @@ export interface SyncRequest {
   readonly destination: DestinationRequest;
   readonly format: FormatOptions;
   readonly mode: SyncMode;
+  /** What streams are called at the destination. */
+  readonly naming: NamingRule;
   /** Patterns: `table`, `schema.table`, `*` as wildcard. Empty: all. */
   readonly tables: readonly string[];
   readonly exclude: readonly string[];
+  /** Null: everything. */
+  readonly narrowing: Narrowing | null;
   readonly columns: readonly string[] | null;
   readonly where: string | null;
   /** Column of incremental syncs. */
@@ -51,6 +81,10 @@ export interface SyncRequest {
   /** A table is not cut into partitions smaller than this. */
   readonly partitionBytesMin: number;
   readonly unrepresentable: UnrepresentablePolicy;
+  /** What becomes of a stream whose columns have changed since its last run. */
+  readonly schemaChanges: SchemaPolicy;
+  /** Somebody has agreed to the changes that this run finds. */
+  readonly acceptSchemaChanges: boolean;
   /** What is done to rows where they are read. */
   readonly mappers: readonly MapperSet[];
   readonly rowBytesMax: number;
@@ -68,8 +102,10 @@ export const requestDefaults = {
   name: null,
   format: { format: "parquet", compression: null, plainEncodings: false },
   mode: "full-refresh-overwrite",
+  naming: namesOfSource,
   tables: [],
   exclude: [],
+  narrowing: null,
   columns: null,
   where: null,
   cursor: null,
@@ -81,6 +117,8 @@ export const requestDefaults = {
   partitionBy: "auto",
   partitionBytesMin: 32 * 1024 * 1024,
   unrepresentable: "error",
+  schemaChanges: "propagate",
+  acceptSchemaChanges: false,
   mappers: [],
   rowBytesMax: 256 * 1024 * 1024,
   restart: false,
@@ -130,7 +168,47 @@ export interface RunSummary {
   readonly snapshots: number;
 }
 
+/** Where the time of a stream's partitions goes, summed over its readers and writers, in milliseconds. */
+export interface PhaseTimes {
+  /** For the source to send. */
+  readonly waiting: number;
+  /** From the source's bytes to column batches, mappers included. */
+  readonly decoding: number;
+  /** For the socket between the two processes to take a batch. */
+  readonly socket: number;
+  readonly encoding: number;
+  /** For files, uploads or transactions to be taken and made durable. */
+  readonly uploading: number;
+}
+
+/** Sums of one stream since this attempt began, for metrics. */
+export interface StreamMeasures {
+  readonly epoch: number;
+  /** `schema.table` */
+  readonly stream: string;
+  readonly rowsRead: number;
+  readonly rowsDurable: number;
+  readonly bytesRead: number;
+  readonly bytesDurable: number;
+  readonly partitionsDone: number;
+  readonly checkpointsOutstanding: number;
+  readonly phasesMs: PhaseTimes;
+  /** Batches that were committed since the event before, by how long that took from their arrival. */
+  readonly committed: readonly {
+    readonly ageMs: number;
+    readonly batches: number;
+  }[];
+}
+
 export type RunEvent =
+  | {
+      /** Since the stream's last committed run. */
+      readonly type: "schema.changed";
+      readonly stream: StreamRef;
+      readonly difference: SchemaDifference;
+      /** Why the stream is not read; null: it is. */
+      readonly refusal: string | null;
+    }
   | {
       readonly type: "run.started";
       readonly runId: string;
@@ -160,6 +238,7 @@ export type RunEvent =
       readonly rowsDurable: number;
       readonly partitionsDone: number;
       readonly partitions: number;
+      readonly measured?: StreamMeasures;
     }
   | { readonly type: "stream.finished"; readonly summary: StreamSummary }
   | { readonly type: "warning"; readonly message: string }

@@ -19,6 +19,7 @@ import type {
   DestinationStream,
   DiscoveredWire,
   GenerationIntent,
+  HeldColumns,
   OpenTransactions,
   SourceFact,
   SourceOrder,
@@ -26,7 +27,15 @@ import type {
 import { ExtractError, type WireError } from "../proto/error.ts";
 import type { Partition, Plan, Rung } from "../proto/partition.ts";
 import type { StreamSchema } from "../proto/schema.ts";
+import { checkNames, nameAtDestination, type NamingRule } from "./naming.ts";
 import type { StreamRef, SyncMode } from "./request.ts";
+import {
+  compareColumns,
+  describeDifference,
+  refuseDifference,
+  type SchemaDifference,
+  type SchemaPolicy,
+} from "./schema-changes.ts";
 
 export interface BookSettings {
   readonly ledger: Ledger;
@@ -34,6 +43,7 @@ export interface BookSettings {
   readonly runId: string;
   readonly epoch: number;
   readonly mode: SyncMode;
+  readonly naming: NamingRule;
   readonly where: string | null;
   readonly cursor: {
     readonly column: string;
@@ -41,6 +51,19 @@ export interface BookSettings {
   } | null;
   /** The run has earlier attempts. */
   readonly isResumed: boolean;
+  readonly schemaChanges: {
+    readonly policy: SchemaPolicy;
+    /** Somebody has agreed to what this run finds. */
+    readonly isAccepted: boolean;
+  };
+}
+
+/** A stream that is not as its last committed run has left it. */
+export interface SchemaChange {
+  readonly ref: StreamRef;
+  readonly difference: SchemaDifference;
+  /** Why the stream is not read; null: it is. */
+  readonly refusal: string | null;
 }
 
 /** One stream as the attempt sees it. */
@@ -48,6 +71,8 @@ export interface BookStream {
   readonly ref: StreamRef;
   readonly schema: StreamSchema;
   readonly generation: number;
+  /** The sync's; a stream that was reset replaces all that was copied before. */
+  readonly mode: SyncMode;
   planVersion: number;
   plan: Plan | null;
   window: CursorWindow | null;
@@ -89,10 +114,15 @@ export class RunBook {
   readonly #streams = new Map<number, BookStream>();
   readonly #work = new Map<number, StreamWork>();
   readonly #problems: { ref: StreamRef; error: WireError }[] = [];
+  readonly #schemaChanges: SchemaChange[] = [];
   #openTransactions: OpenTransactions | null = null;
 
   constructor(settings: BookSettings) {
     this.#settings = settings;
+  }
+
+  get epoch(): number {
+    return this.#settings.epoch;
   }
 
   get streams(): readonly BookStream[] {
@@ -105,6 +135,27 @@ export class RunBook {
     readonly error: WireError;
   }[] {
     return this.#problems;
+  }
+
+  /** What `register` has found. */
+  get schemaChanges(): readonly SchemaChange[] {
+    return this.#schemaChanges;
+  }
+
+  /** What the source is to leave out: a copy that follows no change keeps the columns that it has. */
+  get heldColumns(): readonly HeldColumns[] {
+    const { ledger, syncId, schemaChanges } = this.#settings;
+    if (schemaChanges.policy !== "ignore" || schemaChanges.isAccepted)
+      return [];
+    return ledger
+      .lastSchemasOf(syncId)
+      .map(({ namespace, name, schemaJson }) => ({
+        namespace,
+        name,
+        columns: (JSON.parse(schemaJson) as StreamSchema).columns.map(
+          (column) => column.name,
+        ),
+      }));
   }
 
   stream(number: number): BookStream {
@@ -145,8 +196,20 @@ export class RunBook {
     const recorded = new Map(
       ledger.streamsOf(runId).map((one) => [one.number, one]),
     );
+    checkNames(
+      this.#settings.naming,
+      discovered.map(({ schema }) => schema),
+    );
+    const isNew = discovered.some(({ schema }) => !recorded.has(schema.number));
+    const before = new Map(
+      (isNew ? ledger.lastSchemasOf(syncId) : []).map((one) => [
+        JSON.stringify([one.namespace, one.name]),
+        one.schemaJson,
+      ]),
+    );
     ledger.transaction(() => {
-      for (const { schema } of discovered) {
+      for (const wire of discovered) {
+        const { schema } = wire;
         const known = recorded.get(schema.number);
         const stream = known
           ? this.#findAgain(schema, known)
@@ -154,6 +217,11 @@ export class RunBook {
         this.#streams.set(schema.number, stream);
         if (known) continue;
         this.#putStream(stream, null);
+        const json = before.get(
+          JSON.stringify([schema.namespace, schema.name]),
+        );
+        if (json !== undefined)
+          this.#compare(stream, JSON.parse(json) as StreamSchema, wire);
       }
     });
     for (const known of recorded.values()) {
@@ -186,11 +254,38 @@ export class RunBook {
     };
   }
 
+  #compare(
+    { ref }: BookStream,
+    before: StreamSchema,
+    { schema, allColumnNames }: DiscoveredWire,
+  ): void {
+    const { policy, isAccepted } = this.#settings.schemaChanges;
+    const difference = compareColumns(before, schema);
+    const left =
+      policy === "ignore" && !isAccepted
+        ? findLeftOut(before, schema, allColumnNames ?? [])
+        : [];
+    if (difference === null && left.length === 0) return;
+    const whole: SchemaDifference = {
+      added: [...(difference?.added ?? []), ...left],
+      removed: difference?.removed ?? [],
+      changed: difference?.changed ?? [],
+    };
+    const refusal = isAccepted ? null : refuseDifference(policy, whole);
+    this.#schemaChanges.push({ ref, difference: whole, refusal });
+    if (refusal === null) return;
+    this.fail(ref.number, {
+      code: "SCHEMA_CHANGE_REFUSED",
+      message: `${ref.namespace}.${ref.name} has changed (${describeDifference(whole)}), and ${refusal}`,
+      details: { table: `${ref.namespace}.${ref.name}` },
+    });
+  }
+
   #putStream(
-    { schema, generation }: BookStream,
+    { schema, generation, mode }: BookStream,
     cursorWindowJson: string | null,
   ): void {
-    const { ledger, runId, epoch, mode } = this.#settings;
+    const { ledger, runId, epoch } = this.#settings;
     const { number, namespace, name, fingerprint } = schema;
     ledger.putStream(runId, epoch, {
       number,
@@ -205,10 +300,14 @@ export class RunBook {
   }
 
   #begin(schema: StreamSchema): BookStream {
-    const { ledger, syncId } = this.#settings;
+    const { ledger, syncId, runId, mode } = this.#settings;
+    const { namespace, name } = schema;
     return createStream(
       schema,
-      ledger.nextGeneration(syncId, schema.namespace, schema.name),
+      ledger.nextGeneration(syncId, namespace, name),
+      ledger.isStreamReset(runId, namespace, name)
+        ? "full-refresh-overwrite"
+        : mode,
     );
   }
 
@@ -222,7 +321,7 @@ export class RunBook {
     }
     // files that are complete keep the columns that they were written with
     const written = hasAllRows(known) ? readSchema(known) : schema;
-    const stream = createStream(written, known.generation);
+    const stream = createStream(written, known.generation, known.mode);
     stream.planVersion = known.planVersion;
     stream.window = readWindow(known);
     stream.error = known.error;
@@ -237,8 +336,9 @@ export class RunBook {
   }
 
   destinationStream(number: number): DestinationStream {
-    const { schema, generation, planVersion } = this.stream(number);
-    return { schema, generation, planVersion };
+    const { schema, generation, planVersion, mode } = this.stream(number);
+    const names = nameAtDestination(this.#settings.naming, schema);
+    return { schema: { ...schema, ...names }, generation, planVersion, mode };
   }
 
   /**
@@ -324,7 +424,7 @@ export class RunBook {
 
   /** What may be removed: only names that an intent of this ledger covers, of generations that are not committed. */
   #intents(stream?: Pick<StreamRef, "namespace" | "name">): GenerationIntent[] {
-    const { ledger, syncId, runId, epoch } = this.#settings;
+    const { ledger, syncId, runId, epoch, naming } = this.#settings;
     const states = new GenerationStates(ledger, syncId);
     const byGeneration = new Map<
       string,
@@ -347,8 +447,7 @@ export class RunBook {
       if (known) known.epochs.push(wrote);
       else {
         byGeneration.set(key, {
-          namespace,
-          name,
+          ...nameAtDestination(naming, { namespace, name }),
           generation,
           epochs: [wrote],
           currentEpoch: isOurs ? epoch : null,
@@ -389,10 +488,11 @@ export class RunBook {
 
   /** For people, before a stream is planned. */
   warnBeforePlan(number: number): string | null {
-    const { cursor, ledger, syncId, mode } = this.#settings;
-    const { namespace, name } = this.stream(number).ref;
-    // rows that come again replace themselves
-    if (mode === "incremental-append-dedupe") return null;
+    const { cursor, ledger, syncId } = this.#settings;
+    const { ref, mode } = this.stream(number);
+    const { namespace, name } = ref;
+    // rows that come again replace themselves, or all that was there
+    if (mode !== "incremental-append") return null;
     if (cursor === null || ledger.cursorState(syncId, namespace, name) !== null)
       return null;
     const hasRows = ledger
@@ -473,14 +573,14 @@ export class RunBook {
   }
 
   commitStep(number: number): CommitStep {
-    const { ledger, runId, mode } = this.#settings;
+    const { ledger, runId } = this.#settings;
     const stream = this.stream(number);
     const durable = ledger
       .durableOf(runId, number)
       .flatMap(({ files }) => files);
     return {
       stream: this.destinationStream(number),
-      mode,
+      mode: stream.mode,
       files: stream.files.length > 0 ? stream.files : durable,
       committedAt: new Date().toISOString(),
     };
@@ -553,12 +653,29 @@ function readWindow({ cursorWindowJson }: StreamRecord): CursorWindow | null {
     : (JSON.parse(cursorWindowJson) as CursorWindow);
 }
 
-function createStream(schema: StreamSchema, generation: number): BookStream {
+/** Columns that the table has and the copy goes without, since it had not had them before. */
+function findLeftOut(
+  before: StreamSchema,
+  now: StreamSchema,
+  all: readonly string[],
+): string[] {
+  const known = new Set(
+    [...before.columns, ...now.columns].map(({ name }) => name),
+  );
+  return all.filter((name) => !known.has(name));
+}
+
+function createStream(
+  schema: StreamSchema,
+  generation: number,
+  mode: SyncMode,
+): BookStream {
   const { number, namespace, name } = schema;
   return {
     ref: { number, namespace, name },
     schema,
     generation,
+    mode,
     planVersion: 0,
     plan: null,
     window: null,

@@ -92,7 +92,7 @@ export class StateAccounts {
     const reports = this.#reports;
     this.#reports = [];
     const recorded: { stream: number; index: number }[] = [];
-    this.#ledger.transaction(() => {
+    this.#ledger.fenced(this.#runId, this.#epoch, () => {
       for (const report of reports) {
         this.#ledger.recordDurable(this.#runId, this.#epoch, report);
         this.#of(report.stream).durable.set(report.index, report.rows);

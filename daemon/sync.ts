@@ -1,21 +1,23 @@
 /** A sync from request to summary: the bookkeeper living for one run. */
-import { createWriteStream, type WriteStream } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname } from "node:path";
-import { createActor, fromPromise } from "xstate";
+import { createActor } from "xstate";
 import {
   bookkeeperMachine,
   type AttemptOutput,
 } from "../actors/daemon/bookkeeper.machine.ts";
+import { fromEffect } from "../actors/effects.ts";
+import { createInspector, type Inspector } from "../actors/inspect.ts";
 import { Ledger } from "../checkpoint/store/ledger.ts";
-import { acquireRunLock, type RunLock } from "../checkpoint/store/locks.ts";
+import type { RunLock } from "../checkpoint/store/locks.ts";
+import { isPostgresLedger } from "../checkpoint/store/postgres-url.ts";
 import {
   endProcesses,
   processStartTime,
 } from "../checkpoint/store/process-identity.ts";
 import type { RunRecord } from "../checkpoint/store/records.ts";
 import { identifyDatabase, redactUrl } from "../connectors/sources/url.ts";
-import type { InspectionRecord, MapperSettings } from "../proto/control.ts";
+import type { MapperSettings, RangeFilter } from "../proto/control.ts";
 import { toWireError } from "../proto/error.ts";
 import { Attempt } from "./attempt.ts";
 import {
@@ -35,10 +37,12 @@ import { RunBook } from "./run-book.ts";
 import {
   createRunFolder,
   createSocketFolder,
+  leaveRunFolder,
   removeRunFolder,
   type RunFolder,
 } from "./run-folder.ts";
 import { RunTally } from "./tally.ts";
+import { TraceFile } from "./trace-file.ts";
 
 const HANDSHAKE_MS = 15_000;
 const PROBES_PER_DEADLINE = 5;
@@ -50,7 +54,12 @@ class SyncRun {
   readonly #request: SyncRequest;
   readonly #observe: (event: RunEvent) => void;
   readonly #startedAt = performance.now();
-  readonly #trace: WriteStream | null;
+  readonly #trace: TraceFile | null;
+  /** Of this process, and where the records of the others pass; null: nobody looks on. */
+  readonly inspector: Inspector | null;
+  /** Null: this run opens the ledger, locks it, and closes it. */
+  readonly #shared: Ledger | null;
+  readonly #planOf: string | null;
   #lock: RunLock | null = null;
   #ledger: Ledger | null = null;
   #folder: RunFolder | null = null;
@@ -59,13 +68,29 @@ class SyncRun {
   #attempt: Attempt | null = null;
   #tally: RunTally | null = null;
 
-  constructor(request: SyncRequest, observe: (event: RunEvent) => void) {
+  constructor(
+    request: SyncRequest,
+    observe: (event: RunEvent) => void,
+    { onInspected = null, ledger = null, planOf = null }: RunOptions,
+  ) {
     this.#request = request;
     this.#observe = observe;
+    this.#shared = ledger;
+    this.#planOf = planOf;
     this.#trace =
       request.tracePath === null
         ? null
-        : createWriteStream(request.tracePath, { flags: "w" });
+        : new TraceFile(request.tracePath, ({ message }) =>
+            this.#warn(`the trace ends here: ${message}`),
+          );
+    this.inspector =
+      this.#trace === null && onInspected === null
+        ? null
+        : createInspector({ process: "bookkeeper", thread: 0 }, (lines) => {
+            this.#trace?.write(lines);
+            onInspected?.(lines);
+            return true;
+          });
   }
 
   get #ledgerPath(): string {
@@ -77,10 +102,13 @@ class SyncRun {
   async open(): Promise<void> {
     const { source, destination, mode, name } = this.#request;
     identifyDatabase(source.url);
-    const ledger = Ledger.open(this.#ledgerPath, { create: true });
+    const ledger =
+      this.#shared ?? Ledger.open(this.#ledgerPath, { create: true });
     this.#ledger = ledger;
-    this.#lock = acquireRunLock(this.#ledgerPath);
     const syncId = identifySync(this.#request);
+    // who shares a file with us is locked out of all of it already; a database only by sync
+    if (!this.#shared || isPostgresLedger(ledger.path))
+      this.#lock = ledger.acquireRunLock(syncId);
     ledger.upsertSync({
       id: syncId,
       name,
@@ -97,6 +125,7 @@ class SyncRun {
       ledger,
       folder: this.#folder.path,
       graceMs: this.#request.snapshotGraceMs,
+      inspect: this.inspector !== null,
     });
     const unfinished = ledger.findUnfinishedRun(syncId);
     const resumed = unfinished && (await this.#takeOver(ledger, unfinished));
@@ -178,18 +207,24 @@ class SyncRun {
     keeper.beginAttempt({ runId, epoch });
     const { mode, where, cursor, cursorLagSeconds, tables, exclude, columns } =
       this.#request;
+    const { narrowing } = this.#request;
     const book = new RunBook({
       ledger,
       syncId: identifySync(this.#request),
       runId,
       epoch,
       mode,
+      naming: this.#request.naming,
       where,
       cursor:
-        cursor === null
+        cursor === null || isNarrowed(narrowing)
           ? null
           : { column: cursor, lagSeconds: cursorLagSeconds },
       isResumed,
+      schemaChanges: {
+        policy: this.#request.schemaChanges,
+        isAccepted: this.#request.acceptSchemaChanges,
+      },
     });
     const tally = new RunTally(book, this.#request, this.#observe);
     this.#tally = tally;
@@ -198,16 +233,20 @@ class SyncRun {
         ledger,
         book,
         keeper,
-        source: this.#sourceSettings(createSocketFolder(folder.path, epoch), {
-          runId,
-          epoch,
-        }),
+        source: this.#sourceSettings(
+          createSocketFolder(folder.path, epoch),
+          { runId, epoch },
+          book.heldColumns,
+        ),
         destination: {
           ...this.#destinationSettings({ runId, epoch }),
           config: await configOf(this.#request),
         },
         selection: { include: tables, exclude, columns },
+        streams: narrowing?.streams ?? null,
+        planOf: this.#planOf,
         probeDeadlineMs: this.#request.probeDeadlineMs,
+        inspector: this.inspector,
       },
       {
         onResumed: ({ rowsKept, rowsToReadAgain }, snapshotKept) => {
@@ -222,11 +261,26 @@ class SyncRun {
         },
         onPlanned: (stream) => tally.tellPlanned(stream),
         onProgress: (progress) => tally.addProgress(progress),
-        onDurable: (stream, rows) => tally.addDurable(stream, rows),
+        onDurable: (stream, rows, bytes) =>
+          tally.addDurable(stream, rows, bytes),
+        onMeasured: (fact) => tally.addMeasured(fact),
+        onRecorded: (stream, index) => tally.noteRecorded(stream, index),
         onStreamRead: (fact) => tally.noteRead(fact),
         onWarning: (message) => this.#warn(message),
+        onSchemaChanged: ({ ref, difference, refusal }) => {
+          ledger.recordEvent(
+            runId,
+            "schema.changed",
+            JSON.stringify({ ...ref, difference, refusal }),
+          );
+          this.#observe({
+            type: "schema.changed",
+            stream: ref,
+            difference,
+            refusal,
+          });
+        },
         onStreamEnded: (stream) => tally.tellEnded(stream),
-        onInspected: (record) => this.#record(record),
       },
     );
     this.#attempt = attempt;
@@ -238,6 +292,7 @@ class SyncRun {
   #sourceSettings(
     socketDir: string,
     attempt: { runId: string; epoch: number },
+    heldColumns: MapperSettings["heldColumns"],
   ) {
     const request = this.#request;
     return {
@@ -251,9 +306,10 @@ class SyncRun {
       policy: request.unrepresentable,
       partitionBy: request.partitionBy,
       partitionBytesMin: request.partitionBytesMin,
-      mappers: describeMappers(request),
+      mappers: describeMappers(request, heldColumns),
+      ranges: describeRanges(request),
       times: this.#times(),
-      inspect: this.#trace !== null,
+      inspect: this.inspector !== null,
     };
   }
 
@@ -266,7 +322,7 @@ class SyncRun {
       frameBytesMax: request.rowBytesMax + FRAME_BYTES_SLACK,
       times: { ...this.#times(), connectDeadlineMs: HANDSHAKE_MS },
       checkpointDeadlineMs: CHECKPOINT_DEADLINE_MS,
-      inspect: this.#trace !== null,
+      inspect: this.inspector !== null,
     };
   }
 
@@ -326,28 +382,26 @@ class SyncRun {
         this.#folder.path,
         isOver ? null : (keeperSockets.at(-1) ?? null),
       );
-    this.#ledger?.close();
+    if (!this.#shared) this.#ledger?.close();
     this.#lock?.release();
-    await new Promise<void>((resolve) =>
-      this.#trace ? this.#trace.end(resolve) : resolve(),
-    );
     return summary;
+  }
+
+  /** After the last step of the last machine. */
+  async endInspection(): Promise<void> {
+    this.inspector?.flush();
+    await this.#trace?.close();
   }
 
   #warn(message: string): void {
     this.#observe({ type: "warning", message });
   }
-
-  #record(record: InspectionRecord): void {
-    this.#trace?.write(`${JSON.stringify(record)}\n`);
-  }
 }
 
-function describeMappers({
-  mappers,
-  mode,
-  cursor,
-}: SyncRequest): MapperSettings | null {
+function describeMappers(
+  { mappers, mode, cursor }: SyncRequest,
+  heldColumns: MapperSettings["heldColumns"],
+): MapperSettings | null {
   if (mappers.length === 0) return null;
   return {
     sets: mappers.map(({ tables, steps }) => ({
@@ -356,7 +410,30 @@ function describeMappers({
     })),
     isMerged: mode === "incremental-append-dedupe",
     cursor,
+    heldColumns,
   };
+}
+
+/** Whether a run moves some rows only: its cursor stays, since there are others beside them. */
+function isNarrowed(narrowing: SyncRequest["narrowing"]): boolean {
+  return (
+    narrowing !== null &&
+    (narrowing.ranges.length > 0 || narrowing.window !== null)
+  );
+}
+
+function describeRanges({ narrowing, cursor }: SyncRequest): RangeFilter[] {
+  const ranges = (narrowing?.ranges ?? []).map(
+    ({ stream, column, from, until }): RangeFilter => ({
+      ...{ stream, column, from },
+      to: until,
+      bounds: "[)",
+    }),
+  );
+  const window = narrowing?.window ?? null;
+  if (window !== null && cursor !== null)
+    ranges.push({ stream: "*", column: cursor, ...window, bounds: "(]" });
+  return ranges;
 }
 
 const emptyTally = {
@@ -382,8 +459,24 @@ function removeRunFolderUnlessKept(
   folder: string,
   keeperSocket: string | null,
 ): void {
-  if (keeperSocket !== null && dirname(keeperSocket) === folder) return;
-  removeRunFolder(folder);
+  if (keeperSocket !== null && dirname(keeperSocket) === folder)
+    leaveRunFolder(folder);
+  else removeRunFolder(folder);
+}
+
+export interface RunOptions {
+  /**
+   * Given the inspection records of all processes of the run as they come: JSON of `InspectionRecord`, each closed by a
+   * newline. Null: the machines are not inspected, unless the request wants a trace.
+   */
+  readonly onInspected?: ((lines: string) => void) | null;
+  /**
+   * A ledger that several runs share. Whoever gives it closes it, and sees to it that a sync has no two of its own runs
+   * at once; of a file it holds the run lock as well. Null: the run opens and locks the one of its request.
+   */
+  readonly ledger?: Ledger | null;
+  /** A run whose recorded plans are read by, where the tables have the columns that they had then. */
+  readonly planOf?: string | null;
 }
 
 /**
@@ -393,16 +486,17 @@ function removeRunFolderUnlessKept(
 export function startRun(
   request: SyncRequest,
   observe: (event: RunEvent) => void,
+  options: RunOptions = {},
 ): RunHandle {
-  const run = new SyncRun(request, observe);
+  const run = new SyncRun(request, observe, options);
   const { promise, resolve, reject } = Promise.withResolvers<RunSummary>();
   let summary: RunSummary | null = null;
   const bookkeeper = createActor(
     bookkeeperMachine.provide({
       actors: {
-        openRun: fromPromise(() => run.open()),
-        attemptRun: fromPromise(({ input }) => run.attempt(input.attempt)),
-        closeRun: fromPromise(async ({ input }) => {
+        openRun: fromEffect(() => run.open()),
+        attemptRun: fromEffect(({ input }) => run.attempt(input.attempt)),
+        closeRun: fromEffect(async ({ input }) => {
           summary = await run.close(input.last);
         }),
       },
@@ -418,18 +512,23 @@ export function startRun(
   bookkeeper.subscribe({
     next: (state) => {
       if (state.status !== "done") return;
-      if (summary) {
-        observe({ type: "run.finished", summary });
-        resolve(summary);
-      } else
-        reject(
-          new Error(
-            state.context.last?.error?.message ?? "the run could not be closed",
-          ),
-        );
+      const { last } = state.context;
+      // not before this step is told as well
+      setImmediate(() => {
+        run.endInspection().then(() => {
+          if (summary) {
+            observe({ type: "run.finished", summary });
+            resolve(summary);
+          } else
+            reject(
+              new Error(last?.error?.message ?? "the run could not be closed"),
+            );
+        }, reject);
+      });
     },
-    error: reject,
+    error: (error) => void run.endInspection().finally(() => reject(error)),
   });
+  run.inspector?.watch(bookkeeper);
   bookkeeper.start();
   return {
     done: promise,

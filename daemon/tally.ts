@@ -1,8 +1,9 @@
 /** Counts a run for people: events while it works, and the summary at its end. */
 import { placeOf } from "./destinations.ts";
 import type { RunOutcome } from "../actors/run/run.machine.ts";
-import type { SourceFact } from "../proto/control.ts";
+import type { DestinationFact, SourceFact } from "../proto/control.ts";
 import { errorCodes, type WireError } from "../proto/error.ts";
+import { nameAtDestination } from "./naming.ts";
 import type {
   RunEvent,
   RunSummary,
@@ -10,6 +11,7 @@ import type {
   SyncRequest,
 } from "./request.ts";
 import type { BookStream, RunBook } from "./run-book.ts";
+import { StreamCounts } from "./stream-counts.ts";
 
 const INTERRUPTED_EXIT_CODE = 130;
 const PARTLY_FAILED_EXIT_CODE = 4;
@@ -20,6 +22,7 @@ interface StreamCount {
   rowsDurable: number;
   partitionsDone: number;
   valuesNulled: Readonly<Record<string, number>>;
+  readonly measures: StreamCounts;
 }
 
 type Totals = Pick<RunSummary, "state" | "exitCode" | "streams" | "error">;
@@ -49,6 +52,7 @@ export class RunTally {
         rowsDurable: 0,
         partitionsDone: 0,
         valuesNulled: {},
+        measures: new StreamCounts(),
       };
       this.#counts.set(stream, count);
     }
@@ -71,8 +75,10 @@ export class RunTally {
   }
 
   addProgress(progress: Extract<SourceFact, { type: "progress" }>): void {
-    for (const { stream, rows, bytes, partitionsDone } of progress.streams) {
+    for (const told of progress.streams) {
+      const { stream, rows, bytes, partitionsDone } = told;
       const count = this.#count(stream);
+      count.measures.addRead(told);
       count.rowsRead = rows;
       count.bytesRead = bytes;
       count.partitionsDone = partitionsDone;
@@ -80,9 +86,21 @@ export class RunTally {
     }
   }
 
-  addDurable(stream: number, rows: number): void {
-    this.#count(stream).rowsDurable += rows;
-    this.#tellProgress(stream);
+  /** Told with what was measured of it, which follows. */
+  addDurable(stream: number, rows: number, bytes: number): void {
+    const count = this.#count(stream);
+    count.rowsDurable += rows;
+    count.measures.addDurable(rows, bytes);
+  }
+
+  noteRecorded(stream: number, index: number): void {
+    this.#count(stream).measures.noteRecorded(index);
+  }
+
+  addMeasured(fact: Extract<DestinationFact, { type: "measured" }>): void {
+    this.#count(fact.stream).measures.addWritten(fact, Date.now());
+    // the others come with the source's progress
+    if (fact.committed.length > 0) this.#tellProgress(fact.stream);
   }
 
   noteRead({
@@ -94,7 +112,7 @@ export class RunTally {
 
   #tellProgress(number: number): void {
     const { ref, plan, rowsKept } = this.#book.stream(number);
-    const { rowsRead, bytesRead, rowsDurable, partitionsDone } =
+    const { rowsRead, bytesRead, rowsDurable, partitionsDone, measures } =
       this.#count(number);
     this.#observe({
       type: "stream.progress",
@@ -104,6 +122,7 @@ export class RunTally {
       rowsDurable,
       partitionsDone,
       partitions: plan?.partitions.length ?? 0,
+      measured: measures.take(this.#book.epoch, ref),
     });
   }
 
@@ -131,7 +150,10 @@ export class RunTally {
       files: stream.files.length,
       partitions: stream.plan?.partitions.length ?? 0,
       rung: stream.plan?.rung ?? null,
-      folder: placeOf(this.#request.destination, stream.ref),
+      folder: placeOf(
+        this.#request.destination,
+        nameAtDestination(this.#request.naming, stream.ref),
+      ),
       error: stream.error,
       valuesNulled: count.valuesNulled,
       rowsWithoutCursor: stream.window?.rowsWithoutCursor ?? 0,

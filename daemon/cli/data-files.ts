@@ -1,9 +1,10 @@
-/** Finds the data files below a folder and tells which of them are the table. */
+/** Finds the data files below a folder, here or on S3, and tells which of them are the table. */
 import { readFileSync, readdirSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { isPartitionFolder } from "../../connectors/destinations/layout/names.ts";
+import type { FileBytes } from "../../connectors/formats/read.ts";
 import { ExtractError } from "../../proto/error.ts";
-import { quotePath } from "./paths.ts";
+import { quotePath, shortenPath } from "./paths.ts";
 
 /** Files looked at below one folder. */
 const FILES_MAX = 1_000_000;
@@ -15,45 +16,130 @@ const generationFolder = /^g\d{6,16}$/;
 
 /** The data files of one table. */
 export interface DataTable {
-  /** Absolute. */
-  readonly folder: string;
-  /** Absolute, in the order of their names. */
-  readonly files: readonly string[];
+  /** For people. */
+  readonly name: string;
+  /** Absolute paths or objects, in the order of their names. */
+  readonly files: readonly (string | FileBytes)[];
   /** Files that are there and not part of the table: of a run that is not committed, or of an old one. */
   readonly uncounted: number;
   /** False where no manifest says what counts: then every file is taken. */
   readonly committed: boolean;
 }
 
+/** What was found, and kept open, until `close`. */
+export interface FoundTables {
+  /** By folder name. */
+  readonly tables: readonly DataTable[];
+  close(): void;
+}
+
+/** Files as they are found, wherever they are. */
+interface FoundFiles {
+  /** Ascending. */
+  readonly paths: readonly string[];
+  /** A manifest's text; null where there is none that could be ours. */
+  readManifest(path: string): Promise<string | null>;
+}
+
+const help =
+  "parquet, avro, csv and jsonl files are read, csv and jsonl with .gz or .zst, too.";
+
 /**
- * The tables below a folder, by folder name; a file stands for itself.
+ * The tables below a folder; a file stands for itself.
  * @throws ExtractError USAGE when the path does not exist, or holds no data files
  */
-export function findTables(path: string): DataTable[] {
+export async function findLocalTables(path: string): Promise<FoundTables> {
+  const close = (): void => {};
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined) {
     throw new ExtractError("USAGE", `${quotePath(path)} does not exist`);
   }
   if (!stats.isDirectory()) {
-    const folder = dirname(path);
-    return [{ folder, files: [path], uncounted: 0, committed: true }];
+    const name = shortenPath(dirname(path));
+    const table = { name, files: [path], uncounted: 0, committed: true };
+    return { tables: [table], close };
   }
-  const byTable = Map.groupBy(listDataFiles(path), (file) => {
+  const paths = listDataFiles(path);
+  if (paths.length === 0) {
+    const message = `there are no data files in ${quotePath(path)}`;
+    throw new ExtractError("USAGE", message, { help });
+  }
+  const readManifest = async (manifest: string): Promise<string | null> => {
+    const found = statSync(manifest, { throwIfNoEntry: false });
+    if (found === undefined || found.size > MANIFEST_BYTES_MAX) return null;
+    return readFileSync(manifest, "utf8");
+  };
+  const grouped = await groupTables({ paths, readManifest });
+  const tables = grouped.map(({ folder, ...rest }) => ({
+    ...rest,
+    name: shortenPath(folder),
+  }));
+  return { tables, close };
+}
+
+/**
+ * The tables below `s3://bucket/prefix`, with the options behind its question mark; an object stands for itself.
+ * @throws ExtractError USAGE when there are no data files, and those of the S3 destination
+ */
+export async function findS3Tables(url: string): Promise<FoundTables> {
+  const { openS3Files } =
+    await import("../../connectors/destinations/s3/url.ts");
+  const place = await openS3Files(url);
+  const close = (): void => place.close();
+  try {
+    const sizes = await place.list();
+    const paths = [...sizes.keys()]
+      .filter((key) => isDataKey(key, place.path))
+      .sort();
+    if (paths.length === 0) {
+      const message = `there are no data files at ${url.split("?")[0]}`;
+      throw new ExtractError("USAGE", message, { help });
+    }
+    const open = (path: string): FileBytes =>
+      place.open(path, sizes.get(path) ?? 0);
+    if (paths[0] === place.path) {
+      const name = place.describe(place.path);
+      const files = [open(place.path)];
+      return {
+        tables: [{ name, files, uncounted: 0, committed: true }],
+        close,
+      };
+    }
+    const grouped = await groupTables({
+      paths,
+      readManifest: (path) => place.readText(path, MANIFEST_BYTES_MAX),
+    });
+    const tables = grouped.map(({ folder, files, ...rest }) => ({
+      ...rest,
+      name: place.describe(folder === "." ? "" : folder),
+      files: files.map(open),
+    }));
+    return { tables, close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** Names below the folder that begin with a dot are not data. */
+function isDataKey(key: string, folder: string): boolean {
+  return dataFile.test(key) && !/(^|\/)\./.test(key.slice(folder.length));
+}
+
+interface FolderFiles extends Omit<DataTable, "name" | "files"> {
+  readonly folder: string;
+  readonly files: readonly string[];
+}
+
+async function groupTables(found: FoundFiles): Promise<FolderFiles[]> {
+  const byTable = Map.groupBy(found.paths, (file) => {
     const folder = leavePartitions(dirname(file));
     return generationFolder.test(basename(folder)) ? dirname(folder) : folder;
   });
-  if (byTable.size === 0) {
-    throw new ExtractError(
-      "USAGE",
-      `there are no data files in ${quotePath(path)}`,
-      {
-        help: "parquet, avro, csv and jsonl files are read, csv and jsonl with .gz or .zst, too.",
-      },
-    );
-  }
-  return [...byTable]
-    .map(([folder, files]) => countFiles(folder, files))
-    .sort((a, b) => (a.folder < b.folder ? -1 : 1));
+  const tables: FolderFiles[] = [];
+  for (const [folder, files] of byTable)
+    tables.push(await countFiles(found, folder, files));
+  return tables.sort((a, b) => (a.folder < b.folder ? -1 : 1));
 }
 
 /** Names that begin with a dot are not data: the ledger's folder, sidecars. */
@@ -81,8 +167,13 @@ function listDataFiles(root: string): string[] {
   return found.sort();
 }
 
-function countFiles(folder: string, files: readonly string[]): DataTable {
-  const listed = readListed(join(folder, MANIFEST));
+async function countFiles(
+  found: FoundFiles,
+  folder: string,
+  files: readonly string[],
+): Promise<FolderFiles> {
+  const text = await found.readManifest(join(folder, MANIFEST));
+  const listed = text === null ? null : parseListed(text);
   if (listed === null) return { folder, files, uncounted: 0, committed: false };
   const counted = files.filter((file) => listed.has(nameInTable(file)));
   return {
@@ -106,12 +197,10 @@ function nameInTable(path: string): string {
   return `${basename(generation)}${path.slice(generation.length)}`;
 }
 
-/** The files that a manifest lists; null where there is none that can be understood. */
-function readListed(path: string): Set<string> | null {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats === undefined || stats.size > MANIFEST_BYTES_MAX) return null;
+/** The files that a manifest lists; null where it cannot be understood. */
+function parseListed(text: string): Set<string> | null {
   try {
-    const manifest = JSON.parse(readFileSync(path, "utf8")) as {
+    const manifest = JSON.parse(text) as {
       generations: { files: { path: string }[] }[];
     };
     return new Set(

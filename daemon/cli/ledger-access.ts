@@ -3,6 +3,7 @@ import { existsSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { ExtractError } from "../../proto/error.ts";
 import { Ledger } from "../../checkpoint/store/ledger.ts";
+import { resolveLedger } from "../../checkpoint/store/postgres-url.ts";
 import type { RunRecord } from "../../checkpoint/store/records.ts";
 import { defaultLedgerPath } from "../destinations.ts";
 import { quotePath } from "./paths.ts";
@@ -42,7 +43,9 @@ export function openLedger(choice: LedgerChoice): OpenLedger {
   const runId = target === undefined || named ? null : target;
   const folder = named ? target : destination;
   if (path !== undefined) {
-    const ledger = Ledger.open(resolve(path), { create: false });
+    const ledger = Ledger.open(resolveLedger(path, process.cwd()), {
+      create: false,
+    });
     return {
       ledger,
       root: folder === undefined ? null : readDestination(folder),

@@ -4,6 +4,7 @@
  */
 import { resolve } from "node:path";
 import type { Command, Option } from "commander";
+import { resolveLedger } from "../../checkpoint/store/postgres-url.ts";
 import type { SyncSettings } from "../config-request.ts";
 import {
   ATTEMPTS_MAX,
@@ -23,6 +24,7 @@ import {
   parseMode,
   parsePathTemplate,
 } from "../config-values.ts";
+import { SCHEMA_POLICIES } from "../schema-changes.ts";
 import {
   choice,
   durationMs,
@@ -50,6 +52,8 @@ export interface SyncOptions extends OutputOptions {
   readonly table?: readonly string[];
   readonly exclude?: readonly string[];
   readonly mode?: SyncSettings["mode"];
+  readonly namespace?: string;
+  readonly streamPrefix?: string;
   readonly cursor?: string;
   readonly cursorLag?: number;
   readonly columns?: readonly string[];
@@ -67,6 +71,8 @@ export interface SyncOptions extends OutputOptions {
   readonly partitionSize?: number;
   readonly checkpointEvery?: number;
   readonly unrepresentable?: SyncSettings["unrepresentable"];
+  readonly schemaChanges?: SyncSettings["schemaChanges"];
+  readonly acceptSchemaChanges?: boolean;
   readonly rowBytesMax?: number;
   readonly restart?: boolean;
   readonly dryRun?: boolean;
@@ -129,8 +135,8 @@ export const options = {
     ),
   ledger: () =>
     text(
-      "--ledger <path>",
-      "the ledger's file (default: .millrace/ledger.sqlite in the destination)",
+      "--ledger <path or URL>",
+      "the ledger's file, or a Postgres that holds it, postgres://… (default: .millrace/ledger.sqlite in the destination)",
     ),
   trace: () =>
     text(
@@ -162,6 +168,14 @@ const syncOptionGroups: Readonly<Record<string, () => readonly Option[]>> = {
       parseMode,
     ),
     text(
+      "--namespace <template>",
+      "what the tables' schema is called at the destination, e.g. raw or raw_{namespace} (default: as in the source)",
+    ),
+    text(
+      "--stream-prefix <text>",
+      "in front of each table's name at the destination",
+    ),
+    text(
       "--cursor <column>",
       "column whose growth marks new rows (incremental)",
     ),
@@ -173,6 +187,15 @@ const syncOptionGroups: Readonly<Record<string, () => readonly Option[]>> = {
       "--unrepresentable",
       "what becomes of values such as infinity in a timestamp (default: error)",
       UNREPRESENTABLE,
+    ),
+    choice(
+      "--schema-changes",
+      "what becomes of a table whose columns have changed since its last run (default: propagate)",
+      SCHEMA_POLICIES,
+    ),
+    flag(
+      "--accept-schema-changes",
+      "take this run's changes of columns, whatever the policy",
     ),
   ],
   "What is written:": () => [
@@ -263,6 +286,8 @@ export function readSettings(
     tables: given.table,
     exclude: given.exclude,
     mode: given.mode,
+    namespace: given.namespace,
+    streamPrefix: given.streamPrefix,
     cursor: given.cursor,
     cursorLagSeconds: toSeconds(given.cursorLag),
     columns: given.columns,
@@ -280,9 +305,12 @@ export function readSettings(
     partitionBytesMin: given.partitionSize,
     checkpointEverySeconds: toSeconds(given.checkpointEvery),
     unrepresentable: given.unrepresentable,
+    schemaChanges: given.schemaChanges,
+    acceptSchemaChanges: given.acceptSchemaChanges,
     rowBytesMax: given.rowBytesMax,
     restart: given.restart,
-    ledgerPath: toAbsolute(given.ledger, cwd),
+    ledgerPath:
+      given.ledger === undefined ? undefined : resolveLedger(given.ledger, cwd),
     tracePath: toAbsolute(given.trace, cwd),
     snapshotGraceMs: given.snapshotGrace,
     probeDeadlineMs: given.probeDeadline,

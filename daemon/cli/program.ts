@@ -1,5 +1,6 @@
 /** The commands and their options. What a command does is loaded when it is called: `--help` and typing errors load nothing. */
 import { Command } from "commander";
+import { addDaemonChoice, describeDaemonCommands } from "./daemon-commands.ts";
 import { flag, text, whole } from "./option-kinds.ts";
 import { addRunOutputOptions, addSyncOptions, options } from "./options.ts";
 
@@ -45,9 +46,11 @@ ${exitCodes}`,
 
   describeSync(program, finish);
   describeResume(program, finish);
+  describeDaemon(program, finish, version);
   describeSourceCommands(program, finish);
   describeLedgerCommands(program, finish);
   describeFileCommands(program, finish);
+  describeDaemonCommands(program, finish, addExamples);
   return program;
 }
 
@@ -106,7 +109,10 @@ function describeResume(program: Command, finish: Finish): void {
     .description(
       "Goes on with an unfinished run from its last checkpoint. Without an argument: with the last one of the ledger in this folder or in ./out.",
     )
-    .argument("[destination|run-id]", "folder of the run, or its id")
+    .argument(
+      "[destination|run-id]",
+      "folder of the run, or its id; with --daemon also a queue entry or a sync",
+    )
     .addOption(
       text("-d, --destination <folder>", "where a run id is looked up"),
     )
@@ -121,16 +127,40 @@ function describeResume(program: Command, finish: Finish): void {
     .addOption(options.readers())
     .addOption(options.attempts())
     .addOption(options.trace());
+  addDaemonChoice(command);
   addRunOutputOptions(command);
   addExamples(
     command,
     "resume ./out",
     "resume r-20260301-0544 --destination ./out",
+    "resume shop --daemon",
   )
     .addHelpText("after", exitCodes)
     .action(async (target, given) => {
       const { runResume } = await import("./commands/resume.ts");
       finish(await runResume(target, given));
+    });
+}
+
+function describeDaemon(
+  program: Command,
+  finish: Finish,
+  version: () => string,
+): void {
+  const command = program
+    .command("daemon")
+    .summary("run the syncs of a file by schedule and on demand")
+    .description(
+      "Runs the syncs of a file when they are due or asked for, until it is stopped. SIGTERM or Ctrl-C: runs checkpoint, then it ends; a second one ends them at once. SIGHUP: the file is read again.",
+    )
+    .addOption(options.file().makeOptionMandatory())
+    .addOption(options.json())
+    .addOption(options.logLevel());
+  addExamples(command, "daemon -f millrace.yaml")
+    .addHelpText("after", exitCodes)
+    .action(async (given) => {
+      const { runDaemon } = await import("./commands/daemon.ts");
+      finish(await runDaemon(given, version()));
     });
 }
 
@@ -222,10 +252,13 @@ function describeLedgerCommands(program: Command, finish: Finish): void {
     .addOption(options.ledger())
     .addOption(options.json())
     .addOption(options.logLevel());
-  addExamples(runs, "runs ./out").action(async (destination, given) => {
-    const { runRuns } = await import("./commands/runs.ts");
-    finish(await runRuns(destination, given));
-  });
+  addDaemonChoice(runs);
+  addExamples(runs, "runs ./out", "runs --daemon").action(
+    async (destination, given) => {
+      const { runRuns } = await import("./commands/runs.ts");
+      finish(await runRuns(destination, given));
+    },
+  );
 
   const state = program
     .command("state")
@@ -255,7 +288,7 @@ function describeFileCommands(program: Command, finish: Finish): void {
     .command("cat")
     .summary("print rows of a written file")
     .description(
-      "Prints rows of a file, or of all data files below a folder, as a table.",
+      "Prints rows of a file, or of all data files below a folder, as a table. On S3 by s3://bucket/prefix, with the options of a destination behind a question mark.",
     )
     .argument("<file|folder>", "parquet, avro, csv or jsonl, compressed or not")
     .addOption(
@@ -272,6 +305,7 @@ function describeFileCommands(program: Command, finish: Finish): void {
     cat,
     "cat ./out/public/orders --limit 5",
     "cat ./out --json",
+    "cat s3://bucket/lake/public/orders",
   ).action(async (path, given) => {
     const { runCat } = await import("./commands/cat.ts");
     finish(await runCat(path, given));

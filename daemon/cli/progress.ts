@@ -3,6 +3,7 @@
  * hand: a bar library would have to be told which lines to add and drop at each turn, and costs start-up time.
  */
 import type { RunEvent, StreamSummary } from "../request.ts";
+import { describeDifference } from "../schema-changes.ts";
 import {
   applyEvent,
   createProgressState,
@@ -129,6 +130,12 @@ function describeEvent(
     }
     case "warning":
       return [`${paint.yellow("warning")} ${sanitizeLines(event.message)}`];
+    case "schema.changed": {
+      const { stream, difference } = event;
+      return [
+        `${paint.yellow("changed")} ${sanitizeLines(`${stream.namespace}.${stream.name}: ${describeDifference(difference)}`)}`,
+      ];
+    }
     case "stream.planned":
     case "stream.progress":
     case "run.finished":

@@ -1,5 +1,5 @@
 import type { RunRecord } from "../../checkpoint/store/records.ts";
-import { isAlive } from "../../checkpoint/store/process-identity.ts";
+import { mayBeAlive } from "../../checkpoint/store/process-identity.ts";
 
 /** The state as it is now: a run whose process is gone is not running. */
 export function describeState(run: RunRecord): string {
@@ -9,7 +9,7 @@ export function describeState(run: RunRecord): string {
 }
 
 export function isRunning(run: RunRecord): boolean {
-  return run.state === "running" && isAlive(run.pid, run.pidStartTime);
+  return run.state === "running" && mayBeAlive(run);
 }
 
 /** Whether `resume` can go on with it, as far as its own record says. */

@@ -1,4 +1,5 @@
 /** Runs one sync to its end: shows what happens, listens for Ctrl-C, and gives the exit code. */
+import type { AfterRunHook } from "../after-run/config.ts";
 import type {
   RunEvent,
   RunHandle,
@@ -37,6 +38,7 @@ async function loadBookkeeper(): Promise<StartRun> {
 export async function runToEnd(
   request: SyncRequest,
   options: OutputOptions,
+  hook: AfterRunHook | null = null,
   loadStartRun: () => Promise<StartRun> = loadBookkeeper,
 ): Promise<number> {
   if (options.logLevel !== undefined) {
@@ -67,6 +69,7 @@ export async function runToEnd(
     progress?.close();
   }
   await report(summary, request, options);
+  if (hook !== null) await callAfterRun(hook, request, summary);
   return summary.exitCode;
 }
 
@@ -135,14 +138,36 @@ async function report(
   if (summary.state === "interrupted" || summary.exitCode === 3) {
     const { quotePath } = await import("./paths.ts");
     const { nameDestination } = await import("../destinations.ts");
+    const { nameLedger } =
+      await import("../../checkpoint/store/postgres-url.ts");
     const ledger =
       request.ledgerPath === null
         ? ""
-        : ` --ledger ${quotePath(request.ledgerPath)}`;
+        : ` --ledger ${quotePath(nameLedger(request.ledgerPath))}`;
     printNote(
       `go on with: millrace resume ${quotePath(nameDestination(request.destination))}${ledger}`,
     );
   }
+}
+
+/** What the hook says changes nothing for the run, whose exit code is its own. */
+async function callAfterRun(
+  hook: AfterRunHook,
+  { name }: SyncRequest,
+  summary: RunSummary,
+): Promise<void> {
+  const { callHook, describeRun, isDue } = await import("../after-run/hook.ts");
+  const { state, runId } = summary;
+  const end = state === "interrupted" ? "cancelled" : state;
+  if (!isDue(hook, end)) return;
+  const payload = describeRun(name ?? "", runId, end, summary);
+  const { succeeded, result, answer } = await callHook(
+    hook,
+    payload,
+    new AbortController().signal,
+  );
+  if (!succeeded)
+    printWarning(`the hook after the run failed: ${result}\n${answer.trim()}`);
 }
 
 /** The run's error may be that of its one failed stream. */

@@ -66,15 +66,25 @@ export function sanitizeLines(text: string): string {
  * unescaped signs) and in `password=` parameters.
  */
 export function coverSecrets(text: string): string {
-  return text
-    .replace(
-      /([a-z][a-z0-9+.-]*:\/\/[^\s:@/?#]*):\S*@/gi,
-      (_, head: string) => `${head}:***@`,
-    )
-    .replace(
-      /\b(password|passwd|pwd|sslpassword)(\s*=\s*)([^\s&"'`]+)/gi,
-      "$1$2***",
-    );
+  return coverUrls(text).replace(
+    /\b(password|passwd|pwd|sslpassword)(\s*=\s*)([^\s&"'`]+)/gi,
+    "$1$2***",
+  );
+}
+
+/** Longer than any scheme: a bound keeps the search linear, whatever the text. */
+const beforePassword = /[a-z][a-z0-9+.-]{0,30}:\/\/[^\s:@/?#]*:/i;
+
+/** Word by word: one pattern for all would look ahead from each of many colons for an `@` that never comes. */
+function coverUrls(text: string): string {
+  if (!text.includes("://")) return text;
+  return text.replace(/\S+/g, (word) => {
+    const end = word.lastIndexOf("@");
+    if (end < 0) return word;
+    const head = beforePassword.exec(word.slice(0, end));
+    if (head === null) return word;
+    return `${word.slice(0, head.index)}${head[0]}***${word.slice(end)}`;
+  });
 }
 
 /** For messages that repeat an argument as it was typed: what looks like a password may hold blanks, too. */

@@ -203,7 +203,7 @@ test("all faults come at once, each with line, path and reason", async ({
     "9 syncs.shop.formt: is no known key; did you mean `format`?",
     "10 syncs.shop.channels: ",
     "11 syncs.shop.checkpointEvery: must be a text or a number",
-    "12 extra: is no known key; valid keys are $schema, syncs",
+    "12 extra: is no known key; valid keys are $schema, ledger, daemon, syncs",
   ];
   const lines = error.message.split("\n").slice(1);
   expect(lines).toHaveLength(faults.length);

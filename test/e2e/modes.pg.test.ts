@@ -329,3 +329,36 @@ describe("what is written", () => {
     );
   });
 });
+
+test("a naming rule names folders, and a second run replaces the first under the same names", async ({
+  pg,
+  destination,
+}) => {
+  await pg.query("CREATE TABLE t (id int PRIMARY KEY)");
+  await pg.query("INSERT INTO t VALUES (1), (2)");
+  const rule = ["--namespace", "raw_{namespace}", "--stream-prefix", "shop_"];
+  const first = await copy(pg, destination, ...rule);
+  const folder = join(destination.root, "raw_public/shop_t");
+  expect(first.stream("t").folder).toBe(folder);
+  await pg.query("DELETE FROM t WHERE id = 1");
+  await copy(pg, destination, ...rule);
+  expect(await queryDuckDb(`SELECT id FROM '${folder}/**/*.parquet'`)).toEqual([
+    [2],
+  ]);
+  expect(listFiles(destination).every((path) => path.startsWith("raw_"))).toBe(
+    true,
+  );
+});
+
+test("two tables that would be written under one name are refused before a row is read", async ({
+  pg,
+  destination,
+}) => {
+  await pg.query("CREATE TABLE t (id int PRIMARY KEY)");
+  await pg.query("CREATE SCHEMA sales");
+  await pg.query("CREATE TABLE sales.t (id int PRIMARY KEY)");
+  const run = await runSync(pg.url, destination.root, "--namespace", "raw");
+  expect(run.exitCode).toBe(2);
+  expect(run.stderr).toMatch(/would both be written as raw\.t/);
+  expect(listFiles(destination)).toEqual([]);
+});

@@ -1,9 +1,12 @@
 import { once } from "node:events";
 import { resolve } from "node:path";
-import { findTables, type DataTable } from "../data-files.ts";
+import {
+  findLocalTables,
+  findS3Tables,
+  type DataTable,
+} from "../data-files.ts";
 import { toExactJson } from "../exact-json.ts";
 import type { OutputOptions } from "../options.ts";
-import { shortenPath } from "../paths.ts";
 import { output, printNote } from "../print.ts";
 import { CAT_ROWS_DEFAULT } from "../program.ts";
 import { renderRows, type Row } from "../rows.ts";
@@ -22,29 +25,42 @@ export async function runCat(
   path: string,
   options: CatOptions,
 ): Promise<number> {
-  const tables = findTables(resolve(path));
+  const found = /^s3:\/\//i.test(path)
+    ? await findS3Tables(path)
+    : await findLocalTables(resolve(path));
+  const { tables } = found;
   const limit = options.limit ?? CAT_ROWS_DEFAULT;
-  for (const [i, table] of tables.entries()) {
-    if (tables.length > 1 && options.json !== true) {
-      await writeOut(`${i === 0 ? "" : "\n"}${shortenPath(table.folder)}`);
+  try {
+    for (const [i, table] of tables.entries()) {
+      if (tables.length > 1 && options.json !== true) {
+        await writeOut(`${i === 0 ? "" : "\n"}${table.name}`);
+      }
+      const rows = readTable(table, limit);
+      await (options.json === true ? writeJson(rows) : writeText(rows));
+      describeDoubts(table);
+      if (output.closed) return 0;
     }
-    const rows = readTable(table, limit);
-    await (options.json === true ? writeJson(rows) : writeText(rows));
-    describeDoubts(table);
-    if (output.closed) return 0;
+    return 0;
+  } finally {
+    found.close();
   }
-  return 0;
 }
 
 async function* readTable(
   { files }: DataTable,
   limit: number,
 ): AsyncGenerator<Row> {
-  const { readRows } = await import("../../../connectors/formats/read.ts");
+  const { readRows, readRowsOf } =
+    await import("../../../connectors/formats/read.ts");
   let left = limit;
   for (const file of files) {
     if (left <= 0) return;
-    for await (const row of readRows(file, { limit: left })) {
+    const options = { limit: left };
+    const rows =
+      typeof file === "string"
+        ? readRows(file, options)
+        : readRowsOf(file, options);
+    for await (const row of rows) {
       yield row;
       left--;
     }

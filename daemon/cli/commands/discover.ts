@@ -70,7 +70,7 @@ function estimateRows({ leaves }: DiscoveredStream): number | null {
 }
 
 /** The lines for people. */
-export function renderDiscovery(
+function renderDiscovery(
   { streams }: Discovery,
   withColumns: boolean,
   paint: Paint,

@@ -99,7 +99,7 @@ function estimateMs(bytes: number): number {
 }
 
 /** The lines for people: a table of all plans, then each plan's reason and partitions. */
-export function renderPlans(
+function renderPlans(
   plans: readonly Plan[],
   discovery: Discovery,
   paint: Paint,

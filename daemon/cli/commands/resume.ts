@@ -1,6 +1,7 @@
 import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Ledger } from "../../../checkpoint/store/ledger.ts";
+import { resolveLedger } from "../../../checkpoint/store/postgres-url.ts";
 import type { RunRecord } from "../../../checkpoint/store/records.ts";
 import { identifyDatabase } from "../../../connectors/sources/url.ts";
 import { ExtractError } from "../../../proto/error.ts";
@@ -8,9 +9,10 @@ import { nameDestination } from "../../destinations.ts";
 import { lacksSecrets } from "../../identity.ts";
 import type { SyncRequest } from "../../request.ts";
 import { chooseRun, openLedger } from "../ledger-access.ts";
+import type { DaemonOptions } from "../daemon-client.ts";
 import type { OutputOptions } from "../options.ts";
 import { quotePath } from "../paths.ts";
-import { readRecordedRequest } from "../recorded-request.ts";
+import { readRecordedRequest } from "../../recorded-request.ts";
 import { readSourceUrl, usage } from "../request.ts";
 import { describeState, isRunning, isUnfinished } from "../run-state.ts";
 
@@ -27,14 +29,30 @@ export interface ResumeOptions extends OutputOptions {
   readonly trace?: string;
 }
 
-/** `millrace resume`. Gives the exit code. */
+/** `millrace resume`, here or by a daemon. Gives the exit code. */
 export async function runResume(
   target: string | undefined,
-  options: ResumeOptions,
+  options: ResumeOptions & DaemonOptions,
 ): Promise<number> {
+  if (target !== undefined && (await isOfDaemon(target, options))) {
+    const { runOrder } = await import("./order.ts");
+    return runOrder("resume", target, options);
+  }
   const request = readResumeRequest(target, options);
   const { runToEnd } = await import("../run.ts");
   return runToEnd(request, options);
+}
+
+/** It is when the caller says so, and for an id that no ledger is named for and a daemon that listens knows. */
+async function isOfDaemon(
+  target: string,
+  options: ResumeOptions & DaemonOptions,
+): Promise<boolean> {
+  if (options.daemon !== undefined) return true;
+  if (options.destination !== undefined || options.ledger !== undefined)
+    return false;
+  const { isKnownRun, isRunId } = await import("./order.ts");
+  return isRunId(target) && isKnownRun(target, options);
 }
 
 /**
@@ -70,7 +88,9 @@ export function readResumeRequest(
       readers: options.readers ?? recorded.readers,
       attemptsMax: options.attempts ?? recorded.attemptsMax,
       ledgerPath:
-        options.ledger === undefined ? recorded.ledgerPath : ledger.path,
+        options.ledger === undefined
+          ? recorded.ledgerPath
+          : resolveLedger(options.ledger, process.cwd()),
       tracePath:
         options.trace === undefined
           ? recorded.tracePath

@@ -1,9 +1,10 @@
 import type { Ledger } from "../../../checkpoint/store/ledger.ts";
 import type { RunRecord } from "../../../checkpoint/store/records.ts";
 import { openLedger } from "../ledger-access.ts";
+import type { DaemonOptions } from "../daemon-client.ts";
 import type { OutputOptions } from "../options.ts";
 import { printJson, printNote, printOut } from "../print.ts";
-import { tryReadRequest } from "../recorded-request.ts";
+import { tryReadRequest } from "../../recorded-request.ts";
 import { describeState, isUnfinished } from "../run-state.ts";
 import { renderTable } from "../table.ts";
 import { createPaint, hasColours } from "../terminal.ts";
@@ -24,8 +25,12 @@ interface RunsOptions extends OutputOptions {
 /** `millrace runs`. Gives the exit code. */
 export async function runRuns(
   destination: string | undefined,
-  options: RunsOptions,
+  options: RunsOptions & DaemonOptions,
 ): Promise<number> {
+  if (options.daemon !== undefined) {
+    const { runDaemonRuns } = await import("./daemon-runs.ts");
+    return runDaemonRuns(options);
+  }
   const { ledger } = openLedger({ target: destination, path: options.ledger });
   try {
     const limit = options.limit ?? RUNS_DEFAULT;

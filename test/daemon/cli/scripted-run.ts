@@ -49,5 +49,6 @@ process.exitCode = await runToEnd(
     destination: "/data/out",
   }),
   JSON.parse(optionsText),
+  null,
   () => Promise.resolve((_, observe) => startScript(observe)),
 );

@@ -1,8 +1,8 @@
 /** The request of a run as its ledger holds it: everything but the password. */
-import { ExtractError } from "../../proto/error.ts";
-import type { RunRecord } from "../../checkpoint/store/records.ts";
-import { buildRequest } from "../config-request.ts";
-import type { SyncRequest } from "../request.ts";
+import { ExtractError } from "../proto/error.ts";
+import type { RunRecord } from "../checkpoint/store/records.ts";
+import { buildRequest } from "./config-request.ts";
+import type { SyncRequest } from "./request.ts";
 
 /**
  * Reads the recorded request; what an older version did not record takes its default.

@@ -1,0 +1,48 @@
+/** For supervisors and load balancers: nothing in these answers is worth a token. */
+import type { FastifyInstance } from "fastify";
+import { reference } from "../schemas.ts";
+import type { RouteContext } from "./context.ts";
+import { answers } from "./context.ts";
+
+export function healthRoutes(
+  app: FastifyInstance,
+  { service, history }: RouteContext,
+): void {
+  app.get("/health/live", {
+    config: { role: "public" },
+    schema: {
+      tags: ["health"],
+      summary: "The process answers",
+      security: [],
+      response: answers(200, "It does.", reference("Health")),
+    },
+    handler: async () => ({ status: "ok" }),
+  });
+
+  app.get("/health/ready", {
+    config: { role: "public" },
+    schema: {
+      tags: ["health"],
+      summary: "The daemon takes orders, and its ledger answers",
+      security: [],
+      response: {
+        ...answers(200, "It does.", reference("Health")),
+        503: {
+          description: "It is draining, or its ledger does not answer.",
+          content: { "application/json": { schema: reference("Health") } },
+        },
+      },
+    },
+    handler: async (request, reply) => {
+      if (service.isDraining)
+        return reply.code(503).send({ status: "draining" });
+      try {
+        history.listRuns({ limit: 1 });
+      } catch (error) {
+        request.log.error({ err: error }, "the ledger does not answer");
+        return reply.code(503).send({ status: "failing" });
+      }
+      return { status: "ok" };
+    },
+  });
+}

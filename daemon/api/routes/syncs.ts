@@ -1,0 +1,189 @@
+/** Syncs: what is configured, and orders to one as a whole. */
+import type { FastifyInstance } from "fastify";
+import { ExtractError } from "../../../proto/error.ts";
+import type { RunScope, SyncView } from "../../service/types.ts";
+import {
+  KEY_LENGTH_MAX,
+  STREAM_LENGTH_MAX,
+  listOf,
+  object,
+  reference,
+  syncParameter,
+} from "../schemas.ts";
+import { API, answers, nameCaller, type RouteContext } from "./context.ts";
+
+interface TriggerBody {
+  readonly streams?: readonly string[] | null;
+  readonly ranges?:
+    | readonly {
+        readonly stream: string;
+        readonly column: string;
+        readonly from?: string | null;
+        readonly until?: string | null;
+      }[]
+    | null;
+  readonly window?: {
+    readonly from?: string | null;
+    readonly to?: string | null;
+  } | null;
+  readonly key?: string | null;
+}
+
+function readScope({ streams, ranges, window }: TriggerBody): RunScope {
+  return {
+    streams: streams ?? null,
+    ranges:
+      ranges?.map(({ stream, column, from, until }) => ({
+        stream,
+        column,
+        from: from ?? null,
+        until: until ?? null,
+      })) ?? null,
+    window:
+      window === null || window === undefined
+        ? null
+        : { from: window.from ?? null, to: window.to ?? null },
+  };
+}
+
+export function syncRoutes(app: FastifyInstance, context: RouteContext): void {
+  const { service, finder, idempotency, noteOrder } = context;
+  const view = (sync: SyncView) => ({
+    ...sync,
+    lastRun: sync.lastRun === null ? null : finder.view(sync.lastRun),
+  });
+  const findSync = (name: string): SyncView => {
+    const found = service.listSyncs().find((sync) => sync.name === name);
+    if (found) return found;
+    throw new ExtractError("SYNC_NOT_FOUND", `no sync is called ${name}`, {
+      sync: name,
+    });
+  };
+
+  app.get(`${API}/syncs`, {
+    config: { role: "viewer" },
+    schema: {
+      tags: ["syncs"],
+      summary: "The syncs of the configuration",
+      response: answers(
+        200,
+        "In the order of the file.",
+        object({ syncs: listOf(reference("Sync")) }),
+      ),
+    },
+    handler: async () => ({ syncs: service.listSyncs().map(view) }),
+  });
+
+  app.get<{ Params: { name: string } }>(`${API}/syncs/:name`, {
+    config: { role: "viewer" },
+    schema: {
+      tags: ["syncs"],
+      summary: "One sync",
+      params: syncParameter,
+      response: answers(200, "The sync.", reference("Sync")),
+    },
+    handler: async ({ params }) => view(findSync(params.name)),
+  });
+
+  app.post<{
+    Params: { name: string };
+    Headers: { "idempotency-key"?: string };
+    Body: TriggerBody | null | undefined;
+  }>(`${API}/syncs/:name/runs`, {
+    config: { role: "operator" },
+    schema: {
+      tags: ["syncs"],
+      summary: "Queue a run",
+      description:
+        "When this answers, the run is in the ledger: a crash does not lose it. Without a body the run has the sync's own scope.",
+      params: syncParameter,
+      headers: {
+        type: "object",
+        properties: {
+          "idempotency-key": {
+            type: "string",
+            minLength: 1,
+            maxLength: KEY_LENGTH_MAX,
+            description:
+              "Sent again with the same key, the request is known and starts nothing.",
+            examples: ["0f0c4a7e-55d2-4f8c-9d3b-1f2a4c7b9e11"],
+          },
+        },
+      },
+      body: { anyOf: [reference("Trigger"), { type: "null" }] },
+      response: answers(202, "It is recorded.", reference("Receipt")),
+    },
+    handler: async (request, reply) => {
+      const sync = findSync(request.params.name);
+      const body = request.body ?? {};
+      const caller = nameCaller(request);
+      const idempotencyKey = request.headers["idempotency-key"];
+      const order = {
+        sync: sync.name,
+        scope: readScope(body),
+        // so that even a daemon that was started anew takes the two for one, as long as the first waits
+        key: body.key ?? idempotencyKey ?? null,
+        origin: { kind: "api", caller },
+      } as const;
+      const work = () => service.trigger(order);
+      const receipt =
+        idempotencyKey === undefined
+          ? work()
+          : idempotency.once(caller, idempotencyKey, order, work);
+      const { queueId } = receipt;
+      noteOrder(request, { order: "trigger", sync: sync.name, queueId });
+      return reply.code(202).send(receipt);
+    },
+  });
+
+  for (const order of ["pause", "resume"] as const)
+    app.post<{ Params: { name: string } }>(`${API}/syncs/:name/${order}`, {
+      config: { role: "operator" },
+      schema: {
+        tags: ["syncs"],
+        summary:
+          order === "pause"
+            ? "Begin no more runs of a sync"
+            : "Begin runs of a paused sync again",
+        params: syncParameter,
+        response: answers(202, "It is done.", reference("Accepted")),
+      },
+      handler: async (request, reply) => {
+        const { name } = findSync(request.params.name);
+        if (order === "pause") service.pauseSync(name);
+        else service.resumeSync(name);
+        noteOrder(request, { order, sync: name });
+        return reply.code(202).send({ accepted: true });
+      },
+    });
+
+  app.post<{ Params: { name: string; stream: string } }>(
+    `${API}/syncs/:name/streams/:stream/reset`,
+    {
+      config: { role: "admin" },
+      schema: {
+        tags: ["syncs"],
+        summary: "Forget what is known of one stream",
+        description: "Its next run copies it whole.",
+        params: object({
+          name: (syncParameter["properties"] as { name: object }).name as never,
+          stream: {
+            type: "string",
+            minLength: 1,
+            maxLength: STREAM_LENGTH_MAX,
+            description: "table or schema.table",
+            examples: ["public.orders"],
+          },
+        }),
+        response: answers(202, "It is forgotten.", reference("Accepted")),
+      },
+      handler: async (request, reply) => {
+        const { name } = findSync(request.params.name);
+        const { stream } = request.params;
+        service.resetStream(name, stream);
+        noteOrder(request, { order: "reset", sync: name, stream });
+        return reply.code(202).send({ accepted: true });
+      },
+    },
+  );
+}

@@ -1,0 +1,49 @@
+/** The feed at a daemon: records as they come, the names of the syncs, and how runs end. */
+import type { DaemonEvent } from "../service/types.ts";
+import type { InspectorFeed } from "./feed.ts";
+
+export interface InspectedDaemon {
+  inspectLines(listener: (runId: string, lines: string) => void): () => void;
+  subscribe(listener: (event: DaemonEvent) => void): () => void;
+}
+
+/** @returns how to stop */
+export function attachFeed(
+  daemon: InspectedDaemon,
+  feed: InspectorFeed,
+): () => void {
+  const stops = [
+    daemon.inspectLines((runId, lines) => feed.addLines(runId, lines)),
+    daemon.subscribe((told) => {
+      if (told.type !== "run.event") return;
+      const { sync, event } = told;
+      // one that ended before it had begun to read is named by its summary only
+      const runId =
+        told.runId ??
+        (event.type === "run.finished" ? event.summary.runId : null);
+      if (runId === null || runId === "") return;
+      if (event.type === "run.started")
+        feed.addFigures(runId, {
+          type: "run",
+          state: "",
+          sync,
+          epoch: event.epoch,
+          error: null,
+        });
+      else if (event.type === "run.finished") {
+        const { epoch, state, error } = event.summary;
+        feed.addFigures(runId, {
+          type: "run",
+          state,
+          sync,
+          epoch,
+          error: error === null ? null : `${error.code}: ${error.message}`,
+        });
+        feed.end(runId);
+      }
+    }),
+  ];
+  return () => {
+    for (const stop of stops) stop();
+  };
+}

@@ -1,0 +1,50 @@
+/** What a stream is called at the destination: a sync's own rule, before the destination lays out folders or tables. Pure. */
+import { ExtractError } from "../proto/error.ts";
+
+export interface NamingRule {
+  /** `{namespace}` stands for the source's; without it, all streams come into this one. */
+  readonly namespace: string;
+  /** In front of each stream's name. */
+  readonly streamPrefix: string;
+}
+
+export const namesOfSource: NamingRule = {
+  namespace: "{namespace}",
+  streamPrefix: "",
+};
+
+interface StreamName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export function nameAtDestination(
+  rule: NamingRule,
+  { namespace, name }: StreamName,
+): StreamName {
+  return {
+    namespace: rule.namespace.replaceAll("{namespace}", () => namespace),
+    name: `${rule.streamPrefix}${name}`,
+  };
+}
+
+/** @throws ExtractError CONFIG_INVALID naming two streams that would be written under one name */
+export function checkNames(
+  rule: NamingRule,
+  streams: readonly StreamName[],
+): void {
+  const sources = new Map<string, StreamName>();
+  for (const stream of streams) {
+    const target = nameAtDestination(rule, stream);
+    const key = JSON.stringify([target.namespace, target.name]);
+    const other = sources.get(key);
+    if (other) {
+      throw new ExtractError(
+        "CONFIG_INVALID",
+        `${other.namespace}.${other.name} and ${stream.namespace}.${stream.name} would both be written as ${target.namespace}.${target.name}: give \`namespace\` a {namespace}, or part them into two syncs`,
+        { namespace: rule.namespace },
+      );
+    }
+    sources.set(key, stream);
+  }
+}
