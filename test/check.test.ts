@@ -104,6 +104,11 @@ const violations = [
     "connectors/destinations/b/leaf.ts",
   ],
   [
+    "channels-join-rows-and-sockets",
+    "connectors/channels/a.ts",
+    "actors/a/a.machine.ts",
+  ],
+  [
     "formats-are-bytes",
     "connectors/formats/a.ts",
     "connectors/destinations/b/leaf.ts",

@@ -123,11 +123,15 @@ export function describeDaemonCommands(
       text("--trace <file>", "a file that `sync --trace` wrote; no daemon"),
     )
     .addOption(flag("--once", "print it once and leave"))
+    .addOption(
+      flag("--url", "print the address of the page, with its token, and leave"),
+    )
     .addOption(flag("-a, --all", "actors that are over, too"));
   addDaemonOptions(inspect);
   addExamples(
     inspect.addOption(options.json()).addOption(options.logLevel()),
     "inspect",
+    "inspect --url",
     "inspect --trace run.jsonl",
   ).action(async (run, given) => {
     const { runInspect } = await import("./commands/inspect.ts");

@@ -60,7 +60,14 @@ test.skipIf(process.getuid?.() !== 0)(
     for (const { from, to } of image.files) {
       if (from === "dist")
         await run(rolldown, ["-c", "-d", join(app, to)], { cwd: repository });
-      else await cp(join(repository, from), join(app, to), { recursive: true });
+      else
+        await cp(
+          join(repository, from),
+          join(app, to, to.endsWith("/") ? from : ""),
+          {
+            recursive: true,
+          },
+        );
     }
     const state = join(root, "var/lib/millrace");
     const etc = join(root, "etc/millrace");

@@ -28,6 +28,7 @@ const ORDERED_RECORDS = 10_000;
 export interface InspectOptions extends OutputOptions, DaemonOptions {
   readonly trace?: string;
   readonly once?: boolean;
+  readonly url?: boolean;
   readonly all?: boolean;
 }
 
@@ -42,6 +43,10 @@ export async function runInspect(
     return 0;
   }
   const place: DaemonPlace = findDaemon(options);
+  if (options.url === true) {
+    printOut(nameInspectorPage(place));
+    return 0;
+  }
   const client = new InspectClient(place);
   const run = chooseRun(await client.runs(), wanted);
   const { base, first, lines } = await client.window(run.runId);
@@ -60,6 +65,12 @@ export async function runInspect(
   }
   await follow(client, run.runId, model, first + lines.length, options);
   return 0;
+}
+
+/** Behind the `#` a token stays in the browser: it is in no request line and no log. */
+function nameInspectorPage({ url, token }: DaemonPlace): string {
+  const page = new URL("/inspector/", url).href;
+  return token === null ? page : `${page}#token=${encodeURIComponent(token)}`;
 }
 
 function chooseRun(

@@ -373,7 +373,7 @@ class Page {
       h(
         "p",
         { class: "hint" },
-        "Tokens are configured under daemon.tokens. Without any, the daemon has written one beside its ledger; millrace inspect --open prints this address with it.",
+        "Tokens are configured under daemon.tokens. Without any, the daemon has written one beside its ledger; millrace inspect --url prints this address with it.",
       ),
     );
     replace(this.#content, form);
