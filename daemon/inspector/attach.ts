@@ -2,6 +2,9 @@
 import type { DaemonEvent } from "../service/types.ts";
 import type { InspectorFeed } from "./feed.ts";
 
+/** The last records of a run come behind its summary: its machines stop after they have told it. */
+const LATE_MS = 500;
+
 export interface InspectedDaemon {
   inspectLines(listener: (runId: string, lines: string) => void): () => void;
   subscribe(listener: (event: DaemonEvent) => void): () => void;
@@ -12,7 +15,15 @@ export function attachFeed(
   daemon: InspectedDaemon,
   feed: InspectorFeed,
 ): () => void {
+  const ends = new Map<string, NodeJS.Timeout>();
+  const endNow = (runId: string): void => {
+    clearTimeout(ends.get(runId));
+    if (ends.delete(runId)) feed.end(runId);
+  };
   const stops = [
+    () => {
+      for (const runId of ends.keys()) endNow(runId);
+    },
     daemon.inspectLines((runId, lines) => feed.addLines(runId, lines)),
     daemon.subscribe((told) => {
       if (told.type !== "run.event") return;
@@ -22,7 +33,10 @@ export function attachFeed(
         told.runId ??
         (event.type === "run.finished" ? event.summary.runId : null);
       if (runId === null || runId === "") return;
-      if (event.type === "run.started")
+      if (event.type === "run.started") {
+        // gone on with at once: it has not ended
+        clearTimeout(ends.get(runId));
+        ends.delete(runId);
         feed.addFigures(runId, {
           type: "run",
           state: "",
@@ -30,7 +44,7 @@ export function attachFeed(
           epoch: event.epoch,
           error: null,
         });
-      else if (event.type === "run.finished") {
+      } else if (event.type === "run.finished") {
         const { epoch, state, error } = event.summary;
         feed.addFigures(runId, {
           type: "run",
@@ -39,7 +53,7 @@ export function attachFeed(
           epoch,
           error: error === null ? null : `${error.code}: ${error.message}`,
         });
-        feed.end(runId);
+        ends.set(runId, setTimeout(() => endNow(runId), LATE_MS).unref());
       }
     }),
   ];

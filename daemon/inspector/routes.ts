@@ -215,9 +215,10 @@ function takeOrders(
       config: operator,
       schema: { ...hidden, params: runParams, body: actorBody },
     },
-    (request) => {
+    async (request) => {
       const { order, process, thread, id } = request.body;
-      service.orderActor(request.params.run, { process, thread, id }, order);
+      const actor = { process, thread, id };
+      await service.orderActor(request.params.run, actor, order);
       return { taken: true };
     },
   );

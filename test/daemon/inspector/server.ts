@@ -33,7 +33,7 @@ export async function startInspector(port = 0): Promise<InspectorServer> {
   const orders: unknown[] = [];
   const service: Pick<DaemonService, "order" | "orderActor"> = {
     order: (...order) => void orders.push(order),
-    orderActor: (...order) => void orders.push(order),
+    orderActor: async (...order) => void orders.push(order),
   };
   const app = fastify({
     forceCloseConnections: true,
