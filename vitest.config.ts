@@ -65,6 +65,7 @@ export default defineConfig({
           globalSetup: "test/services/mysql.setup.ts",
           testTimeout: 30_000,
           hookTimeout: 60_000,
+          // these wait for servers of their own more than they work: together they are done sooner
           sequence: { groupOrder: 2 },
         },
       },
@@ -77,7 +78,7 @@ export default defineConfig({
           globalSetup: "test/services/s3.setup.ts",
           testTimeout: 30_000,
           hookTimeout: 300_000,
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -89,7 +90,7 @@ export default defineConfig({
           globalSetup: "test/services/kafka.setup.ts",
           testTimeout: 60_000,
           hookTimeout: 300_000,
-          sequence: { groupOrder: 4 },
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -99,7 +100,7 @@ export default defineConfig({
           include: [browserSuffix],
           testTimeout: 30_000,
           hookTimeout: 180_000,
-          sequence: { groupOrder: 6 },
+          sequence: { groupOrder: 2 },
         },
       },
       {
