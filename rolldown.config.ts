@@ -12,6 +12,7 @@ const entries = [
   "actors/destination/main",
   "actors/destination/worker",
   "actors/keeper/main",
+  "actors/inline/thread",
   "checkpoint/store/postgres-worker",
 ];
 

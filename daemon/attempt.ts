@@ -13,6 +13,7 @@ import type { Inspector } from "../actors/inspect.ts";
 import type { StateMessage } from "../actors/state-message.ts";
 import type { Ledger } from "../checkpoint/store/ledger.ts";
 import type {
+  ActorOrder,
   DestinationFact,
   DestinationSettings,
   DiscoveredWire,
@@ -23,6 +24,8 @@ import type {
 } from "../proto/control.ts";
 import { ExtractError, toWireError, type WireError } from "../proto/error.ts";
 import { meansRelation } from "../proto/pattern.ts";
+import { ActorOrders } from "./actor-orders.ts";
+import type { ActorName, OrderOutcome } from "./request.ts";
 import { recallPlan } from "./recalled-plan.ts";
 import type { Figures } from "../proto/figures.ts";
 import type { Partition } from "../proto/partition.ts";
@@ -34,7 +37,8 @@ import {
 } from "./figures.ts";
 import type { KeeperHold } from "./keeper-hold.ts";
 import { PingWatch } from "./ping-watch.ts";
-import { startChild, type Child } from "./processes.ts";
+import type { Placement } from "./placement.ts";
+import type { Child } from "./processes.ts";
 import type { ResumeCount, RunBook, SchemaChange } from "./run-book.ts";
 import { StateAccounts } from "./states.ts";
 
@@ -45,6 +49,7 @@ export interface AttemptInput {
   readonly ledger: Ledger;
   readonly book: RunBook;
   readonly keeper: KeeperHold;
+  readonly placement: Placement;
   readonly source: SourceSettings;
   readonly destination: DestinationSettings;
   readonly selection: {
@@ -98,6 +103,7 @@ export class Attempt {
   readonly #states: StateAccounts;
   readonly #pings: PingWatch;
   readonly #actor: Actor<typeof runMachine>;
+  readonly #orders: ActorOrders;
   #discovered: readonly DiscoveredWire[] = [];
   #isSnapshotKept = false;
 
@@ -129,6 +135,11 @@ export class Attempt {
         closeDeadlineMs: CLOSE_DEADLINE_MS,
       },
     });
+    this.#orders = new ActorOrders({
+      root: this.#actor,
+      sendToSource: (order) => this.#child("source").send(order),
+      onFollowed: (message) => events.onWarning(message),
+    });
     input.inspector?.watch(this.#actor);
     this.#tell({
       type: "run",
@@ -156,6 +167,7 @@ export class Attempt {
       this.#actor.start();
     });
     this.#pings.stop();
+    this.#orders.end();
     const isOver =
       result.outcome === "succeeded" || result.outcome === "partlyFailed";
     await this.#endChildren(isOver);
@@ -174,6 +186,10 @@ export class Attempt {
 
   abort(): void {
     this.#actor.send({ type: "run.abort" });
+  }
+
+  orderActor(actor: ActorName, order: ActorOrder): Promise<OrderOutcome> {
+    return this.#orders.give(actor, order);
   }
 
   #child(role: Exclude<Role, "keeper">): Child {
@@ -206,10 +222,10 @@ export class Attempt {
   }
 
   #startProcesses(): void {
-    const { ledger, source, destination, keeper } = this.#input;
+    const { ledger, source, destination, keeper, placement } = this.#input;
     const { runId, epoch } = source.attempt;
     for (const role of ["source", "destination"] as const) {
-      const child = startChild(role, {
+      const child = placement.spawn(role, {
         onFact: (fact) =>
           this.#guarded(() => this.#receive(role, fact as AnyFact)),
         onProtocolMessage: (message) =>
@@ -235,7 +251,9 @@ export class Attempt {
       (child) => this.#pings.add("keeper", child),
     );
     for (const { role, pid, startTime } of this.#children.values()) {
-      ledger.recordProcess(runId, epoch, role, pid, startTime);
+      // what lives in this process is as dead as the owner of the attempt
+      if (pid !== null)
+        ledger.recordProcess(runId, epoch, role, pid, startTime);
     }
   }
 
@@ -270,6 +288,9 @@ export class Attempt {
       case "measured":
         // behind the transaction of the durable checkpoint that came before
         setImmediate(() => this.#events.onMeasured(fact));
+        return;
+      case "source.ordered":
+        this.#orders.answer(fact);
         return;
       case "partition.retried":
         this.#events.onWarning(

@@ -1,4 +1,5 @@
 /** The parts of `millrace.yaml` that only the daemon reads: where it listens, its limits, and when syncs are due. */
+import { availableParallelism } from "node:os";
 import { Cron } from "croner";
 import { z } from "zod";
 import { nearestNames } from "../proto/nearest.ts";
@@ -6,6 +7,7 @@ import {
   TEXT_LENGTH_MAX,
   durationMs,
   parsed,
+  sizeBytes,
   text,
   textOrNumber,
   whole,
@@ -27,6 +29,11 @@ const CONNECTIONS_MIN = 3;
 const DAY_MS = 86_400_000;
 const PORT_MAX = 65_535;
 const CRON_LENGTH_MAX = 200;
+const INLINE_BYTES_DEFAULT = 64 * 1024 * 1024;
+const INLINE_BYTES_MAX = 1024 ** 4;
+const INLINE_THREADS_MAX = 64;
+/** More would only take turns with the loop and each other. */
+const INLINE_THREADS_DEFAULT = Math.min(4, availableParallelism());
 
 export const ROLES = ["viewer", "operator", "admin"] as const;
 export type Role = (typeof ROLES)[number];
@@ -255,6 +262,32 @@ export const daemonSchema = z
       .describe(
         "How long a stop waits for runs to checkpoint before it ends them. Default: 60s.",
       ),
+    inline: z
+      .union([
+        z.literal(false),
+        z.strictObject({
+          bytesMax: sizeBytes(1, INLINE_BYTES_MAX)
+            .optional()
+            .describe(
+              "A sync whose last run moved no more than this runs inline. Default: 64MiB.",
+            ),
+          threads: whole(INLINE_THREADS_MAX)
+            .optional()
+            .describe(
+              "Threads that small runs share. Default: one a core, 4 at most.",
+            ),
+          firstRuns: z
+            .boolean()
+            .optional()
+            .describe(
+              "Whether syncs that have never succeeded run inline as well, whatever their size is. Default: false.",
+            ),
+        }),
+      ])
+      .optional()
+      .describe(
+        "Small runs share a few threads instead of having processes of their own. false: all have processes.",
+      ),
     kafka: kafkaTriggerSchema.optional(),
   })
   .describe(
@@ -281,6 +314,12 @@ export interface RetrySettings {
   readonly backoffMaxMs: number;
 }
 
+export interface InlineSettings {
+  readonly bytesMax: number;
+  readonly threads: number;
+  readonly firstRuns: boolean;
+}
+
 export interface DaemonSettings {
   readonly listen: ListenAddress;
   /** Empty: one is drawn. */
@@ -288,8 +327,21 @@ export interface DaemonSettings {
   readonly limits: Limits;
   readonly retry: RetrySettings;
   readonly drainMs: number;
+  /** Null: every run has processes of its own. */
+  readonly inline: InlineSettings | null;
   /** Null: no topic triggers runs. */
   readonly kafka: KafkaTriggerConfig | null;
+}
+
+function readInline(
+  inline: NonNullable<z.output<typeof daemonSchema>["inline"]>,
+): InlineSettings | null {
+  if (inline === false) return null;
+  return {
+    bytesMax: inline.bytesMax ?? INLINE_BYTES_DEFAULT,
+    threads: inline.threads ?? INLINE_THREADS_DEFAULT,
+    firstRuns: inline.firstRuns ?? false,
+  };
 }
 
 /** With all defaults. */
@@ -313,6 +365,7 @@ export function readDaemonSettings(
       backoffMaxMs: Math.max(backoffMinMs, retry?.backoffMax ?? 900_000),
     },
     drainMs: daemon.drain ?? 60_000,
+    inline: readInline(daemon.inline ?? {}),
     kafka: daemon.kafka ? readKafkaTrigger(daemon.kafka) : null,
   };
 }

@@ -38,6 +38,7 @@ export interface SyncSettings extends DestinationSettings {
   readonly cursor?: string;
   readonly cursorLagSeconds?: number;
   readonly channels?: number;
+  readonly limits?: SyncRequest["limits"];
   readonly readers?: number;
   readonly attemptsMax?: number;
   readonly checkpointEverySeconds?: number;
@@ -84,6 +85,7 @@ export const settingNames: Readonly<
   cursor: { flag: "--cursor", yaml: ["cursor"] },
   cursorLagSeconds: { flag: "--cursor-lag", yaml: ["cursorLag"] },
   channels: { flag: "--channels", yaml: ["channels"] },
+  limits: { flag: "limits", yaml: ["limits"] },
   readers: { flag: "--readers", yaml: ["readers"] },
   attemptsMax: { flag: "--attempts", yaml: ["attempts"] },
   checkpointEverySeconds: {
@@ -216,6 +218,7 @@ export function buildRequest(settings: SyncSettings): SyncRequest {
     cursorLagSeconds:
       settings.cursorLagSeconds ?? requestDefaults.cursorLagSeconds,
     channels: settings.channels ?? requestDefaults.channels,
+    limits: settings.limits ?? requestDefaults.limits,
     readers: settings.readers ?? requestDefaults.readers,
     attemptsMax: settings.attemptsMax ?? requestDefaults.attemptsMax,
     checkpointEverySeconds:

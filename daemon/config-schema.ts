@@ -15,6 +15,11 @@ import { mysqlSource } from "../connectors/sources/mysql/config.ts";
 import { postgresSource } from "../connectors/sources/postgres/config.ts";
 import { identifyDatabase } from "../connectors/sources/url.ts";
 import { ExtractError } from "../proto/error.ts";
+import {
+  CPUS_MAX,
+  MEMORY_BYTES_MAX,
+  MEMORY_BYTES_MIN,
+} from "./limits/limits.ts";
 import { SCHEMA_POLICIES } from "./schema-changes.ts";
 import { afterRunSchema } from "./after-run/config.ts";
 import { daemonSchema, ledgerSchema, scheduleSchema } from "./config-daemon.ts";
@@ -209,6 +214,23 @@ const syncSchema = z.strictObject({
     .optional()
     .describe(
       "At most so many connections and sockets. Default: two per core.",
+    ),
+  limits: z
+    .strictObject({
+      memory: sizeBytes(MEMORY_BYTES_MIN, MEMORY_BYTES_MAX)
+        .optional()
+        .describe(
+          "Memory that source and destination may hold together; a run that needs more ends by name. Default: no limit.",
+        ),
+      cpus: whole(CPUS_MAX)
+        .optional()
+        .describe(
+          "CPUs that source and destination share, on Linux. Default: all.",
+        ),
+    })
+    .optional()
+    .describe(
+      "What the processes of a run may take of the machine. Such a sync always has processes of its own.",
     ),
   readers: whole(CHANNELS_MAX)
     .optional()

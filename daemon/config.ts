@@ -222,6 +222,7 @@ function readSync(name: string, sync: SyncConfig, base: string): SyncSettings {
     partitionSize,
     snapshotGrace,
     probeDeadline,
+    limits,
     ...plain
   } = rest;
   return omitUndefined({
@@ -233,6 +234,10 @@ function readSync(name: string, sync: SyncConfig, base: string): SyncSettings {
         : putPassword(source.url, source.password),
     ...readDestination(destination, base),
     attemptsMax: attempts,
+    limits: limits && {
+      memoryBytes: limits.memory ?? null,
+      cpus: limits.cpus ?? null,
+    },
     cursorLagSeconds: cursorLag,
     checkpointEverySeconds: checkpointEvery,
     partitionBytesMin: partitionSize,

@@ -4,21 +4,19 @@
  */
 import { join } from "node:path";
 import type { Ledger } from "../checkpoint/store/ledger.ts";
+import { processStartTime } from "../checkpoint/store/process-identity.ts";
 import type {
   KeeperFact,
   KeeperOrder,
   SnapshotWire,
 } from "../proto/control.ts";
 import { toWireError } from "../proto/error.ts";
-import {
-  adoptKeeper,
-  startChild,
-  type Child,
-  type ChildListener,
-} from "./processes.ts";
+import type { Placement } from "./placement.ts";
+import { adoptKeeper, type Child, type ChildListener } from "./processes.ts";
 
 export interface KeeperHoldOptions {
   readonly ledger: Ledger;
+  readonly placement: Placement;
   readonly folder: string;
   readonly graceMs: number;
   readonly inspect: boolean;
@@ -87,11 +85,11 @@ export class KeeperHold {
   }
 
   #start(url: string): void {
-    const { folder, graceMs } = this.#options;
+    const { folder, graceMs, placement } = this.#options;
     this.#opened = null;
     this.#adoptedUrl = null;
     this.#socketPath = join(folder, "keeper.sock");
-    this.#child = startChild("keeper", this.#listener());
+    this.#child = placement.spawn("keeper", this.#listener());
     this.#watch(this.#child);
     if (this.#options.inspect) this.send({ type: "keeper.inspect" });
     this.send({ type: "keeper.hold", graceMs, socketPath: this.#socketPath });
@@ -152,8 +150,7 @@ export class KeeperHold {
     if (!attempt || !snapshot || !child || this.isKept(snapshot)) return;
     this.#options.ledger.recordSnapshot(attempt.runId, attempt.epoch, {
       ...snapshot,
-      keeperPid: child.pid,
-      keeperStart: child.startTime,
+      ...identify(child),
       keeperSocket: this.#socketPath,
     });
   }
@@ -187,4 +184,14 @@ export class KeeperHold {
       child?.send({ type: "keeper.release" } as { type: string });
     child?.detach();
   }
+}
+
+/** One without a process of its own is as alive as this one, and nobody listens on its socket. */
+function identify({ pid, startTime }: Child): {
+  readonly keeperPid: number;
+  readonly keeperStart: string | null;
+} {
+  return pid === null
+    ? { keeperPid: process.pid, keeperStart: processStartTime(process.pid) }
+    : { keeperPid: pid, keeperStart: startTime };
 }

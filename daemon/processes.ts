@@ -9,7 +9,7 @@ import {
 } from "../checkpoint/store/process-identity.ts";
 import { toWireError, type ExtractError } from "../proto/error.ts";
 import { createLineReader, writeLine } from "../transport/control-lines.ts";
-import { spawnChild, takeWarm } from "./spawn.ts";
+import { spawnChild, takeWarm, type SpawnOptions } from "./spawn.ts";
 
 /** A child that is told to end gets this long before it is killed. */
 const KILL_AFTER_MS = 3_000;
@@ -26,7 +26,8 @@ export interface ChildListener {
 
 export interface Child {
   readonly role: Role;
-  readonly pid: number;
+  /** Null: it lives in this process. */
+  readonly pid: number | null;
   readonly startTime: string | null;
   send(order: { readonly type: string }): void;
   /** SIGTERM, and SIGKILL when that does not help. Resolves when the process is gone. */
@@ -39,8 +40,15 @@ export interface Child {
   detach(): void;
 }
 
-export function startChild(role: Role, listener: ChildListener): Child {
-  const child = takeWarm(role) ?? spawnChild(role);
+/** @param how of a process that is not like the others; null: any will do, also one that was started before */
+export function startChild(
+  role: Role,
+  listener: ChildListener,
+  how: SpawnOptions | null = null,
+): Child {
+  const warm = takeWarm(role);
+  if (how) warm?.kill();
+  const child = (how ? null : warm) ?? spawnChild(role, how ?? undefined);
   const control = child.stdio[CONTROL_FD] as Duplex;
   control.on("error", () => {
     // the exit that follows says more

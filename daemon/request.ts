@@ -4,10 +4,12 @@
  */
 import type { FormatOptions } from "../connectors/formats/format.ts";
 import type { MapperSet } from "../connectors/mappers/config.ts";
+import type { ActorOrder } from "../proto/control.ts";
 import type { WireError } from "../proto/error.ts";
 import type { Rung } from "../proto/partition.ts";
 import type { UnrepresentablePolicy } from "../proto/schema.ts";
 import type { DestinationRequest } from "./destinations.ts";
+import { noLimits, type RunLimits } from "./limits/limits.ts";
 import { namesOfSource, type NamingRule } from "./naming.ts";
 import type { SchemaDifference, SchemaPolicy } from "./schema-changes.ts";
 
@@ -70,8 +72,9 @@ export interface SyncRequest {
   readonly cursor: string | null;
   /** Seconds; null: chosen from the column's type and the oldest open transaction. */
   readonly cursorLagSeconds: number | null;
-  /** Null: two per core. The ceiling; the governor decides how many work. */
+  /** Null: two per core, or per CPU of the limits. The ceiling; the governor decides how many work. */
   readonly channels: number | null;
+  readonly limits: RunLimits;
   /** Readers at work, fixed; null: the governor starts with one and adds while that pays. */
   readonly readers: number | null;
   /** Attempts of one run within one call, the first included, while its faults are worth retrying. */
@@ -83,8 +86,8 @@ export interface SyncRequest {
   readonly unrepresentable: UnrepresentablePolicy;
   /** What becomes of a stream whose columns have changed since its last run. */
   readonly schemaChanges: SchemaPolicy;
-  /** Somebody has agreed to the changes that this run finds. */
-  readonly acceptSchemaChanges: boolean;
+  /** Somebody has agreed to the changes that this run finds: to all, or to those of these streams (`schema.table`). */
+  readonly acceptSchemaChanges: boolean | readonly string[];
   /** What is done to rows where they are read. */
   readonly mappers: readonly MapperSet[];
   readonly rowBytesMax: number;
@@ -111,6 +114,7 @@ export const requestDefaults = {
   cursor: null,
   cursorLagSeconds: null,
   channels: null,
+  limits: noLimits,
   readers: null,
   attemptsMax: 3,
   checkpointEverySeconds: 300,
@@ -244,6 +248,16 @@ export type RunEvent =
   | { readonly type: "warning"; readonly message: string }
   | { readonly type: "run.finished"; readonly summary: RunSummary };
 
+/** An actor as inspection records name it. */
+export interface ActorName {
+  readonly process: string;
+  readonly thread: number;
+  readonly id: string;
+}
+
+/** `forRun`: the actor stands for the whole run, and nothing was done. */
+export type OrderOutcome = "followed" | "forRun";
+
 export interface RunHandle {
   /** Never rejects for faults of the world: they are in the summary. */
   readonly done: Promise<RunSummary>;
@@ -251,4 +265,9 @@ export interface RunHandle {
   stop(): void;
   /** Ends all children at once. */
   abort(): void;
+  /**
+   * To a reader, a stream or a socket. It holds for this attempt: the next one begins with nothing paused.
+   * Rejects with ExtractError RUN_STATE and the reason where it is refused, or not answered within some seconds.
+   */
+  orderActor(actor: ActorName, order: ActorOrder): Promise<OrderOutcome>;
 }

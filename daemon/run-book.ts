@@ -37,6 +37,15 @@ import {
   type SchemaPolicy,
 } from "./schema-changes.ts";
 
+function isAgreed(
+  accepted: boolean | readonly string[],
+  { namespace, name }: { readonly namespace: string; readonly name: string },
+): boolean {
+  return typeof accepted === "boolean"
+    ? accepted
+    : accepted.includes(`${namespace}.${name}`);
+}
+
 export interface BookSettings {
   readonly ledger: Ledger;
   readonly syncId: string;
@@ -53,8 +62,8 @@ export interface BookSettings {
   readonly isResumed: boolean;
   readonly schemaChanges: {
     readonly policy: SchemaPolicy;
-    /** Somebody has agreed to what this run finds. */
-    readonly isAccepted: boolean;
+    /** As in the request. */
+    readonly accepted: boolean | readonly string[];
   };
 }
 
@@ -145,10 +154,10 @@ export class RunBook {
   /** What the source is to leave out: a copy that follows no change keeps the columns that it has. */
   get heldColumns(): readonly HeldColumns[] {
     const { ledger, syncId, schemaChanges } = this.#settings;
-    if (schemaChanges.policy !== "ignore" || schemaChanges.isAccepted)
-      return [];
+    if (schemaChanges.policy !== "ignore") return [];
     return ledger
       .lastSchemasOf(syncId)
+      .filter((stream) => !isAgreed(schemaChanges.accepted, stream))
       .map(({ namespace, name, schemaJson }) => ({
         namespace,
         name,
@@ -200,12 +209,15 @@ export class RunBook {
       this.#settings.naming,
       discovered.map(({ schema }) => schema),
     );
-    const isNew = discovered.some(({ schema }) => !recorded.has(schema.number));
+    // what was refused once is looked at again by each attempt, until it is agreed to
+    const isCompared = ({ schema: { number } }: DiscoveredWire): boolean => {
+      const known = recorded.get(number);
+      return !known || known.error?.code === "SCHEMA_CHANGE_REFUSED";
+    };
     const before = new Map(
-      (isNew ? ledger.lastSchemasOf(syncId) : []).map((one) => [
-        JSON.stringify([one.namespace, one.name]),
-        one.schemaJson,
-      ]),
+      (discovered.some(isCompared) ? ledger.lastSchemasOf(syncId) : []).map(
+        (one) => [JSON.stringify([one.namespace, one.name]), one.schemaJson],
+      ),
     );
     ledger.transaction(() => {
       for (const wire of discovered) {
@@ -215,8 +227,8 @@ export class RunBook {
           ? this.#findAgain(schema, known)
           : this.#begin(schema);
         this.#streams.set(schema.number, stream);
-        if (known) continue;
-        this.#putStream(stream, null);
+        if (!known) this.#putStream(stream, null);
+        if (!isCompared(wire)) continue;
         const json = before.get(
           JSON.stringify([schema.namespace, schema.name]),
         );
@@ -259,7 +271,8 @@ export class RunBook {
     before: StreamSchema,
     { schema, allColumnNames }: DiscoveredWire,
   ): void {
-    const { policy, isAccepted } = this.#settings.schemaChanges;
+    const { policy, accepted } = this.#settings.schemaChanges;
+    const isAccepted = isAgreed(accepted, ref);
     const difference = compareColumns(before, schema);
     const left =
       policy === "ignore" && !isAccepted

@@ -13,20 +13,40 @@ function keeperStderr(): "inherit" | "ignore" {
   return process.env["MILLRACE_LOG_LEVEL"] ? "inherit" : "ignore";
 }
 
+/** Of the threads that small runs share. */
+export const inlineScript = new URL(
+  `../actors/inline/thread${extension}`,
+  import.meta.url,
+);
+
 function scriptOf(role: Role): string {
   return fileURLToPath(
     new URL(`../actors/${role}/main${extension}`, import.meta.url),
   );
 }
 
-export function spawnChild(role: Role): ChildProcess {
+export interface SpawnOptions {
+  /** In front of the command line: a command that becomes ours. */
+  readonly prefix: readonly string[];
+  /** Beside those of this process. */
+  readonly execArgv: readonly string[];
+}
+
+export function spawnChild(
+  role: Role,
+  { prefix, execArgv }: SpawnOptions = { prefix: [], execArgv: [] },
+): ChildProcess {
   const stdio: StdioOptions =
     role === "keeper"
       ? // it outlives us: an inherited pipe would keep whoever reads our output waiting
         // (unless its log is asked for)
         ["ignore", "ignore", keeperStderr(), "pipe"]
       : ["ignore", "pipe", "inherit", "pipe"];
-  return spawn(process.execPath, [...process.execArgv, scriptOf(role)], {
+  const [command = process.execPath, ...args] = [
+    ...prefix,
+    ...[process.execPath, ...process.execArgv, ...execArgv, scriptOf(role)],
+  ];
+  return spawn(command, args, {
     stdio,
     // compiled code is kept for children as it is for this process
     env: {

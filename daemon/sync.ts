@@ -17,8 +17,13 @@ import {
 } from "../checkpoint/store/process-identity.ts";
 import type { RunRecord } from "../checkpoint/store/records.ts";
 import { identifyDatabase, redactUrl } from "../connectors/sources/url.ts";
-import type { MapperSettings, RangeFilter } from "../proto/control.ts";
+import type {
+  ActorOrder,
+  MapperSettings,
+  RangeFilter,
+} from "../proto/control.ts";
 import { toWireError } from "../proto/error.ts";
+import { refused } from "./actor-orders.ts";
 import { Attempt } from "./attempt.ts";
 import {
   configOf,
@@ -27,8 +32,13 @@ import {
 } from "./destinations.ts";
 import { fingerprintRequest, identifySync, recordRequest } from "./identity.ts";
 import { KeeperHold } from "./keeper-hold.ts";
+import { LimitedProcesses } from "./limits/limited-processes.ts";
+import { hasLimits } from "./limits/limits.ts";
+import { ownProcesses, type Placement } from "./placement.ts";
 import type {
   RunEvent,
+  ActorName,
+  OrderOutcome,
   RunHandle,
   RunSummary,
   SyncRequest,
@@ -60,6 +70,11 @@ class SyncRun {
   /** Null: this run opens the ledger, locks it, and closes it. */
   readonly #shared: Ledger | null;
   readonly #planOf: string | null;
+  readonly #onBegun: NonNullable<RunOptions["onBegun"]>;
+  readonly #placement: Placement;
+  /** Aborted by a stop that comes before an attempt. */
+  readonly #entering = new AbortController();
+  #stopped: "interrupted" | "aborted" | null = null;
   #lock: RunLock | null = null;
   #ledger: Ledger | null = null;
   #folder: RunFolder | null = null;
@@ -71,12 +86,22 @@ class SyncRun {
   constructor(
     request: SyncRequest,
     observe: (event: RunEvent) => void,
-    { onInspected = null, ledger = null, planOf = null }: RunOptions,
+    {
+      onInspected = null,
+      ledger = null,
+      planOf = null,
+      onBegun = () => {},
+      placement = ownProcesses,
+    }: RunOptions,
   ) {
     this.#request = request;
     this.#observe = observe;
+    this.#placement = hasLimits(request.limits)
+      ? new LimitedProcesses(request.limits, (message) => this.#warn(message))
+      : placement;
     this.#shared = ledger;
     this.#planOf = planOf;
+    this.#onBegun = onBegun;
     this.#trace =
       request.tracePath === null
         ? null
@@ -123,6 +148,7 @@ class SyncRun {
     }
     this.#keeper = new KeeperHold({
       ledger,
+      placement: this.#placement,
       folder: this.#folder.path,
       graceMs: this.#request.snapshotGraceMs,
       inspect: this.inspector !== null,
@@ -149,6 +175,7 @@ class SyncRun {
       });
       this.#run = { ...begun, isResumed: false };
     }
+    this.#onBegun(this.#run.runId);
   }
 
   /** The unfinished run when it is to be gone on with; null when a new one begins. */
@@ -191,6 +218,12 @@ class SyncRun {
   }
 
   async attempt(number: number): Promise<AttemptOutput> {
+    try {
+      await this.#placement.enter(this.#entering.signal);
+    } catch (error) {
+      if (this.#stopped === null) throw error;
+    }
+    if (this.#stopped !== null) return { outcome: this.#stopped, error: null };
     const ledger = given(this.#ledger);
     const keeper = given(this.#keeper);
     const run = given(this.#run);
@@ -223,7 +256,7 @@ class SyncRun {
       isResumed,
       schemaChanges: {
         policy: this.#request.schemaChanges,
-        isAccepted: this.#request.acceptSchemaChanges,
+        accepted: this.#request.acceptSchemaChanges,
       },
     });
     const tally = new RunTally(book, this.#request, this.#observe);
@@ -233,6 +266,7 @@ class SyncRun {
         ledger,
         book,
         keeper,
+        placement: this.#placement,
         source: this.#sourceSettings(
           createSocketFolder(folder.path, epoch),
           { runId, epoch },
@@ -284,6 +318,8 @@ class SyncRun {
       },
     );
     this.#attempt = attempt;
+    // it came while this was made ready
+    this.#passStop();
     const result = await attempt.run();
     this.#attempt = null;
     return result;
@@ -299,7 +335,9 @@ class SyncRun {
       attempt,
       url: request.source.url,
       socketDir,
-      channelsMax: request.channels ?? 2 * availableParallelism(),
+      channelsMax:
+        request.channels ??
+        2 * Math.min(request.limits.cpus ?? Infinity, availableParallelism()),
       readers: request.readers,
       checkpointEveryMs: request.checkpointEverySeconds * 1000,
       rowBytesMax: request.rowBytesMax,
@@ -336,11 +374,29 @@ class SyncRun {
   }
 
   stop(): void {
-    this.#attempt?.stop();
+    if (this.#attempt) this.#attempt.stop();
+    else this.#stopEntering("interrupted");
   }
 
   abort(): void {
-    this.#attempt?.abort();
+    if (this.#attempt) this.#attempt.abort();
+    else this.#stopEntering("aborted");
+  }
+
+  #passStop(): void {
+    if (this.#stopped === "interrupted") this.#attempt?.stop();
+    if (this.#stopped === "aborted") this.#attempt?.abort();
+  }
+
+  #stopEntering(outcome: "interrupted" | "aborted"): void {
+    this.#stopped = outcome;
+    this.#entering.abort();
+  }
+
+  async orderActor(actor: ActorName, order: ActorOrder): Promise<OrderOutcome> {
+    if (this.#attempt) return this.#attempt.orderActor(actor, order);
+    if (actor.process === "bookkeeper") return "forRun";
+    throw refused("the actor", order, "its processes are not at work now");
   }
 
   announceRetry(message: string, attempt: number): void {
@@ -368,6 +424,7 @@ class SyncRun {
         run && this.#ledger ? this.#ledger.snapshotsOf(run.runId).length : 0,
     };
     this.#keeper?.letGo(isOver ? "release" : "leave");
+    this.#placement.leave();
     const keeperSockets =
       run && this.#ledger
         ? this.#ledger
@@ -477,6 +534,10 @@ export interface RunOptions {
   readonly ledger?: Ledger | null;
   /** A run whose recorded plans are read by, where the tables have the columns that they had then. */
   readonly planOf?: string | null;
+  /** The run is in the ledger, whatever becomes of it. What this throws ends it. */
+  readonly onBegun?: (runId: string) => void;
+  /** Absent: processes of their own. */
+  readonly placement?: Placement;
 }
 
 /**
@@ -534,5 +595,6 @@ export function startRun(
     done: promise,
     stop: () => bookkeeper.send({ type: "run.stop" }),
     abort: () => bookkeeper.send({ type: "run.abort" }),
+    orderActor: (actor, order) => run.orderActor(actor, order),
   };
 }

@@ -171,9 +171,23 @@ export type SourceOrder =
       readonly stream: number;
       readonly index: number;
     }
+  | {
+      /** From an operator; answered by `source.ordered` of the same id. */
+      readonly type: "source.order";
+      readonly id: number;
+      readonly to: OrderTarget;
+      readonly order: ActorOrder;
+    }
   | { readonly type: "source.drain" }
   | { readonly type: "source.finish" }
   | { readonly type: "ping"; readonly id: number };
+
+/** What an operator may tell one actor. */
+export type ActorOrder = "pause" | "resume" | "retry" | "cancel";
+
+/** An actor of the main thread, as inspection records name it, or all that is done for a stream. */
+export type OrderTarget =
+  { readonly actor: string } | { readonly stream: number };
 
 export interface SnapshotWire {
   readonly id: string;
@@ -247,6 +261,14 @@ export type SourceFact =
         readonly decodingMs: number;
         readonly socketMs: number;
       }[];
+    }
+  | {
+      readonly type: "source.ordered";
+      readonly id: number;
+      /** Whom the order was for, for people. */
+      readonly subject: string;
+      /** Null: it is followed. */
+      readonly refusal: string | null;
     }
   | { readonly type: "source.drained" }
   | { readonly type: "source.finished" }

@@ -69,6 +69,11 @@ export const errorCodes = {
     exitCode: 4,
     help: "Agree to the change with --accept-schema-changes, or let `schemaChanges` of the sync say what may change.",
   },
+  STREAM_CANCELLED: {
+    disposition: "failStream",
+    exitCode: 4,
+    help: "An operator has ended this stream of the run; the next run of the sync copies it.",
+  },
   SOURCE_QUERY_FAILED: {
     disposition: "failStream",
     exitCode: 4,
@@ -178,6 +183,11 @@ export const errorCodes = {
     disposition: "failRun",
     exitCode: 3,
     help: "The ledger's server did not answer; what was durable stays, and `millrace resume` goes on when it is back.",
+  },
+  RUN_MEMORY_EXCEEDED: {
+    disposition: "failRun",
+    exitCode: 1,
+    help: "Raise `limits.memory` of the sync, or let less be under way at once: fewer `channels`, `readers: 1`, or leave large columns out. `millrace resume` goes on from the last checkpoint.",
   },
   RUN_LOCKED: {
     disposition: "failRun",

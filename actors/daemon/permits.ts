@@ -14,8 +14,10 @@ export interface RunPermit {
   /** The server that it reads; runs of the same text share its limits. */
   readonly source: string;
   readonly destination: string;
-  /** To the source's server, at most. */
+  /** To the source's server, at most; 0 for one that waits for them once it has begun. */
   readonly connections: number;
+  /** Lives in the daemon's own threads. */
+  readonly isInline?: boolean;
 }
 
 interface Use {
@@ -33,8 +35,15 @@ export class PermitBook {
   readonly #destinations = new Map<string, Use>();
   #runs = 0;
 
-  constructor(limits: RunLimits, given: Iterable<RunPermit>) {
+  /** @param beside connections to servers that are in use without a permit for them */
+  constructor(
+    limits: RunLimits,
+    given: Iterable<RunPermit>,
+    beside: ReadonlyMap<string, number> = new Map(),
+  ) {
     this.#limits = limits;
+    for (const [source, connections] of beside)
+      this.#sources.set(source, { runs: 0, connections });
     for (const permit of given) this.#enter(permit);
   }
 

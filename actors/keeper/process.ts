@@ -44,6 +44,7 @@ class KeeperProcess implements Hosted {
   #adopter: Socket | null = null;
   #isInspected = false;
   #warningsTold = 0;
+  #isLetGo = false;
   #isDestroyed = false;
 
   constructor(surroundings: KeeperSurroundings) {
@@ -64,9 +65,10 @@ class KeeperProcess implements Hosted {
     this.#root.stop();
     this.#adopter?.destroy();
     this.#server?.close();
-    await this.#held?.close().catch(() => {
-      // the server ends its transaction with its connection
-    });
+    if (!this.#isLetGo)
+      await this.#held?.close().catch(() => {
+        // the server ends its transaction with its connection
+      });
   }
 
   #follow(order: KeeperOrder): void {
@@ -156,6 +158,7 @@ class KeeperProcess implements Hosted {
   }
 
   #letGo(): void {
+    this.#isLetGo = true;
     this.#server?.close();
     if (this.#socketPath) {
       try {
@@ -164,7 +167,7 @@ class KeeperProcess implements Hosted {
         // it is gone with the run's folder
       }
     }
-    void Promise.allSettled([this.#pipe.flush(), this.#held?.close()]).finally(
+    void Promise.allSettled([this.#pipe.flush(), this.#held?.close()]).then(
       () => this.#surroundings.exit(0),
     );
   }

@@ -34,7 +34,9 @@ export type StreamRunEvent =
   | { readonly type: "stream.verified"; readonly files: readonly SealedFile[] }
   | { readonly type: "stream.published" }
   | { readonly type: "stream.superseded" }
-  | { readonly type: "stream.failed"; readonly error: WireError };
+  | { readonly type: "stream.failed"; readonly error: WireError }
+  /** By an operator: followed as long as nothing is being committed. */
+  | { readonly type: "stream.cancel"; readonly error: WireError };
 
 export type StreamRunNews = {
   readonly type: "streamRun.ended";
@@ -130,6 +132,10 @@ export const streamRunMachine = setup({
       entry: { type: "orderPlan", params: ({ context }) => context },
       on: {
         "stream.planned": "recordingPlan",
+        "stream.cancel": {
+          target: "failing",
+          actions: { type: "keepError", params: ({ event }) => event },
+        },
         "stream.failed": {
           target: "failing",
           actions: { type: "keepError", params: ({ event }) => event },
@@ -138,6 +144,10 @@ export const streamRunMachine = setup({
     },
     recordingPlan: {
       on: {
+        "stream.cancel": {
+          target: "failing",
+          actions: { type: "keepError", params: ({ event }) => event },
+        },
         "stream.failed": {
           target: "failing",
           actions: { type: "keepError", params: ({ event }) => event },
@@ -183,6 +193,10 @@ export const streamRunMachine = setup({
         },
         "state.recorded": {
           actions: assign({ recordedIndex: ({ event }) => event.index }),
+        },
+        "stream.cancel": {
+          target: "failing",
+          actions: { type: "keepError", params: ({ event }) => event },
         },
         "stream.failed": {
           target: "failing",

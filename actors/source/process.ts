@@ -29,6 +29,7 @@ import { countChannels } from "./channels-needed.ts";
 import { SourceCheckpoints } from "./checkpoints.ts";
 import { ReaderGovernor } from "./governing.ts";
 import { findMapper } from "./mapping.ts";
+import { findSubject } from "./order-subject.ts";
 import { ReadFigures } from "./read-figures.ts";
 import { partitionerMachine } from "./partitioner.machine.ts";
 import { readerMachine } from "./reader.machine.ts";
@@ -117,6 +118,12 @@ class SourceProcess implements Hosted {
 
   #follow(order: SourceOrder): void {
     if (order.type === "source.open") this.#begin(order.settings);
+    if (order.type === "source.order") {
+      const subject = findSubject(this.#root, order.to);
+      const { id, order: wanted } = order;
+      this.#root.send({ type: "actor.order", id, subject, order: wanted });
+      return;
+    }
     const narrowed = this.#narrowOrder(order);
     if (narrowed) this.#root.send(narrowed as SourceEvent);
   }

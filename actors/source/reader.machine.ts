@@ -1,6 +1,7 @@
 /**
  * One partition, from the queue to the acknowledgement of its last checkpoint. A retry goes on behind the last
- * checkpoint on the wire, and only after the destination has dropped what came behind it.
+ * checkpoint on the wire, and only after the destination has dropped what came behind it. An operator may have it wait
+ * behind a checkpoint, or read again from there.
  */
 import { assign, sendParent, setup } from "xstate";
 import { errorCodes, type WireError } from "../../proto/error.ts";
@@ -34,6 +35,10 @@ export interface ReaderContext extends ReaderInput {
   readonly isLeaving: boolean;
   /** Asked for the tail of its range: it stops, and goes on with what it is left. */
   readonly isYielding: boolean;
+  /** Told to stop by an operator: whatever it is told next, it goes on behind its last checkpoint. */
+  readonly isHalting: boolean;
+  /** An operator has it wait. */
+  readonly isPaused: boolean;
   readonly error: WireError | null;
 }
 
@@ -57,11 +62,17 @@ export type ReaderEvent =
   | { readonly type: "reader.yield" }
   | { readonly type: "reader.resume"; readonly range: Partition }
   | { readonly type: "reader.stop" }
-  | { readonly type: "reader.cancel" };
+  | { readonly type: "reader.cancel" }
+  /** By an operator; `reader.unpause` takes `reader.pause` back. */
+  | { readonly type: "reader.pause" }
+  | { readonly type: "reader.unpause" }
+  | { readonly type: "reader.retry" };
 
 /** What a reader tells the source process. */
 export type ReaderNews =
   | { readonly type: "reader.queued"; readonly key: string }
+  /** It waits for nobody's channel any more. */
+  | { readonly type: "reader.paused"; readonly key: string }
   | {
       readonly type: "reader.released";
       readonly key: string;
@@ -121,7 +132,7 @@ const keyOf = (context: ReaderContext): string =>
 const heldChannel = (context: ReaderContext): number | null =>
   context.holdsChannel ? context.channel : null;
 
-export const readerMachine = setup({
+const reader = setup({
   types: {
     input: {} as ReaderInput,
     context: {} as ReaderContext,
@@ -139,6 +150,7 @@ export const readerMachine = setup({
       holdsChannel: true,
       checkpointSequence: 1,
       isYielding: false,
+      isHalting: false,
       error: null,
     }),
     dropChannel: assign({ holdsChannel: false }),
@@ -146,6 +158,9 @@ export const readerMachine = setup({
     countFailure: assign({ failures: ({ context }) => context.failures + 1 }),
     noteLeaving: assign({ isLeaving: true }),
     noteYielding: assign({ isYielding: true }),
+    noteHalting: assign({ isHalting: true }),
+    notePaused: assign({ isPaused: true }),
+    noteUnpaused: assign({ isPaused: false }),
     takeRange: assign({
       range: (_, params: { range: Partition }) => params.range,
     }),
@@ -187,6 +202,17 @@ export const readerMachine = setup({
     nothingInFlight: ({ context }) => context.inFlight.length === 0,
     isLeaving: ({ context }) => context.isLeaving,
     isYielding: ({ context }) => context.isYielding && !context.isLeaving,
+    isHalting: ({ context }) => context.isHalting && !context.isLeaving,
+    isHaltedEarly: ({ context }, params: { error: WireError }) =>
+      context.isHalting &&
+      !context.isLeaving &&
+      errorCodes[params.error.code].disposition === "retryPartition",
+    isPaused: ({ context }) => context.isPaused,
+    mayRetry: ({ context }) => !context.isPaused && !context.isLeaving,
+    mayPause: ({ context }) => !context.isPaused && !context.isLeaving,
+    mayUnpause: ({ context }) => context.isPaused && !context.isLeaving,
+    isPausedWhole: ({ context }) =>
+      context.isPaused && context.inFlight.length === 0,
     isYieldedWhole: ({ context }) =>
       context.isYielding && context.inFlight.length === 0,
   },
@@ -194,7 +220,21 @@ export const readerMachine = setup({
     backoff: ({ context }) =>
       Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** context.failures),
   },
-}).createMachine({
+});
+
+/** On its way to be queued again: there it is seen whether it is to wait. */
+const whenPaused = {
+  "reader.pause": { guard: "mayPause", actions: "notePaused" },
+  "reader.unpause": { guard: "mayUnpause", actions: "noteUnpaused" },
+} as const;
+
+/** It stops anyway, so that it can be asked for the tail of its range as well. */
+const whenHalting = {
+  ...whenPaused,
+  "reader.yield": { actions: "noteYielding" },
+} as const;
+
+export const readerMachine = reader.createMachine({
   id: "reader",
   initial: "queued",
   context: ({ input }) => ({
@@ -207,6 +247,8 @@ export const readerMachine = setup({
     inFlight: [],
     isLeaving: false,
     isYielding: false,
+    isHalting: false,
+    isPaused: false,
     error: null,
   }),
   on: {
@@ -226,6 +268,27 @@ export const readerMachine = setup({
           target: "reading",
           actions: { type: "takeChannel", params: ({ event }) => event },
         },
+        "reader.stop": "stopped",
+        "reader.cancel": "stopped",
+        "reader.pause": { target: "paused", actions: "notePaused" },
+      },
+    },
+    // an operator has it wait: all that it read is durable, and its partition stays open
+    paused: {
+      entry: sendParent(({ context }) => ({
+        type: "reader.paused" as const,
+        key: keyOf(context),
+      })),
+      on: {
+        // given on the way of the order: others take it
+        "channel.assigned": {
+          actions: sendParent(({ context, event }) => ({
+            type: "reader.released" as const,
+            key: keyOf(context),
+            channel: event.channel,
+          })),
+        },
+        "reader.unpause": { target: "queued", actions: "noteUnpaused" },
         "reader.stop": "stopped",
         "reader.cancel": "stopped",
       },
@@ -252,9 +315,15 @@ export const readerMachine = setup({
         "read.done": "flushed",
         "read.stopped": [
           { guard: "isYielding", target: "yielding" },
+          { guard: "isHalting", target: "yielding" },
           { target: "stopped" },
         ],
         "read.failed": [
+          // a partition that cannot be resumed inside fails when it is stopped: no try of its own is used up by that
+          {
+            guard: { type: "isHaltedEarly", params: ({ event }) => event },
+            target: "yielding",
+          },
           {
             guard: { type: "isRetryable", params: ({ event }) => event },
             target: "discarding",
@@ -290,6 +359,47 @@ export const readerMachine = setup({
           ],
         },
         "reader.cancel": "cancelling",
+        "reader.pause": {
+          guard: "mayPause",
+          actions: [
+            "notePaused",
+            "noteHalting",
+            {
+              type: "orderWorker",
+              params: ({ context }) => ({
+                channel: context.channel,
+                order: { type: "read.stop", ...refOf(context) },
+              }),
+            },
+          ],
+        },
+        // it has been told to stop already: it goes on from its checkpoint
+        "reader.unpause": { guard: "mayUnpause", actions: "noteUnpaused" },
+        "reader.retry": { guard: "mayRetry", target: "restarting" },
+      },
+    },
+    // an operator wants it read again: as a read that is cancelled, and then from its last checkpoint
+    restarting: {
+      entry: [
+        "noteHalting",
+        {
+          type: "orderWorker",
+          params: ({ context }) => ({
+            channel: context.channel,
+            order: { type: "read.cancel", ...refOf(context) },
+          }),
+        },
+      ],
+      on: {
+        "checkpoint.ready": {
+          actions: { type: "moveResumePoint", params: ({ event }) => event },
+        },
+        "read.done": "flushed",
+        "read.stopped": "yielding",
+        "read.failed": "yielding",
+        "reader.stop": { actions: "noteLeaving" },
+        "reader.cancel": { actions: "noteLeaving" },
+        ...whenHalting,
       },
     },
     // the rows have left this process; only the acknowledgement of the last checkpoint makes them safe
@@ -308,21 +418,33 @@ export const readerMachine = setup({
         "read.discarded": [
           { guard: "isLeaving", target: "stopped" },
           {
+            guard: "isYielding",
             target: "settling",
             actions: ["releaseChannel", "dropChannel"],
+          },
+          // nothing of what comes next is taken for this attempt's
+          {
+            target: "settling",
+            actions: ["releaseChannel", "dropChannel", "countAttempt"],
           },
         ],
         "reader.stop": { actions: "noteLeaving" },
         "reader.cancel": { actions: "noteLeaving" },
+        ...whenHalting,
       },
     },
     // on another channel a later checkpoint could be durable before these: a resume would begin behind rows that are lost
     settling: {
       always: [
         { guard: "isYieldedWhole", target: "yielded" },
+        { guard: "isPausedWhole", target: "paused" },
         { guard: "nothingInFlight", target: "queued" },
       ],
-      on: { "reader.stop": "stopped", "reader.cancel": "stopped" },
+      on: {
+        "reader.stop": "stopped",
+        "reader.cancel": "stopped",
+        ...whenHalting,
+      },
     },
     yielded: {
       entry: sendParent(({ context }) => ({
@@ -331,15 +453,26 @@ export const readerMachine = setup({
         resumeAfter: context.resumeAfter,
       })),
       on: {
-        "reader.resume": {
-          target: "queued",
-          actions: [
-            { type: "takeRange", params: ({ event }) => event },
-            "countAttempt",
-          ],
-        },
+        "reader.resume": [
+          {
+            guard: "isPaused",
+            target: "paused",
+            actions: [
+              { type: "takeRange", params: ({ event }) => event },
+              "countAttempt",
+            ],
+          },
+          {
+            target: "queued",
+            actions: [
+              { type: "takeRange", params: ({ event }) => event },
+              "countAttempt",
+            ],
+          },
+        ],
         "reader.stop": "stopped",
         "reader.cancel": "stopped",
+        ...whenPaused,
       },
     },
     cancelling: {
@@ -387,6 +520,7 @@ export const readerMachine = setup({
         ],
         "reader.stop": { actions: "noteLeaving" },
         "reader.cancel": { actions: "noteLeaving" },
+        ...whenPaused,
       },
     },
     backingOff: {
@@ -396,7 +530,22 @@ export const readerMachine = setup({
           actions: ["countAttempt", "countFailure"],
         },
       },
-      on: { "reader.stop": "stopped", "reader.cancel": "stopped" },
+      on: {
+        "reader.stop": "stopped",
+        "reader.cancel": "stopped",
+        // nobody waits for the next try: a reader that is paused, or that is wanted at once
+        "reader.pause": {
+          guard: "mayPause",
+          target: "settling",
+          actions: ["notePaused", "countAttempt", "countFailure"],
+        },
+        "reader.retry": {
+          guard: "mayRetry",
+          target: "settling",
+          actions: ["countAttempt", "countFailure"],
+        },
+        "reader.unpause": { guard: "mayUnpause", actions: "noteUnpaused" },
+      },
     },
     // given up: the destination drops what is unsealed, then the channel is free for others
     abandoning: {

@@ -35,6 +35,7 @@ export const withChannels = sourceProcessBase.extend({
         const next = queue[0];
         if (!next || active >= target) break;
         if (channels[channel] !== null) continue;
+        if (context.pausedChannels.includes(channel)) continue;
         channels[channel] = next.key;
         queue = queue.slice(1);
         active += 1;

@@ -14,6 +14,7 @@ import type { WireError } from "../../proto/error.ts";
 import type { ReadSoFar } from "../../partitioning/resplit.ts";
 import type { Partition } from "../../proto/partition.ts";
 import type { ChannelNews } from "./channel.machine.ts";
+import type { OrderedActor } from "./order-subject.ts";
 import type { PartitionerNews } from "./partitioner.machine.ts";
 import type { ReaderNews } from "./reader.machine.ts";
 import type { ResplitterNews } from "./resplitter.machine.ts";
@@ -83,6 +84,9 @@ export interface SourceProcessContext {
   readonly channelsOpened: number;
   /** Open channels that can read no more, the snapshot being closed to them. */
   readonly channelsLost: readonly number[];
+  /** Of these two an operator has said so: nothing is read over the channel, or of the stream, until it is resumed. */
+  readonly pausedChannels: readonly number[];
+  readonly pausedStreams: readonly number[];
   readonly readersTarget: number;
   /** Partitions of each stream that are not acknowledged yet. */
   readonly remaining: Readonly<Record<number, number>>;
@@ -110,6 +114,7 @@ export type SourceProcessEvent =
   | ({ readonly type: "source.read" } & ReadStreamOrder)
   | Extract<SourceOrder, { type: "source.resplit" }>
   | { readonly type: "resplit.consider" }
+  | OrderedActor
   | { readonly type: "source.drain" }
   | { readonly type: "source.finish" }
   | {

@@ -30,12 +30,17 @@ export const withResplits = withReads.extend({
             ({ key, range, hasRefused }) =>
               !hasRefused &&
               !context.failedStreams.includes(streamOfKey(key)) &&
+              !context.pausedStreams.includes(streamOfKey(key)) &&
               checkNamed(check, { type: "canSplit", params: { range } }),
           ),
         settings.partitionBytesMin,
       );
       if (!giver) return;
-      if (reading.length === Object.keys(channels).length) {
+      const isAnyFree = Object.entries(channels).some(
+        ([channel, key]) =>
+          key === null && !context.pausedChannels.includes(Number(channel)),
+      );
+      if (!isAnyFree) {
         // one that is being opened says channel.idle when it is there
         if (reading.length === channelsOpened - context.channelsLost.length)
           enqueueNamed(enqueue, { type: "openChannel" });

@@ -6,14 +6,14 @@ import { assign, enqueueActions, raise } from "xstate";
 import { errorCodes, toWireError, unexplained } from "../../proto/error.ts";
 import { readerKey } from "./reader.machine.ts";
 import { byPriority, streamOfKey } from "./source-process-context.ts";
-import { withResplits } from "./source-process-resplits.ts";
+import { withOrders } from "./source-process-orders.ts";
 
 const STATS_EVERY_MS = 200;
 /** How long what was planned may take to come as an order before readers are thought to be idle. */
 const CONSIDER_AFTER_MS = 200;
 
 /** A reader that was told to stop or to cancel leaves. */
-const leaving = withResplits.createStateConfig({
+const leaving = withOrders.createStateConfig({
   on: {
     "reader.released": {
       actions: { type: "freeChannel", params: ({ event }) => event },
@@ -33,7 +33,7 @@ const leaving = withResplits.createStateConfig({
   },
 });
 
-export const sourceProcessMachine = withResplits.createMachine({
+export const sourceProcessMachine = withOrders.createMachine({
   id: "sourceProcess",
   initial: "waiting",
   context: {
@@ -47,6 +47,8 @@ export const sourceProcessMachine = withResplits.createMachine({
     channels: {},
     channelsOpened: 0,
     channelsLost: [],
+    pausedChannels: [],
+    pausedStreams: [],
     readersTarget: 1,
     remaining: {},
     plansWaiting: [],
@@ -78,6 +80,15 @@ export const sourceProcessMachine = withResplits.createMachine({
     "channel.failed": {
       target: ".failed",
       actions: { type: "keepError", params: ({ event }) => event },
+    },
+    "actor.order": {
+      actions: {
+        type: "answerOrder",
+        params: ({ event: { id, subject } }) => ({
+          ...{ id, subject },
+          refusal: "the source is not reading: the run begins or ends",
+        }),
+      },
     },
     "channel.closed": {
       actions: assign({
@@ -263,6 +274,11 @@ export const sourceProcessMachine = withResplits.createMachine({
         },
         "partitioner.failed": [
           {
+            guard: ({ context, event }) =>
+              context.failedStreams.includes(event.stream),
+            actions: [assign({ planning: false }), "planNext"],
+          },
+          {
             guard: { type: "isFailStream", params: ({ event }) => event },
             actions: [
               assign({ planning: false }),
@@ -293,27 +309,43 @@ export const sourceProcessMachine = withResplits.createMachine({
           ],
         },
         "resplit.consider": { actions: "askForTail" },
-        "reader.queued": {
+        "actor.order": {
+          actions: { type: "followOrder", params: ({ event }) => event },
+        },
+        "reader.paused": {
           actions: [
-            assign({
-              queue: ({ context, event }) => {
-                const weight = context.weights[event.key];
-                if (
-                  !weight ||
-                  context.failedStreams.includes(streamOfKey(event.key))
-                )
-                  return context.queue;
-                const at = context.queue.findIndex(
-                  (one) => byPriority(weight, one) < 0,
-                );
-                return at < 0
-                  ? [...context.queue, weight]
-                  : context.queue.toSpliced(at, 0, weight);
-              },
-            }),
+            { type: "dequeue", params: ({ event }) => event },
             "dispatch",
+            "askForTail",
           ],
         },
+        "reader.queued": [
+          {
+            guard: { type: "isHeld", params: ({ event }) => event },
+            actions: { type: "holdReader", params: ({ event }) => event },
+          },
+          {
+            actions: [
+              assign({
+                queue: ({ context, event }) => {
+                  const weight = context.weights[event.key];
+                  if (
+                    !weight ||
+                    context.failedStreams.includes(streamOfKey(event.key))
+                  )
+                    return context.queue;
+                  const at = context.queue.findIndex(
+                    (one) => byPriority(weight, one) < 0,
+                  );
+                  return at < 0
+                    ? [...context.queue, weight]
+                    : context.queue.toSpliced(at, 0, weight);
+                },
+              }),
+              "dispatch",
+            ],
+          },
+        ],
         "reader.released": {
           actions: { type: "freeChannel", params: ({ event }) => event },
         },

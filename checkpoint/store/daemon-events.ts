@@ -49,16 +49,22 @@ export interface DaemonEventFilter {
   readonly sync?: string | null;
   /** Only events before this one: the next page. */
   readonly before?: number | null;
+  /** Only those that happened before this, in milliseconds since the Unix epoch. */
+  readonly earlierThan?: number | null;
   readonly limit: number;
 }
 
 /** Newest first. */
 export function daemonEventsOf(
   db: LedgerDatabase,
-  { sync, before = null, limit }: DaemonEventFilter,
+  { sync, before = null, earlierThan = null, limit }: DaemonEventFilter,
 ): DaemonEventRecord[] {
   const where = ["serial < ?"];
   const values: (string | number)[] = [before ?? Number.MAX_SAFE_INTEGER];
+  if (earlierThan !== null) {
+    where.push("at < ?");
+    values.push(earlierThan);
+  }
   if (sync === null) where.push("sync IS NULL");
   else if (sync !== undefined) {
     where.push("sync = ?");

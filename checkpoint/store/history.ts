@@ -17,16 +17,28 @@ export interface RunFilter {
   readonly states?: readonly RunState[] | null;
   /** Only runs that began before this one: the next page. */
   readonly before?: string | null;
+  /** Only runs that began before this, in milliseconds since the Unix epoch. */
+  readonly startedBefore?: number | null;
   readonly limit: number;
 }
 
 /** Newest first. */
 export function listRuns(
   db: LedgerDatabase,
-  { syncIds = null, states = null, before = null, limit }: RunFilter,
+  {
+    syncIds = null,
+    states = null,
+    before = null,
+    startedBefore = null,
+    limit,
+  }: RunFilter,
 ): RunRecord[] {
   const where: string[] = ["r.serial < ?"];
   const values: (string | number)[] = [serialBefore(db, before)];
+  if (startedBefore !== null) {
+    where.push("r.started_at < ?");
+    values.push(startedBefore);
+  }
   for (const [column, list] of [
     ["r.sync", syncIds],
     ["r.state", states],

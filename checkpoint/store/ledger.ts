@@ -367,8 +367,11 @@ export class Ledger {
     timeline.recordEvent(this.#db, runId, kind, detailsJson);
   }
 
-  eventsOf(runId: string): records.EventRecord[] {
-    return timeline.eventsOf(this.#db, runId);
+  eventsOf(
+    runId: string,
+    filter: timeline.EventFilter = {},
+  ): records.EventRecord[] {
+    return timeline.eventsOf(this.#db, runId, filter);
   }
 
   // The queue
@@ -460,12 +463,20 @@ export class Ledger {
 
   // Syncs by name, and their streams
 
-  pauseSync(name: string): void {
-    syncStates.setSyncPaused(this.#db, name, true);
+  pauseSync(name: string, reasonJson: string | null = null): void {
+    syncStates.pauseSync(this.#db, name, reasonJson);
   }
 
   resumeSync(name: string): void {
-    syncStates.setSyncPaused(this.#db, name, false);
+    syncStates.resumeSync(this.#db, name);
+  }
+
+  setAgreement(name: string, agreementJson: string | null): void {
+    syncStates.setAgreement(this.#db, name, agreementJson);
+  }
+
+  syncStateOf(name: string): syncStates.SyncState {
+    return syncStates.syncStateOf(this.#db, name);
   }
 
   pausedSyncs(): string[] {

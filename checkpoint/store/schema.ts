@@ -6,7 +6,7 @@
 /** "MRLG": what `file` shows and what tells our database from another application's. */
 export const LEDGER_APPLICATION_ID = 0x4d_52_4c_47;
 
-export const LEDGER_VERSION = 2;
+export const LEDGER_VERSION = 3;
 
 /** Times are milliseconds since the Unix epoch; JSON is text; an epoch is a run's attempt, from 1. */
 const TABLES_OF_RUNS = `
@@ -234,8 +234,15 @@ CREATE TABLE sync_locks (
 ) STRICT, WITHOUT ROWID;
 `;
 
+const SCHEMA_PAUSES = `
+-- Why a sync is paused; NULL: somebody wanted it so. What was agreed to, and no run has committed yet.
+ALTER TABLE sync_states ADD COLUMN pause_reason TEXT;
+ALTER TABLE sync_states ADD COLUMN agreement TEXT;
+`;
+
 /** From version N to N + 1, at N; a new ledger takes all of them. */
 export const LEDGER_STEPS: readonly string[] = [
   TABLES_OF_RUNS,
   TABLES_OF_DAEMONS,
+  SCHEMA_PAUSES,
 ];

@@ -1,20 +1,81 @@
 /** What is remembered of a sync by its name in the configuration, and the streams that are to be copied anew. */
+import { strict as assert } from "node:assert";
 import type { LedgerDatabase } from "./database.ts";
 
-/** Nothing of it is taken from the queue any more, by no daemon; what runs goes on. May be repeated. */
-export function setSyncPaused(
+/** Characters of a pause's reason, and of an agreement. */
+const SYNC_STATE_JSON_MAX = 65_536;
+
+/**
+ * Nothing of it is taken from the queue any more, by no daemon; what runs goes on. May be repeated: a reason takes the
+ * place of the one before, none leaves it.
+ */
+export function pauseSync(
   db: LedgerDatabase,
   name: string,
-  isPaused: boolean,
+  reasonJson: string | null,
 ): void {
+  checkLength(reasonJson);
   db.transaction(() =>
     db.run(
-      `INSERT INTO sync_states (name, paused) VALUES (?, ?)
-       ON CONFLICT (name) DO UPDATE SET paused = excluded.paused`,
+      `INSERT INTO sync_states (name, paused, pause_reason) VALUES (?, 1, ?)
+       ON CONFLICT (name) DO UPDATE SET paused = 1,
+         pause_reason = coalesce(excluded.pause_reason, sync_states.pause_reason)`,
       name,
-      isPaused ? 1 : 0,
+      reasonJson,
     ),
   );
+}
+
+/** Its pause ends, with the reason. May be repeated. */
+export function resumeSync(db: LedgerDatabase, name: string): void {
+  db.transaction(() =>
+    db.run(
+      "UPDATE sync_states SET paused = 0, pause_reason = NULL WHERE name = ?",
+      name,
+    ),
+  );
+}
+
+/** What its next runs may do because somebody agreed to it; null takes that back. */
+export function setAgreement(
+  db: LedgerDatabase,
+  name: string,
+  agreementJson: string | null,
+): void {
+  checkLength(agreementJson);
+  db.transaction(() =>
+    db.run(
+      `INSERT INTO sync_states (name, agreement) VALUES (?, ?)
+       ON CONFLICT (name) DO UPDATE SET agreement = excluded.agreement`,
+      name,
+      agreementJson,
+    ),
+  );
+}
+
+function checkLength(json: string | null): void {
+  assert(
+    json === null || json.length <= SYNC_STATE_JSON_MAX,
+    "what is remembered of a sync is too long",
+  );
+}
+
+export interface SyncState {
+  readonly isPaused: boolean;
+  readonly reasonJson: string | null;
+  readonly agreementJson: string | null;
+}
+
+export function syncStateOf(db: LedgerDatabase, name: string): SyncState {
+  const row = db.get(
+    "SELECT paused, pause_reason, agreement FROM sync_states WHERE name = ?",
+    name,
+  );
+  return {
+    isPaused: Number(row?.["paused"] ?? 0) === 1,
+    reasonJson: (row?.["pause_reason"] ?? null) as string | null,
+    agreementJson: (row?.["agreement"] ?? null) as string | null,
+  };
 }
 
 export function pausedSyncs(db: LedgerDatabase): string[] {

@@ -115,12 +115,28 @@ export function recordEvent(
   }, "run");
 }
 
+export interface EventFilter {
+  /** Absent: all. */
+  readonly kinds?: readonly string[];
+  /** The oldest of them. */
+  readonly limit?: number;
+}
+
 /** Oldest first. */
-export function eventsOf(db: LedgerDatabase, runId: string): EventRecord[] {
+export function eventsOf(
+  db: LedgerDatabase,
+  runId: string,
+  { kinds, limit = EVENTS_PER_RUN_MAX * 2 }: EventFilter = {},
+): EventRecord[] {
+  const ofKinds = kinds
+    ? `AND kind IN (${kinds.map(() => "?").join(", ")})`
+    : "";
   return db
     .all(
-      "SELECT at, kind, details FROM events WHERE run = ? ORDER BY serial",
+      `SELECT at, kind, details FROM events WHERE run = ? ${ofKinds} ORDER BY serial LIMIT ?`,
       runId,
+      ...(kinds ?? []),
+      limit,
     )
     .map((row) => ({
       at: Number(row["at"]),

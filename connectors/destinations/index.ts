@@ -15,7 +15,7 @@ export async function loadDestination({
   kind,
 }: DestinationConfig): Promise<DestinationDriver> {
   // modules load at once: whoever asks, a machine's step perhaps, is to go on first
-  await null;
+  await Promise.resolve();
   const load = loaders[kind];
   if (load) return load();
   throw new ExtractError("USAGE", `${kind} is no destination`, { kind });

@@ -13,6 +13,6 @@ const loaders: Readonly<Record<SourceKind, () => Promise<SourceDriver>>> = {
 /** @throws ExtractError USAGE for a scheme that is no source's */
 export async function loadSource(url: string): Promise<SourceDriver> {
   // modules load at once: whoever asks, a machine's step perhaps, is to go on first
-  await null;
+  await Promise.resolve();
   return loaders[readSourceKind(url)]();
 }

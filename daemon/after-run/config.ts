@@ -5,6 +5,13 @@ import { InvalidValue } from "../config-values.ts";
 
 const ARGUMENTS_MAX = 256;
 const HEADERS_MAX = 64;
+const BODY_CHARACTERS_MAX = 65_536;
+
+/** The text of a member of `body` that becomes the run. */
+export const RUN_HERE = "{run}";
+
+export type HookBody = Readonly<Record<string, z.core.util.JSONType>>;
+
 const TIMEOUT_MS_DEFAULT = 600_000;
 const TIMEOUT_MS_MIN = 1_000;
 
@@ -35,6 +42,15 @@ export const afterRunSchema = z
         secret: true,
         description: "Of the request, e.g. Authorization: ${DBT_TOKEN}.",
       }),
+    body: z
+      .record(z.string(), z.json())
+      .refine((body) => JSON.stringify(body).length <= BODY_CHARACTERS_MAX, {
+        error: `has more than ${BODY_CHARACTERS_MAX} characters`,
+      })
+      .optional()
+      .describe(
+        'What a URL is sent in place of the run; a member "{run}" becomes the run, e.g. {logical_date: null, conf: "{run}"} for Airflow.',
+      ),
     on: z
       .enum(["success", "failure", "always"])
       .optional()
@@ -48,7 +64,10 @@ export const afterRunSchema = z
     {
       error: "wants either a command or a url",
     },
-  );
+  )
+  .refine(({ body, url }) => body === undefined || url !== undefined, {
+    error: "has a body, which only a url is sent",
+  });
 
 export interface AfterRunHook {
   readonly target:
@@ -57,6 +76,8 @@ export interface AfterRunHook {
         readonly kind: "url";
         readonly url: string;
         readonly headers: Readonly<Record<string, string>>;
+        /** In place of the run; `RUN_HERE` in it stands for the run. Null: the run itself. */
+        readonly body: HookBody | null;
       };
   readonly on: "success" | "failure" | "always";
   readonly timeoutMs: number;
@@ -69,6 +90,7 @@ export function readAfterRun(
     command,
     url,
     headers = {},
+    body,
     on = "success",
     timeout = TIMEOUT_MS_DEFAULT,
   }: z.output<typeof afterRunSchema>,
@@ -77,6 +99,6 @@ export function readAfterRun(
   const target: AfterRunHook["target"] =
     url === undefined
       ? { kind: "command", command: command ?? [] }
-      : { kind: "url", url, headers };
+      : { kind: "url", url, headers, body: body ?? null };
   return { target, on, timeoutMs: timeout, folder };
 }

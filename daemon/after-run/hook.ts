@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RunSummary } from "../request.ts";
-import type { AfterRunHook } from "./config.ts";
+import { RUN_HERE, type AfterRunHook, type HookBody } from "./config.ts";
 
 /** Calls of a URL that cannot be reached or answers 5xx, the first included. */
 const CALLS_MAX = 3;
@@ -150,15 +150,17 @@ async function post(
   {
     url,
     headers,
+    body,
   }: {
     readonly url: string;
     readonly headers: Readonly<Record<string, string>>;
+    readonly body: HookBody | null;
   },
   payload: HookPayload,
   signal: AbortSignal,
 ): Promise<Said> {
   for (let calls = 1; ; calls++) {
-    const said = await postOnce(url, headers, payload, signal);
+    const said = await postOnce({ url, headers, body }, payload, signal);
     if (!said.mayCallAgain || calls >= CALLS_MAX || signal.aborted)
       return said.said;
     await sleep(CALL_AGAIN_MS * calls, undefined, { signal }).catch(() => {});
@@ -166,8 +168,15 @@ async function post(
 }
 
 async function postOnce(
-  url: string,
-  headers: Readonly<Record<string, string>>,
+  {
+    url,
+    headers,
+    body,
+  }: {
+    readonly url: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly body: HookBody | null;
+  },
   payload: HookPayload,
   signal: AbortSignal,
 ): Promise<{ readonly said: Said; readonly mayCallAgain: boolean }> {
@@ -175,7 +184,7 @@ async function postOnce(
     const response = await fetch(url, {
       method: "POST",
       headers: { "content-type": "application/json", ...headers },
-      body: JSON.stringify(payload),
+      body: JSON.stringify(body === null ? payload : fill(body, payload)),
       // the headers may hold a token that is for this host only
       redirect: "manual",
       signal,
@@ -202,6 +211,16 @@ async function postOnce(
       mayCallAgain: true,
     };
   }
+}
+
+/** Filled in before it is written: what a run says of itself is never taken for a place. */
+function fill(value: unknown, payload: HookPayload): unknown {
+  if (value === RUN_HERE) return payload;
+  if (Array.isArray(value)) return value.map((one) => fill(one, payload));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, one]) => [name, fill(one, payload)]),
+  );
 }
 
 async function readEnd({ body }: Response): Promise<string> {

@@ -3,7 +3,7 @@ import type { Ledger } from "../../checkpoint/store/ledger.ts";
 import type { QueuedRun } from "../../checkpoint/store/queue.ts";
 import type { RunRecord } from "../../checkpoint/store/records.ts";
 import { ExtractError } from "../../proto/error.ts";
-import type { DaemonService } from "../service/types.ts";
+import type { DaemonService, SyncView } from "../service/types.ts";
 import { parseObject, type RunView } from "./views.ts";
 
 /** What the API reads of the ledger; it writes nothing but through the service. */
@@ -23,6 +23,10 @@ export type History = Pick<
   | "queuedOfRun"
   | "countQueue"
   | "daemonEventsOf"
+  | "countRuns"
+  | "countStreamRuns"
+  | "listStreamRuns"
+  | "lastSchemasOf"
 >;
 
 /** Finished runs whose rows are remembered: they no longer change, and counting reads every checkpoint. */
@@ -36,6 +40,15 @@ export class RunFinder {
   constructor(service: DaemonService, history: History) {
     this.#service = service;
     this.#history = history;
+  }
+
+  /** @throws ExtractError SYNC_NOT_FOUND */
+  findSync(name: string): SyncView {
+    const found = this.#service.listSyncs().find((sync) => sync.name === name);
+    if (found) return found;
+    throw new ExtractError("SYNC_NOT_FOUND", `no sync is called ${name}`, {
+      sync: name,
+    });
   }
 
   /** @throws ExtractError RUN_NOT_FOUND */

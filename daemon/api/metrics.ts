@@ -5,7 +5,12 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { RunEvent } from "../request.ts";
+import type { ConnectionFigures } from "../inline/connections.ts";
 import type { DaemonEvent, DaemonService, LiveRun } from "../service/types.ts";
+import {
+  TRIGGER_STATES,
+  type TriggerHealth,
+} from "../triggers/trigger-health.ts";
 import type { EventRing } from "./event-ring.ts";
 import type { History } from "./history.ts";
 import { RateMeter } from "./rate-meter.ts";
@@ -64,7 +69,12 @@ export class Metrics {
   );
   readonly #pipeline: Histogram<"sync">;
 
-  constructor(service: DaemonService, history: History, ring: EventRing) {
+  constructor(
+    service: DaemonService,
+    history: History,
+    ring: EventRing,
+    triggers: () => readonly TriggerHealth[] = () => [],
+  ) {
     this.#service = service;
     this.#history = history;
     this.#loop = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
@@ -77,6 +87,7 @@ export class Metrics {
       registers: [this.#registry],
     });
     this.#addGauges(ring);
+    this.#addTriggers(triggers);
   }
 
   get contentType(): string {
@@ -267,6 +278,7 @@ export class Metrics {
         this.#loop.reset();
       },
     );
+    this.#addInlineGauges();
     this.#gauge(
       "millrace_event_subscribers",
       "Open event streams.",
@@ -278,6 +290,72 @@ export class Metrics {
       "When this daemon started, since the Unix epoch.",
       [],
       (gauge) => gauge.set(this.#service.startedAt / 1000),
+    );
+  }
+
+  #addTriggers(triggers: () => readonly TriggerHealth[]): void {
+    this.#gauge(
+      "millrace_trigger_state",
+      "1 for the state in which a queue's trigger is.",
+      ["kind", "topic", "state"],
+      (gauge) => {
+        for (const { kind, topic, state } of triggers())
+          for (const one of TRIGGER_STATES)
+            gauge.set({ kind, topic, state: one }, one === state ? 1 : 0);
+      },
+    );
+    this.#gauge(
+      "millrace_trigger_messages",
+      "Messages since the start, by what became of them.",
+      ["kind", "topic", "result"],
+      (gauge) => {
+        for (const { kind, topic, messages } of triggers())
+          for (const [result, count] of Object.entries(messages))
+            gauge.set({ kind, topic, result }, count);
+      },
+    );
+  }
+
+  #addInlineGauges(): void {
+    const add = (
+      name: string,
+      help: string,
+      read: (figures: ConnectionFigures) => number,
+    ): void => {
+      this.#gauge(name, help, [], (gauge) => {
+        const figures = this.#service.connectionFigures;
+        if (figures) gauge.set(read(figures));
+      });
+    };
+    add(
+      "millrace_inline_runs",
+      "Runs in the daemon's own threads that have their connections.",
+      ({ runs }) => runs,
+    );
+    add(
+      "millrace_inline_connections",
+      "Connections to sources of these runs.",
+      ({ connections }) => connections,
+    );
+    add(
+      "millrace_inline_waiting",
+      "Runs that have begun and wait for connections.",
+      ({ waiting }) => waiting,
+    );
+    add(
+      "millrace_inline_entered_total",
+      "Runs that were given their connections.",
+      ({ entered }) => entered,
+    );
+    add(
+      "millrace_inline_wait_seconds_total",
+      "Time that these runs have waited for them.",
+      ({ waitedMs }) => waitedMs / 1000,
+    );
+    add(
+      "millrace_inline_wait_seconds_max",
+      "The longest of these waits.",
+      ({ waitedMsMax }) => waitedMsMax / 1000,
     );
   }
 

@@ -102,6 +102,27 @@ const scope = {
   },
 };
 
+const counts = {
+  runs: { ...whole, description: "In the days that are counted." },
+  successRate: {
+    type: ["number", "null"],
+    description: "Of those that are over; null while none is.",
+  },
+};
+
+const countedDays = {
+  type: "array",
+  description: "Oldest first; days without runs are left out.",
+  items: object({
+    day: { ...time, description: "Its begin in UTC." },
+    runs: {
+      type: "object",
+      additionalProperties: whole,
+      description: "By the state that they are in now.",
+    },
+  }),
+};
+
 /** By name; each becomes a component of the document. */
 export const components: Readonly<Record<string, Schema>> = {
   Error: {
@@ -194,6 +215,11 @@ export const components: Readonly<Record<string, Schema>> = {
       schedule: maybeText,
       nextRunAt: maybeTime,
       isPaused: { type: "boolean" },
+      pause: {
+        ...maybeFree,
+        description:
+          "Where nobody has ordered the pause: what the sync's tables have become, which somebody is to agree to by resuming it.",
+      },
       queued: whole,
       running: listOf(text),
       lastRun: { anyOf: [reference("Run"), { type: "null" }] },
@@ -208,6 +234,7 @@ export const components: Readonly<Record<string, Schema>> = {
         schedule: "0 3 * * * Europe/Zurich",
         nextRunAt: 1795302000000,
         isPaused: false,
+        pause: null,
         queued: 0,
         running: [],
         lastRun: null,
@@ -276,12 +303,85 @@ export const components: Readonly<Record<string, Schema>> = {
     estimatedBytes: { type: "number" },
   }),
   TimelineEvent: object({ at: time, kind: text, details: {} }),
+  SyncTimelineEvent: object({
+    at: time,
+    kind: text,
+    runId: { ...maybeText, description: "null: of the sync itself." },
+    details: {},
+  }),
+  RunCounts: object({ ...counts, days: countedDays }),
+  StreamCounts: object({
+    stream: text,
+    ...counts,
+    lastRun: maybeText,
+    lastState: maybeText,
+  }),
+  StreamRuns: object({
+    stream: text,
+    ...counts,
+    days: countedDays,
+    history: listOf(
+      object({
+        runId: text,
+        runState: { ...text, enum: runStates },
+        startedAt: time,
+        finishedAt: maybeTime,
+        generation: whole,
+        state: text,
+        rows: whole,
+        bytes: whole,
+        error: wireError,
+      }),
+    ),
+    next: {
+      ...maybeText,
+      description: "`before` of the next page; null at the end.",
+    },
+  }),
   Accepted: {
     ...object({ accepted: { type: "boolean" } }),
     examples: [{ accepted: true }],
   },
+  Daemon: object({
+    id: { ...text, description: "Names this daemon in leases." },
+    version: text,
+    startedAt: time,
+    isDraining: { type: "boolean" },
+    triggers: listOf(
+      object({
+        kind: text,
+        state: {
+          ...text,
+          description:
+            "connecting, consuming, paused (the ledger or the dead-letter topic takes nothing), backingOff (the brokers are away), refused (another ledger is in the group), draining, stopped",
+        },
+        since: time,
+        error: wireError,
+        topic: text,
+        group: text,
+        partitions: listOf(whole),
+        messages: {
+          type: "object",
+          additionalProperties: whole,
+          description: "Since the start, by what became of them.",
+        },
+        results: {
+          ...maybeFree,
+          description: "Of the topic that results go to.",
+        },
+      }),
+    ),
+  }),
   Health: {
-    ...object({ status: { ...text, enum: ["ok", "draining", "failing"] } }),
+    type: "object",
+    required: ["status"],
+    properties: {
+      status: { ...text, enum: ["ok", "draining", "failing"] },
+      triggers: {
+        ...listOf(object({ kind: text, state: text })),
+        description: "Absent where no queue triggers runs.",
+      },
+    },
     examples: [{ status: "ok" }],
   },
 };
@@ -304,6 +404,17 @@ export const syncParameter: Schema = object({
     maxLength: NAME_LENGTH_MAX,
     description: "Name in the configuration.",
     examples: ["shop"],
+  },
+});
+
+export const streamParameters: Schema = object({
+  name: { ...text, minLength: 1, maxLength: NAME_LENGTH_MAX },
+  stream: {
+    ...text,
+    minLength: 1,
+    maxLength: STREAM_LENGTH_MAX,
+    description: "table or schema.table",
+    examples: ["public.orders"],
   },
 });
 

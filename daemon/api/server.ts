@@ -9,6 +9,7 @@ import {
 import type { ListenAddress, TokenSettings } from "../config-daemon.ts";
 import { ExtractError } from "../../proto/error.ts";
 import type { DaemonEvent, DaemonService } from "../service/types.ts";
+import type { TriggerHealth } from "../triggers/trigger-health.ts";
 import { describeApi, serveDocument } from "./document.ts";
 import { describeFault, HttpFault, type ErrorBody } from "./errors.ts";
 import { EventRing, type RingEvent } from "./event-ring.ts";
@@ -24,6 +25,7 @@ import { eventRoutes } from "./routes/events.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { metricsRoute } from "./routes/metrics.ts";
 import { runRoutes } from "./routes/runs.ts";
+import { syncHistoryRoutes } from "./routes/sync-history.ts";
 import { syncRoutes } from "./routes/syncs.ts";
 import type { RouteContext } from "./routes/context.ts";
 import { ID_LENGTH_MAX, STREAM_LENGTH_MAX } from "./schemas.ts";
@@ -46,6 +48,8 @@ export interface ApiSettings {
   readonly version: string;
   readonly log: Logger;
   readonly cover: SecretCover;
+  /** The queues that trigger runs. */
+  readonly triggers?: () => readonly TriggerHealth[];
   /** The page at `/` and what it reads. */
   readonly inspector: FastifyPluginAsync | null;
 }
@@ -84,7 +88,8 @@ export async function startApi(
       ? settings.tokens
       : [{ name: "local", role: "admin", token: drawn }];
   const ring = new EventRing();
-  const metrics = new Metrics(service, settings.history, ring);
+  const triggers = settings.triggers ?? (() => []);
+  const metrics = new Metrics(service, settings.history, ring, triggers);
   const unsubscribe = service.subscribe((event) => {
     ring.add(describeEvent(event, settings.cover));
     metrics.observe(event);
@@ -96,6 +101,8 @@ export async function startApi(
       finder: new RunFinder(service, settings.history),
       ring,
       metrics,
+      triggers,
+      version: settings.version,
       idempotency: new IdempotencyKeys(),
       cover: settings.cover,
       noteOrder: ({ caller }, fields) =>
@@ -205,6 +212,7 @@ async function buildApp(
   await describeApi(app, version);
   await app.register(async (scope) => {
     syncRoutes(scope, context);
+    syncHistoryRoutes(scope, context);
     runRoutes(scope, context);
     eventRoutes(scope, context);
     healthRoutes(scope, context);

@@ -1,6 +1,6 @@
 /** The commands that speak to a daemon, and the options with which all of them name it. */
 import { type Command } from "commander";
-import { flag, list, text } from "./option-kinds.ts";
+import { flag, list, text, whole } from "./option-kinds.ts";
 import { options } from "./options.ts";
 
 const ORDERS = {
@@ -138,16 +138,56 @@ export function describeDaemonCommands(
     finish(await runInspect(run, given));
   });
 
+  const syncs = program
+    .command("syncs")
+    .summary("list the syncs of a daemon, and how they fare")
+    .description(
+      "Lists the syncs of a daemon: their state, when they are due, their last run. Of one sync: also how often it and its streams ran and succeeded, and what it waits for.",
+    )
+    .argument("[sync]", "name of a sync in the daemon's configuration")
+    .addOption(
+      whole("--days <days>", "days that are counted (default: 30)", 1, 400),
+    );
+  addDaemonOptions(syncs);
+  addExamples(
+    syncs.addOption(options.json()).addOption(options.logLevel()),
+    "syncs",
+    "syncs shop --days 7",
+  ).action(async (sync, given) => {
+    const { runSyncs } = await import("./commands/syncs.ts");
+    finish(await runSyncs(sync, given));
+  });
+
+  const backfill = program
+    .command("backfill")
+    .summary("have a daemon copy one stream of a sync anew")
+    .description(
+      "Forgets what is known of the stream and queues a run of it alone: its whole copy takes the place of the one that is there. For a new column, whose values older rows lack.",
+    )
+    .argument("<sync>", "name of the sync in the daemon's configuration")
+    .argument("<stream>", "table or schema.table");
+  addDaemonOptions(backfill);
+  addExamples(
+    backfill.addOption(options.json()).addOption(options.logLevel()),
+    "backfill shop public.orders",
+  ).action(async (sync, stream, given) => {
+    const { runBackfill } = await import("./commands/syncs.ts");
+    finish(await runBackfill(sync, stream, given));
+  });
+
   const logs = program
     .command("logs")
-    .summary("show what happened in a run of a daemon")
-    .description("Shows the timeline of a run.")
-    .argument("<run>", "id of a run or queue entry")
+    .summary("show what happened in a run or a sync of a daemon")
+    .description(
+      "Shows the timeline of a run; of a sync, its newest runs, what they found its tables to have become, pauses and resets.",
+    )
+    .argument("<run|sync>", "id of a run or queue entry, or name of a sync")
     .addOption(flag("-f, --follow", "go on with what happens, until its end"));
   addDaemonOptions(logs);
   addExamples(
     logs.addOption(options.json()).addOption(options.logLevel()),
     "logs r-20260301-054406-3f9a --follow",
+    "logs shop",
   ).action(async (run, given) => {
     const { runLogs } = await import("./commands/logs.ts");
     finish(await runLogs(run, given));

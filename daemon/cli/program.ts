@@ -49,6 +49,7 @@ ${exitCodes}`,
   describeDaemon(program, finish, version);
   describeSourceCommands(program, finish);
   describeLedgerCommands(program, finish);
+  describeSweep(program, finish);
   describeFileCommands(program, finish);
   describeDaemonCommands(program, finish, addExamples);
   return program;
@@ -281,6 +282,30 @@ function describeLedgerCommands(program: Command, finish: Finish): void {
     const { runState } = await import("./commands/state.ts");
     finish(await runState(destination, run, given));
   });
+}
+
+function describeSweep(program: Command, finish: Finish): void {
+  const sweep = program
+    .command("sweep")
+    .summary("remove what dead runs have left")
+    .description(
+      "Removes what runs that will not be gone on with have left: staging tables, uploads that were never completed, half files, and folders of sockets. Only what the ledger names goes, and never of a run that is at work or can be resumed. A daemon does so by itself.",
+    )
+    .argument(
+      "[destination]",
+      "folder (default: this one, or ./out); with -f: the name of one sync (default: all)",
+    )
+    .addOption(options.file())
+    .addOption(options.ledger())
+    .addOption(flag("--dry-run", "only say what would be removed"))
+    .addOption(options.json())
+    .addOption(options.logLevel());
+  addExamples(sweep, "sweep ./out --dry-run", "sweep -f millrace.yaml").action(
+    async (destination, given) => {
+      const { runSweep } = await import("./commands/sweep.ts");
+      finish(await runSweep(destination, given));
+    },
+  );
 }
 
 function describeFileCommands(program: Command, finish: Finish): void {

@@ -46,7 +46,7 @@ export function describeCharts(): Record<string, Chart> {
   );
 }
 
-export function describeChart(machine: AnyStateMachine): Chart {
+function describeChart(machine: AnyStateMachine): Chart {
   const states: ChartState[] = [];
   const edges: ChartEdge[] = [];
   const visit = (node: AnyStateNode): void => {

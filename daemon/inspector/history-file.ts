@@ -45,7 +45,7 @@ export function encodeBlock(
 }
 
 /** The blocks of a file; what a kill has cut off at its end is left out. */
-export async function listBlocks(file: FileHandle): Promise<Block[]> {
+async function listBlocks(file: FileHandle): Promise<Block[]> {
   const { size } = await file.stat();
   const blocks: Block[] = [];
   const header = Buffer.alloc(HEADER_BYTES);
@@ -72,7 +72,7 @@ export async function listBlocks(file: FileHandle): Promise<Block[]> {
 }
 
 /** The lines of one block, without their newlines. */
-export async function readBlock(
+async function readBlock(
   file: FileHandle,
   block: Block,
 ): Promise<string[]> {

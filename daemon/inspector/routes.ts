@@ -18,7 +18,7 @@ import { PastRuns } from "./past-runs.ts";
 import { listRuns } from "./run-list.ts";
 import { streamRecords } from "./stream.ts";
 
-export const INSPECTOR = "/inspector";
+const INSPECTOR = "/inspector";
 const API = `${INSPECTOR}/api`;
 const ID_LENGTH_MAX = 100;
 

@@ -12,7 +12,9 @@ import {
   type WireError,
 } from "../../proto/error.ts";
 import type { RetrySettings } from "../config-daemon.ts";
+import { refused } from "../actor-orders.ts";
 import type {
+  ActorName,
   RunEvent,
   RunHandle,
   RunSummary,
@@ -42,6 +44,8 @@ export interface HeldRunInput {
 export interface HeldRunEvents {
   onEvent(run: HeldRun, event: RunEvent): void;
   onInspected(runId: string, lines: string): void;
+  /** With what it ended; before its entry is settled. */
+  onEnded(run: HeldRun, summary: RunSummary): void;
   onState(run: HeldRun, state: QueueState): void;
 }
 
@@ -53,6 +57,7 @@ export class HeldRun {
   #handle: RunHandle | null = null;
   #runId: string | null = null;
   #reason: StopReason | null = null;
+  #isStarted = false;
   #isAborted = false;
   /** A fault of ours or of the ledger, which outweighs what the run itself ended with. */
   #fault: unknown = null;
@@ -86,7 +91,7 @@ export class HeldRun {
   #describeState(): LiveRun["state"] {
     if (this.#reason === "cancel") return "cancelling";
     if (this.#reason !== null) return "pausing";
-    return this.#runId === null ? "starting" : "running";
+    return this.#isStarted ? "running" : "starting";
   }
 
   /** Never rejects. The ledger's entry is settled when this resolves, unless the ledger itself refused. */
@@ -97,6 +102,7 @@ export class HeldRun {
       this.#handle = startRun(request, (event) => this.#observe(event), {
         ...options,
         ledger: this.#input.ledger,
+        onBegun: (runId) => this.#begin(runId),
       });
       if (this.#isAborted) this.#handle.abort();
       else if (this.#reason !== null) this.#handle.stop();
@@ -106,6 +112,8 @@ export class HeldRun {
     }
     this.#handle = null;
     try {
+      if (summary && this.#reason !== "lost")
+        this.#events.onEnded(this, summary);
       this.#settle(summary);
     } catch (error) {
       // the lease runs out, and whoever takes the entry then goes on with its run
@@ -135,20 +143,25 @@ export class HeldRun {
   }
 
   /**
-   * The machines of this process decide for the whole run; those of its children take no orders of their own.
-   * @throws ExtractError RUN_STATE
+   * Readers, streams and sockets take orders of their own; the bookkeeper's other machines decide for the whole run.
+   * @throws ExtractError RUN_STATE with the reason
    */
-  orderActor(actor: { readonly process: string }, order: RunOrder): void {
-    if (
-      actor.process === "bookkeeper" &&
-      (order === "pause" || order === "cancel")
-    )
-      return this.order(order);
-    throw new ExtractError(
-      "RUN_STATE",
-      `an actor of the ${actor.process} process cannot be told to ${order}; pause or cancel the run`,
-      { queueId: this.entry.queueId, process: actor.process, order },
-    );
+  async orderActor(actor: ActorName, order: RunOrder): Promise<void> {
+    const isStopping = this.#reason !== null;
+    if (isStopping && actor.process !== "bookkeeper")
+      throw refused("the actor", order, "its run is being stopped");
+    const outcome =
+      this.#handle && !isStopping
+        ? await this.#handle.orderActor(actor, order)
+        : "forRun";
+    if (outcome === "followed") return;
+    if (order !== "pause" && order !== "cancel")
+      throw refused(
+        "the actor",
+        order,
+        "it stands for the run, which is at work; pause or cancel it, or tell a reader or a stream",
+      );
+    this.order(order);
   }
 
   stop(reason: StopReason, isAtOnce: boolean): void {
@@ -162,13 +175,27 @@ export class HeldRun {
 
   #observe(event: RunEvent): void {
     try {
-      if (event.type === "run.started") this.#bind(event.runId);
+      if (event.type === "run.started") this.#isStarted = true;
       this.#progress.note(event);
       this.#events.onEvent(this, event);
     } catch (error) {
-      // a run that the ledger does not let us hold must not go on
-      this.#fault ??= error;
-      this.stop(isFenced(error) ? "lost" : "drain", true);
+      this.#giveUp(error);
+    }
+  }
+
+  /** A run that the ledger does not let us hold must not go on. */
+  #giveUp(error: unknown): void {
+    this.#fault ??= error;
+    this.stop(isFenced(error) ? "lost" : "drain", true);
+  }
+
+  /** The entry names its run from here on, also where that ends before it has read anything. */
+  #begin(runId: string): void {
+    try {
+      this.#bind(runId);
+    } catch (error) {
+      this.#giveUp(error);
+      throw error;
     }
   }
 

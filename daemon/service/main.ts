@@ -9,6 +9,7 @@ import { isPostgresLedger } from "../../checkpoint/store/postgres-url.ts";
 import { defaultLedgerPath } from "../destinations.ts";
 import { removePassword } from "../../connectors/destinations/postgres/url.ts";
 import type { AfterRuns } from "../after-run/after-runs.ts";
+import type { Sweeper } from "../sweeper/sweeper.ts";
 import type { KafkaTrigger } from "../triggers/kafka/trigger.ts";
 import { Daemon, type Fronts } from "./daemon.ts";
 import { listSecretValues } from "./secret-values.ts";
@@ -74,6 +75,7 @@ class DaemonFronts implements Fronts {
   #api: Api | null = null;
   #kafka: KafkaTrigger | null = null;
   #afterRuns: AfterRuns | null = null;
+  #sweeper: Sweeper | null = null;
   #closeInspector: () => Promise<void> = async () => {};
 
   constructor(
@@ -103,6 +105,7 @@ class DaemonFronts implements Fronts {
       version,
       log: this.#log,
       cover: this.#cover,
+      triggers: () => (this.#kafka ? [this.#kafka.health()] : []),
       inspector: await this.#openInspector(folder),
     });
     if (settings.kafka) {
@@ -131,7 +134,39 @@ class DaemonFronts implements Fronts {
           );
       },
     });
+    await this.#startSweeper();
     onReady(this.#api.url);
+  }
+
+  async #startSweeper(): Promise<void> {
+    const { Sweeper } = await import("../sweeper/sweeper.ts");
+    this.#sweeper = new Sweeper({
+      ledger: this.#daemon.ledger,
+      listSyncs: () => this.#daemon.requests,
+      reserve: (sync) => this.#daemon.reserveSync(sync),
+      cover: (text) => this.#cover.coverText(text),
+      onSwept: (news) => {
+        if (news.kind === "folders")
+          this.#log.info(
+            { folders: news.removed.length },
+            "folders that dead runs have left were removed",
+          );
+        else if (news.kind === "sync")
+          this.#log.info(
+            {
+              sync: news.sync,
+              generations: news.sweep.generations.length,
+              removed: news.sweep.removed,
+            },
+            "what dead runs have left at the destination was removed",
+          );
+        else
+          this.#log.error(
+            { sync: news.sync, error: news.error },
+            "what dead runs have left could not be removed",
+          );
+      },
+    });
   }
 
   async #openInspector(folder: string) {
@@ -153,10 +188,12 @@ class DaemonFronts implements Fronts {
   }
 
   async quiet(): Promise<void> {
+    await this.#sweeper?.close();
     await this.#kafka?.drain();
   }
 
   async close(): Promise<void> {
+    await this.#sweeper?.close();
     await this.#afterRuns?.close();
     await this.#kafka?.close();
     await this.#api?.close();

@@ -9,6 +9,7 @@ import type { SyncRequest } from "../request.ts";
 import type { RunOptions } from "../sync.ts";
 import type { CatalogueSync } from "./catalogue.ts";
 import { fitToPermit } from "./permit.ts";
+import { withAgreement } from "./schema-pause.ts";
 import { narrowRequest, readScope } from "./scope.ts";
 import type { TriggerOrigin } from "./types.ts";
 
@@ -34,9 +35,16 @@ export function prepareRun(
       },
       permit,
     );
-    return { request, options: { planOf: origin.ofRun } };
+    return {
+      request: withAgreement(ledger, sync.name, request),
+      options: { planOf: origin.ofRun },
+    };
   }
-  const request = narrowRequest(sync.request, readScope(entry.scopeJson));
+  const request = withAgreement(
+    ledger,
+    sync.name,
+    narrowRequest(sync.request, readScope(entry.scopeJson)),
+  );
   return { request: fitToPermit(request, permit), options: {} };
 }
 

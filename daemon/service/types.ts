@@ -2,10 +2,12 @@
  * The daemon as its fronts see it: the API, the queue triggers, the schedules, the inspector and the command line all
  * speak these words, and nothing of a run is done past them.
  */
+import type { ConnectionFigures } from "../inline/connections.ts";
 import type { QueuedRun, QueueState } from "../../checkpoint/store/queue.ts";
 import type { RunRecord } from "../../checkpoint/store/records.ts";
 import type { InspectionRecord } from "../../proto/control.ts";
 import type { RunEvent } from "../request.ts";
+import type { SchemaPause } from "./schema-pause.ts";
 
 /** Where a trigger came from. A Kafka message is named so that it can be recorded once only. */
 export type TriggerOrigin =
@@ -68,6 +70,8 @@ export interface SyncView {
   /** Milliseconds since the Unix epoch; null where nothing is scheduled. */
   readonly nextRunAt: number | null;
   readonly isPaused: boolean;
+  /** Why, where nobody has ordered it. */
+  readonly pause: SchemaPause | null;
   readonly queued: number;
   readonly running: readonly string[];
   readonly lastRun: RunRecord | null;
@@ -112,7 +116,13 @@ export type DaemonEvent = {
       readonly sync: string;
       readonly event: RunEvent;
     }
-  | { readonly type: "sync.paused" | "sync.resumed"; readonly sync: string }
+  | {
+      readonly type: "sync.paused";
+      readonly sync: string;
+      /** What it waits for somebody to agree to; null: somebody wanted it so. */
+      readonly why: string | null;
+    }
+  | { readonly type: "sync.resumed"; readonly sync: string }
   | {
       readonly type: "config.reloaded";
       readonly changes: readonly string[];
@@ -126,6 +136,9 @@ export interface InspectionListener {
 }
 
 export interface DaemonService {
+  /** Of the runs that share the daemon's process. */
+  readonly connectionFigures?: ConnectionFigures;
+
   /** Drawn at start; names this daemon in leases. */
   readonly id: string;
   readonly startedAt: number;
@@ -150,11 +163,17 @@ export interface DaemonService {
   order(run: string, order: RunOrder, caller: string): void;
   /** The run again, from its recorded request and plan; a new run. @throws ExtractError RUN_NOT_FOUND */
   replay(run: string, caller: string): TriggerReceipt;
-  pauseSync(sync: string): void;
-  resumeSync(sync: string): void;
+  pauseSync(sync: string, caller?: string): void;
+  /** Of a sync that waits for somebody to agree to what its tables have become, this is the agreement. */
+  resumeSync(sync: string, caller?: string): void;
   /** Forgets what the ledger knows of one stream: its next run copies it whole. */
-  resetStream(sync: string, stream: string): void;
-  /** An order to one actor of a run at work: `pause`, `resume`, `retry` or `cancel`. */
+  resetStream(sync: string, stream: string, caller?: string): void;
+  /** Resets the stream, and queues a run of it alone. @throws as `trigger` */
+  backfillStream(sync: string, stream: string, caller: string): TriggerReceipt;
+  /**
+   * An order to one actor of a run at work: a reader, a stream, a socket, or one that stands for the run. Resolves when
+   * it is followed, rejects with ExtractError RUN_STATE and the reason when it is refused or not answered within seconds.
+   */
   orderActor(
     runId: string,
     actor: {
@@ -163,7 +182,7 @@ export interface DaemonService {
       readonly id: string;
     },
     order: RunOrder,
-  ): void;
+  ): Promise<void>;
 
   /** Returns the unsubscriber. Events that a slow subscriber would miss are not kept for it. */
   subscribe(listener: (event: DaemonEvent) => void): () => void;

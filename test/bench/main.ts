@@ -9,6 +9,7 @@ import {
   type Contender,
 } from "./contenders.ts";
 import { measureControlPlane } from "./control-plane.ts";
+import { measureDaemon } from "./daemon.ts";
 import { measureGrowth } from "./growth.ts";
 import { describeMachine, renderRounds, writeResults } from "./report.ts";
 import { listRivals } from "./rivals.ts";
@@ -31,6 +32,7 @@ Commands:
   growth         memory at 3 M and at 12 M rows
   control-plane  share of the CPU that machines and checkpoints take
   stages         each stage alone, without a server
+  daemon         10,000 small runs, 2,000 at once, in one daemon: memory, waits, latencies, and whether one is lost
   mysql          both tables from MariaDB to Parquet, local and in S3, beside mariadb --quick, and what is to be reached
   postgres-destination  rows a second and latency by batch size, beside one INSERT per row
 
@@ -132,6 +134,7 @@ async function run(options: Options): Promise<boolean> {
     growth: measureGrowth,
     "control-plane": (server: BenchServer) =>
       measureControlPlane(server, options.quick),
+    daemon: (server: BenchServer) => measureDaemon(server, options.quick),
   }[options.command];
   if (withServer === undefined)
     throw new UsageError(`unknown command ${options.command}`);

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -47,6 +48,11 @@ test("an empty `daemon` takes all defaults, and its ledger lies beside the file"
     },
     retry: { attempts: 3, backoffMinMs: 30_000, backoffMaxMs: 900_000 },
     drainMs: 60_000,
+    inline: {
+      bytesMax: 64 * 1024 * 1024,
+      threads: Math.min(4, availableParallelism()),
+      firstRuns: false,
+    },
     kafka: null,
   });
   expect(ledgerPath).toBe(join(folder, ".millrace/ledger.sqlite"));

@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -9,7 +10,11 @@ import {
   settingNames,
 } from "../../daemon/config-request.ts";
 import { configSchema, listKeysAt } from "../../daemon/config-schema.ts";
-import { buildJsonSchema, loadConfig } from "../../daemon/config.ts";
+import {
+  buildJsonSchema,
+  loadConfig,
+  loadMillraceConfig,
+} from "../../daemon/config.ts";
 import { requestDefaults } from "../../daemon/request.ts";
 import { ExtractError } from "../../proto/error.ts";
 
@@ -50,6 +55,56 @@ function shop(...lines: readonly string[]): string {
     ...lines.map((line) => `    ${line}`),
   ].join("\n");
 }
+
+test("the example of a daemon is read with all its parts, and the folder holds no other example", () => {
+  const secrets = {
+    LEDGER_URL: "postgres://millrace@db.example.com/millrace",
+    VIEWER_TOKEN: "viewer-token-0123456789",
+    OPERATOR_TOKEN: "operator-token-0123456789",
+    KAFKA_PASSWORD: "kafka-secret",
+    SHOP_PASSWORD: "shop-secret",
+    WAREHOUSE_PASSWORD: "dwh-secret",
+    BILLING_PASSWORD: "billing-secret",
+    AIRFLOW_TOKEN: "airflow-secret",
+  };
+  const { daemon, ledgerPath, syncs, schedules, hooks } = loadMillraceConfig(
+    join(dirname(example), "daemon.yaml"),
+    secrets,
+  );
+  expect(ledgerPath).toContain("db.example.com");
+  expect(daemon).toMatchObject({
+    listen: { host: "127.0.0.1", port: 7420 },
+    tokens: [{ role: "viewer" }, { role: "operator" }],
+    limits: { connectionsPerSource: 40 },
+    drainMs: 120_000,
+    kafka: {
+      topic: "millrace.triggers",
+      deadLetterTopic: "millrace.triggers.dead-letter",
+      sasl: { password: secrets.KAFKA_PASSWORD },
+    },
+  });
+  expect([...schedules.keys()]).toEqual(["orders", "invoices"]);
+  expect(hooks.get("orders")?.target).toMatchObject({
+    command: expect.arrayContaining(["dbt", "build", "--select"]),
+  });
+  expect(hooks.get("invoices")?.target).toEqual({
+    kind: "url",
+    url: "https://airflow.example.com/api/v2/dags/invoices/dagRuns",
+    headers: { Authorization: `Bearer ${secrets.AIRFLOW_TOKEN}` },
+    body: { logical_date: null, conf: "{run}" },
+  });
+  const [orders, invoices] = [...syncs.values()].map(buildRequest);
+  expect(orders).toMatchObject({
+    schemaChanges: "new-columns-only",
+    mode: "incremental-append-dedupe",
+    limits: { memoryBytes: 2 * 1024 ** 3, cpus: 2 },
+  });
+  expect(invoices?.schemaChanges).toBe("pause");
+  expect(readdirSync(dirname(example)).sort()).toEqual([
+    "daemon.yaml",
+    "millrace.yaml",
+  ]);
+});
 
 test("the example file becomes the requests that its comments promise", () => {
   const syncs = loadConfig(example, {

@@ -6,6 +6,7 @@ import {
   type DestinationProcessEvent,
 } from "../../actors/destination/destination-process.machine.ts";
 import type { DestinationWorkerFact } from "../../actors/destination/worker-messages.ts";
+import type { OrderSubject } from "../../actors/source/order-subject.ts";
 import type { SourceProcessEvent } from "../../actors/source/source-process-context.ts";
 import type {
   SourceWorkerFact,
@@ -14,7 +15,11 @@ import type {
 import type { ResumePlan } from "../../checkpoint/resume.ts";
 import { EMPTY_SEED, stateJson } from "../../checkpoint/state.ts";
 import type { StreamState } from "../../proto/checkpoint.ts";
-import type { DestinationFact, SourceFact } from "../../proto/control.ts";
+import type {
+  ActorOrder,
+  DestinationFact,
+  SourceFact,
+} from "../../proto/control.ts";
 import type { WireError } from "../../proto/error.ts";
 import type { Partition } from "../../proto/partition.ts";
 import {
@@ -33,6 +38,8 @@ import { Post, type World } from "./world.ts";
 /** What goes wrong, from outside of the machines. */
 export type Fate = "sourceWorker" | "destinationWorker" | "process" | "drain";
 
+const MEDDLING_PROBABILITY = 0.1;
+
 export interface AttemptOptions {
   readonly world: World;
   readonly epoch: number;
@@ -43,6 +50,8 @@ export interface AttemptOptions {
   readonly disk: SimulatedDisk;
   readonly readers: number;
   readonly fate: Fate | null;
+  /** Somebody at the page pauses, resumes and retries for a while, whatever comes to hand. */
+  readonly hasOperator: boolean;
 }
 
 export interface AttemptResult {
@@ -63,6 +72,7 @@ export async function runAttempt({
   disk,
   readers,
   fate,
+  hasOperator,
 }: AttemptOptions): Promise<AttemptResult> {
   const sourceStates = new Map<number, string[]>();
   const destinationStates = new Map<number, string[]>();
@@ -277,12 +287,54 @@ export async function runAttempt({
         ?.send({ type: "channel.broken", error: broken });
   };
   let stepsLeft = world.draw(20, 400);
+  let meddlingLeft = hasOperator ? world.draw(20, 400) : 0;
+  const giveOrder = (subject: OrderSubject, order: ActorOrder): void =>
+    toSource.send({ type: "actor.order", id: 1, subject, order });
+  const meddle = (): void => {
+    const range = partitions[world.draw(0, partitions.length - 1)];
+    if (!range) return;
+    const { stream, ordinal } = range;
+    const subjects: OrderSubject[] = [
+      { kind: "reader", key: `${stream}/${ordinal}` },
+      { kind: "reader", key: `${stream}/${ordinal}` },
+      { kind: "stream", stream },
+      { kind: "channel", channel: world.draw(1, settings.channelsMax) },
+    ];
+    const orders: ActorOrder[] = ["pause", "resume", "retry"];
+    giveOrder(
+      subjects[world.draw(0, subjects.length - 1)] ?? {
+        kind: "none",
+        actor: "",
+      },
+      orders[world.draw(0, orders.length - 1)] ?? "resume",
+    );
+  };
+  const stopMeddling = (): void => {
+    meddlingLeft = 0;
+    for (const stream of tables.keys())
+      giveOrder({ kind: "stream", stream }, "resume");
+    for (const { stream, ordinal } of partitions)
+      giveOrder({ kind: "reader", key: `${stream}/${ordinal}` }, "resume");
+    for (let channel = 1; channel <= settings.channelsMax; channel += 1)
+      giveOrder({ kind: "channel", channel }, "resume");
+  };
   const isOver = (): boolean => {
     stepsLeft -= 1;
     if (fate !== null && stepsLeft === 0) strike();
+    if (meddlingLeft > 0) {
+      meddlingLeft -= 1;
+      if (meddlingLeft === 0) stopMeddling();
+      else if (world.happens(MEDDLING_PROBABILITY)) meddle();
+    }
     return outcome !== null;
   };
-  if (!(await world.run(isOver))) outcome = "hanging";
+  let isEnded = await world.run(isOver);
+  // all that is left may wait for the operator
+  if (!isEnded && meddlingLeft > 0) {
+    stopMeddling();
+    isEnded = await world.run(isOver);
+  }
+  if (!isEnded) outcome = "hanging";
 
   source.stop();
   destination.stop();

@@ -1,6 +1,6 @@
 /**
  * The machines of both processes over channels in memory, in orders drawn from a seed: servers go away, workers and
- * processes die, runs are stopped, and the next attempt goes on. A failure names its seed; `SIMULATION_SEED` runs it.
+ * processes die, an operator meddles, runs are stopped, and the next attempt goes on. A failure names its seed; `SIMULATION_SEED` runs it.
  */
 import { beforeAll, expect, test, vi } from "vitest";
 import { planResume } from "../../checkpoint/resume.ts";
@@ -53,7 +53,8 @@ async function simulate(seed: number): Promise<void> {
   );
   const disk: SimulatedDisk = { files: [], sealing: new Set() };
   const readers = world.draw(1, 4);
-  const story: string[] = [];
+  const hasOperator = world.happens(0.5);
+  const story: string[] = hasOperator ? ["with an operator"] : [];
   for (let epoch = 1; epoch <= ATTEMPTS_MAX; epoch += 1) {
     const resume = planResume(
       partitions,
@@ -78,6 +79,7 @@ async function simulate(seed: number): Promise<void> {
       disk,
       readers,
       fate,
+      hasOperator: hasOperator && epoch <= STRUCK_ATTEMPTS_MAX,
     });
     story.push(
       `${fate ?? "peace"}: ${result.outcome} ${result.error?.code ?? ""}`,

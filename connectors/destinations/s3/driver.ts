@@ -14,6 +14,9 @@ import { S3PartitionWriter } from "./writer.ts";
 /** Of all writers of a channel that part rows into folders: such objects are many, and small. */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024;
 
+/** Of all channels of this thread: small runs share one. */
+const threadLane = new Lane();
+
 function readConfig({ config }: DestinationContext): S3DestinationConfig {
   return config as S3DestinationConfig;
 }
@@ -32,7 +35,7 @@ export const s3Driver: DestinationDriver = {
       connection,
       pool: new PartPool(),
       waiting: new WaitingBytes(WAITING_BYTES_MAX),
-      lane: new Lane(),
+      lane: threadLane,
     };
     return {
       createWriter: ({ stream, partition }) =>

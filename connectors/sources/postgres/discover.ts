@@ -4,11 +4,7 @@
  */
 import { ExtractError } from "../../../proto/error.ts";
 import type { UnrepresentablePolicy } from "../../../proto/schema.ts";
-import type {
-  DiscoveryProblem,
-  StreamSelection,
-  UsableKey,
-} from "../source.ts";
+import type { DiscoveryProblem, StreamSelection } from "../source.ts";
 import type {
   PostgresDiscovery,
   PostgresStream,
@@ -20,7 +16,6 @@ import {
   listRelations,
   measurePages,
   type ColumnRow,
-  type RelationRow,
   type RootAndLeaf,
 } from "./catalog.ts";
 import { chooseKey } from "./key.ts";

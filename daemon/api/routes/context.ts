@@ -1,6 +1,7 @@
 /** What all routes work with. */
 import type { FastifyRequest } from "fastify";
 import type { DaemonService } from "../../service/types.ts";
+import type { TriggerHealth } from "../../triggers/trigger-health.ts";
 import type { EventRing } from "../event-ring.ts";
 import type { History, RunFinder } from "../history.ts";
 import type { IdempotencyKeys } from "../idempotency.ts";
@@ -16,6 +17,8 @@ export interface RouteContext {
   readonly metrics: Metrics;
   readonly idempotency: IdempotencyKeys;
   readonly cover: SecretCover;
+  readonly triggers: () => readonly TriggerHealth[];
+  readonly version: string;
   /** An order that was given, for the log. */
   readonly noteOrder: (
     request: FastifyRequest,

@@ -2,11 +2,11 @@
 import type { FastifyInstance } from "fastify";
 import { reference } from "../schemas.ts";
 import type { RouteContext } from "./context.ts";
-import { answers } from "./context.ts";
+import { API, answers } from "./context.ts";
 
 export function healthRoutes(
   app: FastifyInstance,
-  { service, history }: RouteContext,
+  { service, history, triggers, version }: RouteContext,
 ): void {
   app.get("/health/live", {
     config: { role: "public" },
@@ -24,6 +24,8 @@ export function healthRoutes(
     schema: {
       tags: ["health"],
       summary: "The daemon takes orders, and its ledger answers",
+      description:
+        "Queues that trigger runs are told with their state; one whose brokers are away makes the daemon no less ready for others.",
       security: [],
       response: {
         ...answers(200, "It does.", reference("Health")),
@@ -42,7 +44,27 @@ export function healthRoutes(
         request.log.error({ err: error }, "the ledger does not answer");
         return reply.code(503).send({ status: "failing" });
       }
-      return { status: "ok" };
+      const states = triggers().map(({ kind, state }) => ({ kind, state }));
+      return {
+        status: "ok",
+        ...(states.length === 0 ? {} : { triggers: states }),
+      };
     },
+  });
+
+  app.get(`${API}/daemon`, {
+    config: { role: "viewer" },
+    schema: {
+      tags: ["health"],
+      summary: "This daemon, and the queues that trigger its runs",
+      response: answers(200, "As it is now.", reference("Daemon")),
+    },
+    handler: async () => ({
+      id: service.id,
+      version,
+      startedAt: service.startedAt,
+      isDraining: service.isDraining,
+      triggers: triggers(),
+    }),
   });
 }

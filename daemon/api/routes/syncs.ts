@@ -1,13 +1,12 @@
 /** Syncs: what is configured, and orders to one as a whole. */
 import type { FastifyInstance } from "fastify";
-import { ExtractError } from "../../../proto/error.ts";
 import type { RunScope, SyncView } from "../../service/types.ts";
 import {
   KEY_LENGTH_MAX,
-  STREAM_LENGTH_MAX,
   listOf,
   object,
   reference,
+  streamParameters,
   syncParameter,
 } from "../schemas.ts";
 import { API, answers, nameCaller, type RouteContext } from "./context.ts";
@@ -52,13 +51,7 @@ export function syncRoutes(app: FastifyInstance, context: RouteContext): void {
     ...sync,
     lastRun: sync.lastRun === null ? null : finder.view(sync.lastRun),
   });
-  const findSync = (name: string): SyncView => {
-    const found = service.listSyncs().find((sync) => sync.name === name);
-    if (found) return found;
-    throw new ExtractError("SYNC_NOT_FOUND", `no sync is called ${name}`, {
-      sync: name,
-    });
-  };
+  const findSync = (name: string) => finder.findSync(name);
 
   app.get(`${API}/syncs`, {
     config: { role: "viewer" },
@@ -145,13 +138,20 @@ export function syncRoutes(app: FastifyInstance, context: RouteContext): void {
           order === "pause"
             ? "Begin no more runs of a sync"
             : "Begin runs of a paused sync again",
+        ...(order === "pause"
+          ? {}
+          : {
+              description:
+                "Of a sync that waits for somebody to agree to what its tables have become (`pause` says to what), this is the agreement: it holds until the streams are committed.",
+            }),
         params: syncParameter,
         response: answers(202, "It is done.", reference("Accepted")),
       },
       handler: async (request, reply) => {
         const { name } = findSync(request.params.name);
-        if (order === "pause") service.pauseSync(name);
-        else service.resumeSync(name);
+        const caller = nameCaller(request);
+        if (order === "pause") service.pauseSync(name, caller);
+        else service.resumeSync(name, caller);
         noteOrder(request, { order, sync: name });
         return reply.code(202).send({ accepted: true });
       },
@@ -165,24 +165,39 @@ export function syncRoutes(app: FastifyInstance, context: RouteContext): void {
         tags: ["syncs"],
         summary: "Forget what is known of one stream",
         description: "Its next run copies it whole.",
-        params: object({
-          name: (syncParameter["properties"] as { name: object }).name as never,
-          stream: {
-            type: "string",
-            minLength: 1,
-            maxLength: STREAM_LENGTH_MAX,
-            description: "table or schema.table",
-            examples: ["public.orders"],
-          },
-        }),
+        params: streamParameters,
         response: answers(202, "It is forgotten.", reference("Accepted")),
       },
       handler: async (request, reply) => {
         const { name } = findSync(request.params.name);
         const { stream } = request.params;
-        service.resetStream(name, stream);
+        service.resetStream(name, stream, nameCaller(request));
         noteOrder(request, { order: "reset", sync: name, stream });
         return reply.code(202).send({ accepted: true });
+      },
+    },
+  );
+
+  app.post<{ Params: { name: string; stream: string } }>(
+    `${API}/syncs/:name/streams/:stream/backfill`,
+    {
+      config: { role: "admin" },
+      schema: {
+        tags: ["syncs"],
+        summary: "Copy one stream anew",
+        description:
+          "Forgets what is known of the stream, and queues a run of it alone: its whole copy takes the place of the one that is there. For a column that came later, whose values older rows lack.",
+        params: streamParameters,
+        response: answers(202, "It is recorded.", reference("Receipt")),
+      },
+      handler: async (request, reply) => {
+        const { name } = findSync(request.params.name);
+        const { stream } = request.params;
+        const caller = nameCaller(request);
+        const receipt = service.backfillStream(name, stream, caller);
+        const { queueId } = receipt;
+        noteOrder(request, { order: "backfill", sync: name, stream, queueId });
+        return reply.code(202).send(receipt);
       },
     },
   );

@@ -172,8 +172,11 @@ function describeEvent(event: DaemonEvent): string | null {
         ? null
         : `${event.sync} ${event.queueId} is ${event.state}`;
     case "sync.paused":
+      return event.why === null
+        ? `${event.sync} is paused`
+        : `${event.sync} is paused: ${event.why}; \`millrace resume ${event.sync} --daemon\` agrees to that`;
     case "sync.resumed":
-      return `${event.sync} is ${event.type === "sync.paused" ? "paused" : "no longer paused"}`;
+      return `${event.sync} is no longer paused`;
     case "config.reloaded":
       return event.changes.length === 0
         ? "the configuration was read again: nothing has changed"

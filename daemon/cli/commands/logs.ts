@@ -8,8 +8,12 @@ import type { OutputOptions } from "../options.ts";
 import { printJson, printOut } from "../print.ts";
 import { createPaint, hasColours, sanitize } from "../terminal.ts";
 import { printTime } from "../values.ts";
+import { isRunId } from "./order.ts";
+import { checkName } from "./trigger.ts";
 
 const PAGE = 1000;
+/** Of a sync, the newest. */
+const SYNC_EVENTS = 100;
 const FINAL = new Set(["succeeded", "failed", "cancelled"]);
 
 interface LogsOptions extends OutputOptions, DaemonOptions {
@@ -20,6 +24,8 @@ interface TimelineEvent {
   readonly at: number;
   readonly kind: string;
   readonly details: Readonly<Record<string, unknown>>;
+  /** Of a sync's timeline only; null for what is of no run. */
+  readonly runId?: string | null;
 }
 
 /** `millrace logs`. Gives the exit code. */
@@ -28,6 +34,7 @@ export async function runLogs(
   options: LogsOptions,
 ): Promise<number> {
   const client = new DaemonClient(findDaemon(options));
+  if (!isRunId(run)) return printSync(client, checkName(run), options);
   const stop = new AbortController();
   const news =
     options.follow === true
@@ -47,6 +54,38 @@ export async function runLogs(
       if (printNews(value, options)) return 0;
       next = news.next();
     }
+  } finally {
+    stop.abort();
+  }
+}
+
+/** The newest events of a sync, oldest first; with `--follow` those that come, until it is interrupted. */
+async function printSync(
+  client: DaemonClient,
+  sync: string,
+  options: LogsOptions,
+): Promise<number> {
+  const name = encodeURIComponent(sync);
+  const stop = new AbortController();
+  const news =
+    options.follow === true ? client.follow(`sync=${name}`, stop.signal) : null;
+  let next = news?.next() ?? null;
+  next?.catch(() => {
+    // told where it is waited for
+  });
+  try {
+    const { events } = await client.ask<{ events: readonly TimelineEvent[] }>(
+      "GET",
+      `/syncs/${name}/timeline?limit=${SYNC_EVENTS}`,
+    );
+    for (const event of events.toReversed()) print(event, options);
+    while (news !== null && next !== null) {
+      const { value, done } = await next;
+      if (done === true) break;
+      printNews(value, options);
+      next = news.next();
+    }
+    return 0;
   } finally {
     stop.abort();
   }
@@ -107,7 +146,8 @@ function print(event: TimelineEvent, { json }: OutputOptions): void {
     return;
   }
   const paint = createPaint(hasColours(process.stdout));
-  const details = Object.entries(event.details)
+  const ofRun = typeof event.runId === "string" ? { run: event.runId } : {};
+  const details = Object.entries({ ...ofRun, ...event.details })
     .map(([name, value]) => `${name}=${describe(value)}`)
     .join(" ");
   printOut(

@@ -35,7 +35,7 @@ export interface ActorView {
   pending: string;
 }
 
-export function actorKey(
+function actorKey(
   process: string,
   thread: number,
   session: string,

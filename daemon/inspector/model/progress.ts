@@ -4,9 +4,9 @@ import { numberOf, partitionOf } from "./names.ts";
 import type { Figures, PartitionSample } from "../../../proto/figures.ts";
 import type { ModelRecord } from "./records.ts";
 
-export const STREAMS_MAX = 10_000;
-export const PARTITIONS_MAX = 100_000;
-export const CHANNELS_MAX = 1_024;
+const STREAMS_MAX = 10_000;
+const PARTITIONS_MAX = 100_000;
+const CHANNELS_MAX = 1_024;
 /** Points of a socket's throughput, each of `SAMPLE_MS`. */
 export const SAMPLES_MAX = 120;
 export const SAMPLE_MS = 500;

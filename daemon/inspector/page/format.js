@@ -84,14 +84,6 @@ export function moment(at) {
 }
 
 /**
- * @param {number} value
- * @param {string} word
- */
-export function quantity(value, word) {
-  return `${count(value)} ${word}${value === 1 ? "" : "s"}`;
-}
-
-/**
  * What a state means to somebody who looks for trouble.
  * @param {string} state
  * @returns {"work" | "wait" | "good" | "held" | "bad" | "idle"}

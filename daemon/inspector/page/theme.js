@@ -9,7 +9,7 @@ export function applyTheme() {
   else delete document.documentElement.dataset["theme"];
 }
 
-export function isDark() {
+function isDark() {
   const chosen = document.documentElement.dataset["theme"];
   if (chosen !== undefined) return chosen === "dark";
   return matchMedia("(prefers-color-scheme: dark)").matches;

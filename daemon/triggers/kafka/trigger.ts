@@ -3,19 +3,16 @@ import { strict as assert } from "node:assert";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createActor, fromPromise, waitFor } from "xstate";
 import { queueTriggerMachine } from "../../../actors/daemon/queue-trigger.machine.ts";
-import {
-  fromWireError,
-  toWireError,
-  type WireError,
-} from "../../../proto/error.ts";
-import type { DaemonService, TriggerReceipt } from "../../service/types.ts";
+import { fromWireError, toWireError } from "../../../proto/error.ts";
+import type { DaemonService } from "../../service/types.ts";
 import type { KafkaTriggerConfig } from "../config.ts";
 import type { ResultLedger } from "../result-memory.ts";
+import type { TriggerHealth } from "../trigger-health.ts";
 import { createClient, type TriggerLog } from "./client.ts";
 import { Connection, SESSION_MS_DEFAULT } from "./connection.ts";
 import { writeDeadLetter } from "./dead-letter.ts";
 import { nameClient } from "./group.ts";
-import { Publisher, type PublisherHealth } from "./publisher.ts";
+import { Publisher } from "./publisher.ts";
 import { recordBatch, type Recorder } from "./record-batch.ts";
 import { Sender } from "./sender.ts";
 
@@ -32,32 +29,6 @@ export interface KafkaTriggerSettings {
   readonly log: TriggerLog;
   /** Silence after which a member counts as dead; null: 30 s. The broker has bounds for it. */
   readonly sessionMs?: number | null;
-}
-
-export interface TriggerHealth {
-  readonly kind: "kafka";
-  readonly state:
-    | "connecting"
-    | "consuming"
-    /** The ledger, or the dead-letter topic, takes nothing. */
-    | "paused"
-    /** The brokers are away. */
-    | "backingOff"
-    /** Another ledger is in the group. */
-    | "refused"
-    | "draining"
-    | "stopped";
-  /** Milliseconds since the Unix epoch. */
-  readonly since: number;
-  readonly error: WireError | null;
-  readonly topic: string;
-  readonly group: string;
-  readonly partitions: readonly number[];
-  /** Messages since the start, by what became of them. */
-  readonly messages: Readonly<Record<TriggerReceipt["result"], number>> & {
-    readonly deadLettered: number;
-  };
-  readonly results: PublisherHealth | null;
 }
 
 export interface KafkaTrigger {

@@ -56,6 +56,7 @@ const events: Record<Event, AnyEvent> = {
   "stream.published": { type: "stream.published" },
   "stream.superseded": { type: "stream.superseded" },
   "stream.failed": { type: "stream.failed", error },
+  "stream.cancel": { type: "stream.cancel", error },
   recordPlan: doneBy("recordPlan", work),
   recordCommitting: doneBy("recordCommitting"),
   recordCommitted: doneBy("recordCommitted"),
@@ -92,6 +93,7 @@ describeTable<
       recordCommitted: "planning", recordRemoved: "planning", recordFailed: "planning",
       recordPlanFailed: "planning", recordCommittingFailed: "planning", recordCommittedFailed: "planning",
       recordRemovedFailed: "planning", recordFailedFailed: "planning",
+      "stream.cancel": "failing",
     },
     recordingPlan: {
       "stream.planned": "recordingPlan", "stream.read": "recordingPlan", "state.recorded": "recordingPlan",
@@ -101,6 +103,7 @@ describeTable<
       recordFailed: "recordingPlan", recordPlanFailed: "broken", recordCommittingFailed: "recordingPlan",
       recordCommittedFailed: "recordingPlan", recordRemovedFailed: "recordingPlan",
       recordFailedFailed: "recordingPlan",
+      "stream.cancel": "failing",
     },
     reading: {
       "stream.planned": "reading", "stream.read": "reading", "state.recorded": "reading",
@@ -109,6 +112,7 @@ describeTable<
       recordCommitted: "reading", recordRemoved: "reading", recordFailed: "reading",
       recordPlanFailed: "reading", recordCommittingFailed: "reading", recordCommittedFailed: "reading",
       recordRemovedFailed: "reading", recordFailedFailed: "reading",
+      "stream.cancel": "failing",
     },
     verifying: {
       "stream.planned": "verifying", "stream.read": "verifying", "state.recorded": "verifying",
@@ -117,6 +121,7 @@ describeTable<
       recordCommitting: "verifying", recordCommitted: "verifying", recordRemoved: "verifying",
       recordFailed: "verifying", recordPlanFailed: "verifying", recordCommittingFailed: "verifying",
       recordCommittedFailed: "verifying", recordRemovedFailed: "verifying", recordFailedFailed: "verifying",
+      "stream.cancel": "verifying",
     },
     recordingCommitting: {
       "stream.planned": "recordingCommitting", "stream.read": "recordingCommitting",
@@ -127,6 +132,7 @@ describeTable<
       recordFailed: "recordingCommitting", recordPlanFailed: "recordingCommitting",
       recordCommittingFailed: "broken", recordCommittedFailed: "recordingCommitting",
       recordRemovedFailed: "recordingCommitting", recordFailedFailed: "recordingCommitting",
+      "stream.cancel": "recordingCommitting",
     },
     publishing: {
       "stream.planned": "publishing", "stream.read": "publishing", "state.recorded": "publishing",
@@ -136,6 +142,7 @@ describeTable<
       recordFailed: "publishing", recordPlanFailed: "publishing", recordCommittingFailed: "publishing",
       recordCommittedFailed: "publishing", recordRemovedFailed: "publishing",
       recordFailedFailed: "publishing",
+      "stream.cancel": "publishing",
     },
     recordingCommitted: {
       "stream.planned": "recordingCommitted", "stream.read": "recordingCommitted",
@@ -146,6 +153,7 @@ describeTable<
       recordPlanFailed: "recordingCommitted", recordCommittingFailed: "recordingCommitted",
       recordCommittedFailed: "broken", recordRemovedFailed: "recordingCommitted",
       recordFailedFailed: "recordingCommitted",
+      "stream.cancel": "recordingCommitted",
     },
     superseding: {
       "stream.planned": "superseding", "stream.read": "superseding", "state.recorded": "superseding",
@@ -155,6 +163,7 @@ describeTable<
       recordFailed: "superseding", recordPlanFailed: "superseding", recordCommittingFailed: "superseding",
       recordCommittedFailed: "superseding", recordRemovedFailed: "superseding",
       recordFailedFailed: "superseding",
+      "stream.cancel": "superseding",
     },
     recordingRemoved: {
       "stream.planned": "recordingRemoved", "stream.read": "recordingRemoved",
@@ -165,6 +174,7 @@ describeTable<
       recordPlanFailed: "recordingRemoved", recordCommittingFailed: "recordingRemoved",
       recordCommittedFailed: "recordingRemoved", recordRemovedFailed: "broken",
       recordFailedFailed: "recordingRemoved",
+      "stream.cancel": "recordingRemoved",
     },
     failing: {
       "stream.planned": "failing", "stream.read": "failing", "state.recorded": "failing",
@@ -173,6 +183,7 @@ describeTable<
       recordCommitted: "failing", recordRemoved: "failing", recordFailed: "failed",
       recordPlanFailed: "failing", recordCommittingFailed: "failing", recordCommittedFailed: "failing",
       recordRemovedFailed: "failing", recordFailedFailed: "broken",
+      "stream.cancel": "failing",
     },
   },
 });

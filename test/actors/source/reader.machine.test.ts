@@ -47,6 +47,8 @@ const context: ContextFrom<typeof readerMachine> = {
   inFlight: [],
   isLeaving: false,
   isYielding: false,
+  isHalting: false,
+  isPaused: false,
   error: null,
 };
 
@@ -67,6 +69,9 @@ const events: Record<Event, AnyEvent> = {
   "reader.resume": { type: "reader.resume", range: input.range },
   "reader.stop": { type: "reader.stop" },
   "reader.cancel": { type: "reader.cancel" },
+  "reader.pause": { type: "reader.pause" },
+  "reader.unpause": { type: "reader.unpause" },
+  "reader.retry": { type: "reader.retry" },
   backoff: { type: "xstate.after.backoff.reader.backingOff" },
 };
 
@@ -92,6 +97,7 @@ describeTable<
       "channel.assigned": "reading", "checkpoint.ready": "queued", "checkpoint.acked": "queued",
       "read.done": "queued", "read.stopped": "queued", "read.failed": "queued", "read.discarded": "queued",
       "reader.stop": "stopped", "reader.cancel": "stopped", backoff: "queued",
+      "reader.pause": "paused", "reader.unpause": "queued", "reader.retry": "queued",
     },
     reading: {
       "reader.yield": "reading", "reader.resume": "reading",
@@ -99,12 +105,29 @@ describeTable<
       "read.done": "done", "read.stopped": "stopped", "read.failed": "discarding",
       "read.discarded": "reading", "reader.stop": "reading", "reader.cancel": "cancelling",
       backoff: "reading",
+      "reader.pause": "reading", "reader.unpause": "reading", "reader.retry": "restarting",
+    },
+    paused: {
+      "reader.yield": "paused", "reader.resume": "paused",
+      "channel.assigned": "paused", "checkpoint.ready": "paused", "checkpoint.acked": "paused",
+      "read.done": "paused", "read.stopped": "paused", "read.failed": "paused", "read.discarded": "paused",
+      "reader.stop": "stopped", "reader.cancel": "stopped", backoff: "paused",
+      "reader.pause": "paused", "reader.unpause": "queued", "reader.retry": "paused",
+    },
+    restarting: {
+      "reader.yield": "restarting", "reader.resume": "restarting",
+      "channel.assigned": "restarting", "checkpoint.ready": "restarting", "checkpoint.acked": "restarting",
+      "read.done": "done", "read.stopped": "yielding", "read.failed": "yielding",
+      "read.discarded": "restarting", "reader.stop": "restarting", "reader.cancel": "restarting",
+      backoff: "restarting",
+      "reader.pause": "restarting", "reader.unpause": "restarting", "reader.retry": "restarting",
     },
     flushed: {
       "reader.yield": "flushed", "reader.resume": "flushed",
       "channel.assigned": "flushed", "checkpoint.ready": "flushed", "checkpoint.acked": "done",
       "read.done": "flushed", "read.stopped": "flushed", "read.failed": "flushed",
       "read.discarded": "flushed", "reader.stop": "stopped", "reader.cancel": "stopped", backoff: "flushed",
+      "reader.pause": "flushed", "reader.unpause": "flushed", "reader.retry": "flushed",
     },
     cancelling: {
       "reader.yield": "cancelling", "reader.resume": "cancelling",
@@ -112,6 +135,7 @@ describeTable<
       "read.done": "abandoning", "read.stopped": "abandoning", "read.failed": "abandoning",
       "read.discarded": "cancelling", "reader.stop": "cancelling", "reader.cancel": "cancelling",
       backoff: "cancelling",
+      "reader.pause": "cancelling", "reader.unpause": "cancelling", "reader.retry": "cancelling",
     },
     discarding: {
       "reader.yield": "discarding", "reader.resume": "discarding",
@@ -119,12 +143,14 @@ describeTable<
       "read.done": "discarding", "read.stopped": "discarding", "read.failed": "discarding",
       "read.discarded": "backingOff", "reader.stop": "discarding", "reader.cancel": "discarding",
       backoff: "discarding",
+      "reader.pause": "discarding", "reader.unpause": "discarding", "reader.retry": "discarding",
     },
     backingOff: {
       "reader.yield": "backingOff", "reader.resume": "backingOff",
       "channel.assigned": "backingOff", "checkpoint.ready": "backingOff", "checkpoint.acked": "backingOff",
       "read.done": "backingOff", "read.stopped": "backingOff", "read.failed": "backingOff",
       "read.discarded": "backingOff", "reader.stop": "stopped", "reader.cancel": "stopped", backoff: "queued",
+      "reader.pause": "paused", "reader.unpause": "backingOff", "reader.retry": "queued",
     },
     yielding: {
       "reader.yield": "yielding", "reader.resume": "yielding",
@@ -132,18 +158,21 @@ describeTable<
       "read.done": "yielding", "read.stopped": "yielding", "read.failed": "yielding",
       "read.discarded": "yielded", "reader.stop": "yielding", "reader.cancel": "yielding",
       backoff: "yielding",
+      "reader.pause": "yielding", "reader.unpause": "yielding", "reader.retry": "yielding",
     },
     settling: {
       "reader.yield": "settling", "reader.resume": "settling",
       "channel.assigned": "settling", "checkpoint.ready": "settling", "checkpoint.acked": "yielded",
       "read.done": "settling", "read.stopped": "settling", "read.failed": "settling",
       "read.discarded": "settling", "reader.stop": "stopped", "reader.cancel": "stopped", backoff: "settling",
+      "reader.pause": "settling", "reader.unpause": "settling", "reader.retry": "settling",
     },
     yielded: {
       "reader.yield": "yielded", "reader.resume": "queued",
       "channel.assigned": "yielded", "checkpoint.ready": "yielded", "checkpoint.acked": "yielded",
       "read.done": "yielded", "read.stopped": "yielded", "read.failed": "yielded",
       "read.discarded": "yielded", "reader.stop": "stopped", "reader.cancel": "stopped", backoff: "yielded",
+      "reader.pause": "yielded", "reader.unpause": "yielded", "reader.retry": "yielded",
     },
     abandoning: {
       "reader.yield": "abandoning", "reader.resume": "abandoning",
@@ -151,6 +180,7 @@ describeTable<
       "read.done": "abandoning", "read.stopped": "abandoning", "read.failed": "abandoning",
       "read.discarded": "failed", "reader.stop": "abandoning", "reader.cancel": "abandoning",
       backoff: "abandoning",
+      "reader.pause": "abandoning", "reader.unpause": "abandoning", "reader.retry": "abandoning",
     },
   },
 });
@@ -162,11 +192,20 @@ test("every state can be reached", () => {
       ...Object.values(events),
       { type: "read.failed", error: refused } as ReaderEvent,
     ],
-    distinguish: ({ inFlight, error, isLeaving, isYielding }) => [
+    distinguish: ({
+      inFlight,
+      error,
+      isLeaving,
+      isYielding,
+      isHalting,
+      isPaused,
+    }) => [
       inFlight.length > 0,
       error?.code,
       isLeaving,
       isYielding,
+      isHalting,
+      isPaused,
     ],
   });
   expect(reached).toEqual(Object.keys(readerMachine.states).toSorted());
@@ -400,4 +439,127 @@ test("a cancelled read discards from behind the checkpoint that overtook the ord
   });
   reader.send({ type: "read.discarded" });
   expect(reader.state()).toBe("stopped");
+});
+
+test("a reader that is paused stops behind a checkpoint, waits for its acknowledgement, and goes on from there when it is resumed", () => {
+  const reader = start();
+  reader.send(
+    { type: "channel.assigned", channel: 1 },
+    { type: "reader.pause" },
+  );
+  expect(reader.orders.at(-1)).toMatchObject({ type: "read.stop" });
+  reader.ready(1, 4, position);
+  reader.send({ type: "read.stopped" });
+  expect(reader.orders.at(-1)).toMatchObject({
+    type: "read.discard",
+    fromSequence: 5,
+  });
+  reader.send({ type: "read.discarded" });
+  expect(reader.names().at(-1)).toBe("reader.released");
+  expect(reader.state()).toBe("settling");
+  reader.send({ type: "checkpoint.acked", attempt: 1, sequence: 4 });
+  expect(reader.names().at(-1)).toBe("reader.paused");
+  reader.send({ type: "reader.unpause" });
+  expect(reader.names().at(-1)).toBe("reader.queued");
+  reader.send({ type: "channel.assigned", channel: 2 });
+  expect(reader.orders.at(-1)).toMatchObject({
+    type: "read.start",
+    attempt: 2,
+    resumeAfter: position,
+  });
+});
+
+test("a pause that is taken back before the reader has stopped lets it go on from its checkpoint", () => {
+  const reader = start();
+  reader.send(
+    { type: "channel.assigned", channel: 1 },
+    { type: "reader.pause" },
+    { type: "reader.unpause" },
+    { type: "read.stopped" },
+    { type: "read.discarded" },
+  );
+  expect(reader.state()).toBe("queued");
+});
+
+test("a partition that cannot be resumed inside is paused at its beginning, and no try is used up", () => {
+  const reader = start();
+  for (let turn = 0; turn <= ATTEMPTS_MAX; turn += 1) {
+    reader.send(
+      { type: "channel.assigned", channel: 1 },
+      { type: "reader.pause" },
+      { type: "read.failed", error: lost },
+      { type: "read.discarded" },
+    );
+    expect(reader.state()).toBe("paused");
+    reader.send({ type: "reader.unpause" });
+  }
+  expect(reader.state()).toBe("queued");
+  expect(reader.names()).not.toContain("reader.retried");
+});
+
+test("a pause while its range is being split holds the reader once it knows what it keeps", () => {
+  const reader = start();
+  reader.send(
+    { type: "channel.assigned", channel: 1 },
+    { type: "reader.yield" },
+    { type: "reader.pause" },
+    { type: "read.stopped" },
+    { type: "read.discarded" },
+  );
+  expect(reader.state()).toBe("yielded");
+  const range = { ...input.range, estimatedRows: 50 };
+  reader.send({ type: "reader.resume", range });
+  expect(reader.state()).toBe("paused");
+});
+
+test("a channel that was given to a reader on its way to be paused goes to others", () => {
+  const reader = start();
+  reader.send(
+    { type: "reader.pause" },
+    { type: "channel.assigned", channel: 3 },
+  );
+  expect(reader.heard.at(-1)).toEqual({
+    type: "reader.released",
+    key: "1/0",
+    channel: 3,
+  });
+  expect(reader.orders).toEqual([]);
+});
+
+test("a retry that is asked for discards what is behind the last checkpoint, reads again from there, and uses up no try", () => {
+  const reader = start();
+  for (let turn = 1; turn <= ATTEMPTS_MAX + 1; turn += 1) {
+    reader.send(
+      { type: "channel.assigned", channel: 1 },
+      { type: "reader.retry" },
+    );
+    expect(reader.orders.at(-1)).toMatchObject({ type: "read.cancel" });
+    reader.ready(turn, 7, position);
+    reader.send({ type: "read.failed", error: lost });
+    expect(reader.orders.at(-1)).toMatchObject({
+      type: "read.discard",
+      attempt: turn,
+      fromSequence: 8,
+    });
+    reader.send({ type: "read.discarded" });
+    expect(reader.state()).toBe("settling");
+    reader.send({ type: "checkpoint.acked", attempt: turn, sequence: 7 });
+    expect(reader.state()).toBe("queued");
+  }
+  reader.send({ type: "channel.assigned", channel: 2 });
+  expect(reader.orders.at(-1)).toMatchObject({
+    type: "read.start",
+    attempt: ATTEMPTS_MAX + 2,
+    resumeAfter: position,
+  });
+});
+
+test("a retry that comes when all has left changes nothing", () => {
+  const reader = start();
+  reader.send(
+    { type: "channel.assigned", channel: 1 },
+    { type: "reader.retry" },
+    { type: "read.done" },
+  );
+  expect(reader.state()).toBe("done");
 });

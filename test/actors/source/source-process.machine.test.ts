@@ -1,5 +1,6 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { EventFrom, StateValueFrom } from "xstate";
+import type { OrderedActor } from "../../../actors/source/order-subject.ts";
 import { sourceProcessMachine } from "../../../actors/source/source-process.machine.ts";
 import { EMPTY_SEED } from "../../../checkpoint/state.ts";
 import { ExtractError, type WireError } from "../../../proto/error.ts";
@@ -80,6 +81,13 @@ const events: Record<Event, AnyEvent> = {
   },
   "governor.target": { type: "governor.target", readers: 2 },
   "reader.queued": { type: "reader.queued", key: "1/0" },
+  "reader.paused": { type: "reader.paused", key: "1/0" },
+  "actor.order": {
+    type: "actor.order",
+    id: 1,
+    subject: { kind: "reader", key: "1/0" },
+    order: "pause",
+  },
   "reader.released": { type: "reader.released", key: "1/0", channel: 1 },
   "reader.retried": {
     type: "reader.retried",
@@ -161,6 +169,8 @@ describeTable<
     channels: { 1: "1/0" },
     channelsOpened: 1,
     channelsLost: [],
+    pausedChannels: [],
+    pausedStreams: [],
     readersTarget: 1,
     remaining: { 1: 1 },
     plansWaiting: [],
@@ -182,6 +192,7 @@ describeTable<
       "channel.announced": "waiting", "channel.idle": "waiting", "channel.failed": "failed",
       "channel.closed": "waiting", "partitioner.planned": "waiting", "partitioner.failed": "waiting",
       opened: "waiting", openFailed: "waiting", discovered: "waiting", discoverFailed: "waiting",
+      "reader.paused": "waiting", "actor.order": "waiting",
     },
     opening: {
       "source.open": "opening", "source.discover": "opening", "source.plan": "opening",
@@ -193,6 +204,7 @@ describeTable<
       "channel.announced": "opening", "channel.idle": "opening", "channel.failed": "failed",
       "channel.closed": "opening", "partitioner.planned": "opening", "partitioner.failed": "opening",
       opened: "opened", openFailed: "failed", discovered: "opening", discoverFailed: "opening",
+      "reader.paused": "opening", "actor.order": "opening",
     },
     opened: {
       "source.open": "opened", "source.discover": "discovering", "source.plan": "opened",
@@ -204,6 +216,7 @@ describeTable<
       "channel.announced": "opened", "channel.idle": "opened", "channel.failed": "failed",
       "channel.closed": "opened", "partitioner.planned": "opened", "partitioner.failed": "opened",
       opened: "opened", openFailed: "opened", discovered: "opened", discoverFailed: "opened",
+      "reader.paused": "opened", "actor.order": "opened",
     },
     discovering: {
       "source.open": "discovering", "source.discover": "discovering", "source.plan": "discovering",
@@ -216,6 +229,7 @@ describeTable<
       "channel.closed": "discovering", "partitioner.planned": "discovering",
       "partitioner.failed": "discovering", opened: "discovering", openFailed: "discovering",
       discovered: "serving", discoverFailed: "failed",
+      "reader.paused": "discovering", "actor.order": "discovering",
     },
     serving: {
       "source.open": "serving", "source.discover": "serving", "source.plan": "serving",
@@ -227,6 +241,7 @@ describeTable<
       "channel.announced": "serving", "channel.idle": "serving", "channel.failed": "failed",
       "channel.closed": "serving", "partitioner.planned": "serving", "partitioner.failed": "failed",
       opened: "serving", openFailed: "serving", discovered: "serving", discoverFailed: "serving",
+      "reader.paused": "serving", "actor.order": "serving",
     },
     draining: {
       "source.open": "draining", "source.discover": "draining", "source.plan": "draining",
@@ -238,6 +253,7 @@ describeTable<
       "channel.announced": "draining", "channel.idle": "draining", "channel.failed": "failed",
       "channel.closed": "draining", "partitioner.planned": "draining", "partitioner.failed": "draining",
       opened: "draining", openFailed: "draining", discovered: "draining", discoverFailed: "draining",
+      "reader.paused": "draining", "actor.order": "draining",
     },
     drained: {
       "source.open": "drained", "source.discover": "drained", "source.plan": "drained",
@@ -249,6 +265,7 @@ describeTable<
       "channel.announced": "drained", "channel.idle": "drained", "channel.failed": "failed",
       "channel.closed": "drained", "partitioner.planned": "drained", "partitioner.failed": "drained",
       opened: "drained", openFailed: "drained", discovered: "drained", discoverFailed: "drained",
+      "reader.paused": "drained", "actor.order": "drained",
     },
     clearing: {
       "source.open": "clearing", "source.discover": "clearing", "source.plan": "clearing",
@@ -260,6 +277,7 @@ describeTable<
       "channel.announced": "clearing", "channel.idle": "clearing", "channel.failed": "failed",
       "channel.closed": "clearing", "partitioner.planned": "clearing", "partitioner.failed": "clearing",
       opened: "clearing", openFailed: "clearing", discovered: "clearing", discoverFailed: "clearing",
+      "reader.paused": "clearing", "actor.order": "clearing",
     },
     finishing: {
       "source.open": "finishing", "source.discover": "finishing", "source.plan": "finishing",
@@ -271,6 +289,7 @@ describeTable<
       "channel.announced": "finishing", "channel.idle": "finishing", "channel.failed": "failed",
       "channel.closed": "finished", "partitioner.planned": "finishing", "partitioner.failed": "finishing",
       opened: "finishing", openFailed: "finishing", discovered: "finishing", discoverFailed: "finishing",
+      "reader.paused": "finishing", "actor.order": "finishing",
     },
   },
 });
@@ -710,4 +729,184 @@ test("no tail is asked for while another table is being planned", async () => {
   source.send({ type: "source.plan", stream: 2, where: null, cursor: null });
   source.send({ type: "resplit.consider" });
   expect(source.workers).toEqual([1]);
+});
+
+describe("an operator's orders", () => {
+  type Subject = OrderedActor["subject"];
+  const reader = (key: string): Subject => ({ kind: "reader", key });
+  const stream = (number: number): Subject => ({
+    kind: "stream",
+    stream: number,
+  });
+  const socket = (channel: number): Subject => ({ kind: "channel", channel });
+
+  /** A source that reads two streams of two partitions each, over two channels. */
+  async function startOrdered() {
+    const source = await startSource({ readers: 2, channelsMax: 2 });
+    source.read(makePlan(1, 2, 2000));
+    source.read(makePlan(2, 2, 1000));
+    source.connect(2);
+    let id = 0;
+    const order = (subject: Subject, what: OrderedActor["order"]) => {
+      id += 1;
+      source.send({ type: "actor.order", id, subject, order: what });
+      const answer = source.facts.findLast(
+        (fact) => fact.type === "source.ordered",
+      );
+      expect(answer?.id).toBe(id);
+      return answer?.refusal;
+    };
+    const stopOn = (channel: number): void => {
+      const ref = source.readOn(channel);
+      source.tell(channel, { type: "read.stopped", ...ref });
+      source.tell(channel, { type: "read.discarded", ...ref });
+    };
+    const failures = () =>
+      source.facts.filter(({ type }) => type === "stream.failed");
+    return { ...source, order, stopOn, failures };
+  }
+  const reading = (source: Awaited<ReturnType<typeof startOrdered>>) =>
+    Object.values(source.context().channels);
+
+  test("a reader that is paused leaves its channel to others and is not dispatched before it is resumed", async () => {
+    const source = await startOrdered();
+    expect(reading(source)).toEqual(["1/0", "1/1"]);
+    expect(source.order(reader("1/0"), "pause")).toBeNull();
+    source.stopOn(1);
+    expect(reading(source)).toEqual(["2/0", "1/1"]);
+    source.finish(1);
+    source.finish(2);
+    source.finish(1);
+    expect(reading(source)).toEqual([null, null]);
+    expect(source.state()).toBe("serving");
+    expect(
+      source.facts.filter(({ type }) => type === "stream.read"),
+    ).toMatchObject([{ stream: 2 }]);
+    expect(source.order(reader("1/0"), "resume")).toBeNull();
+    expect(source.readOn(1)).toMatchObject({ partition: 0, attempt: 2 });
+    source.finish(1);
+    expect(source.facts).toContainEqual(
+      expect.objectContaining({ type: "stream.read", stream: 1 }),
+    );
+  });
+
+  test("a partition that waits for its turn can be paused as well", async () => {
+    const source = await startOrdered();
+    expect(source.order(reader("2/0"), "pause")).toBeNull();
+    source.finish(1);
+    source.finish(2);
+    expect(reading(source)).toEqual(["2/1", null]);
+  });
+
+  test("a retry begins behind the Discard, and takes its channel again", async () => {
+    const source = await startOrdered();
+    const ref = source.readOn(1);
+    expect(source.order(reader("1/0"), "retry")).toBeNull();
+    expect(source.orders.at(-1)).toMatchObject({ type: "read.cancel", ...ref });
+    source.tell(1, { type: "read.failed", ...ref, error: lost });
+    source.tell(1, { type: "read.discarded", ...ref });
+    expect(source.readOn(1)).toMatchObject({ partition: 0, attempt: 2 });
+    expect(source.facts).not.toContainEqual(
+      expect.objectContaining({ type: "partition.retried" }),
+    );
+  });
+
+  test.for([reader("1/1"), stream(1)])(
+    "a cancelled %o fails its stream by name, and the others go on",
+    async (subject) => {
+      const source = await startOrdered();
+      expect(source.order(subject, "cancel")).toBeNull();
+      expect(source.failures()).toMatchObject([
+        {
+          stream: 1,
+          error: { code: "STREAM_CANCELLED", message: "cancelled by operator" },
+        },
+      ]);
+      for (const channel of [1, 2]) {
+        const ref = source.readOn(channel);
+        source.tell(channel, { type: "read.failed", ...ref, error: lost });
+        source.tell(channel, { type: "read.discarded", ...ref });
+      }
+      expect(reading(source)).toEqual(["2/0", "2/1"]);
+      expect(source.order(subject, "cancel")).toBe("it has failed already");
+    },
+  );
+
+  test("a paused stream is read no further until it is resumed, and one that is paused before it is planned is not begun", async () => {
+    const source = await startOrdered();
+    expect(source.order(stream(1), "pause")).toBeNull();
+    source.stopOn(1);
+    source.stopOn(2);
+    expect(reading(source)).toEqual(["2/0", "2/1"]);
+    expect(source.order(reader("1/0"), "resume")).toMatch(/stream is paused/);
+    expect(source.order(stream(3), "pause")).toBeNull();
+    source.read(makePlan(3, 2, 3000));
+    source.finish(1);
+    source.finish(2);
+    expect(reading(source)).toEqual([null, null]);
+    expect(source.order(stream(1), "resume")).toBeNull();
+    expect(new Set(reading(source))).toEqual(new Set(["1/0", "1/1"]));
+  });
+
+  test("a paused socket is given nothing new", async () => {
+    const source = await startOrdered();
+    expect(source.order(socket(1), "pause")).toBeNull();
+    source.finish(1);
+    expect(reading(source)).toEqual([null, "1/1"]);
+    expect(source.order(socket(1), "resume")).toBeNull();
+    expect(reading(source)).toEqual(["2/0", "1/1"]);
+  });
+
+  test("a stop ends a source at once whose readers are all paused", async () => {
+    const source = await startOrdered();
+    for (const number of [1, 2]) source.order(stream(number), "pause");
+    source.stopOn(1);
+    source.stopOn(2);
+    source.send({ type: "source.drain" });
+    expect(source.state()).toBe("drained");
+    expect(source.order(stream(1), "resume")).toMatch(/begins or ends/);
+  });
+
+  test("a stream that is being planned can be cancelled, and what its plan comes to is of no matter", async () => {
+    const source = await startSource({}, { 2: makePlan(2, 1) });
+    for (const number of [1, 2, 3])
+      source.send({
+        type: "source.plan",
+        stream: number,
+        where: null,
+        cursor: null,
+      });
+    for (const number of [1, 3])
+      source.send({
+        type: "actor.order",
+        id: number,
+        subject: stream(number),
+        order: "cancel",
+      });
+    await settle();
+    await settle();
+    expect(source.state()).toBe("serving");
+    expect(source.facts).toContainEqual(
+      expect.objectContaining({ type: "stream.planned", stream: 2 }),
+    );
+    expect(
+      source.facts.filter(({ type }) => type === "stream.failed"),
+    ).toMatchObject([{ stream: 1 }, { stream: 3 }]);
+  });
+
+  test.for<[Subject, OrderedActor["order"], RegExp]>([
+    [reader("1/0"), "resume", /it is reading/],
+    [reader("1/7"), "pause", /it is done/],
+    [stream(1), "resume", /not paused/],
+    [stream(1), "retry", /trigger a new run/],
+    [socket(1), "resume", /not paused/],
+    [socket(1), "retry", /ends the attempt/],
+    [socket(1), "cancel", /cancel a stream or the run/],
+    [{ kind: "other", machine: "resplitter" }, "pause", /takes no orders/],
+    [{ kind: "none", actor: "x:9" }, "cancel", /not there any more/],
+  ])("%o cannot be told to %s", async ([subject, what, reason]) => {
+    const source = await startOrdered();
+    expect(source.order(subject, what)).toMatch(reason);
+    expect(reading(source)).toEqual(["1/0", "1/1"]);
+  });
 });

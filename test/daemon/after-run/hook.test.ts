@@ -112,6 +112,26 @@ test("a URL is sent the run, with the headers of the configuration", async () =>
   expect(heard).toEqual([["POST", "Bearer t", payload]]);
 });
 
+test("a URL is sent the body of the configuration, with the run where it is wanted", async () => {
+  const bodies: unknown[] = [];
+  const url = await serve((request, response) => {
+    let text = "";
+    request.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    request.on("end", () => {
+      bodies.push(JSON.parse(text));
+      response.end();
+    });
+  });
+  const body = { logical_date: null, conf: "{run}", note: ["no {run}", 1] };
+  const odd = { ...payload, sync: "{run}" };
+  const outcome = await callHook(hook({ url, body }), odd, never);
+  expect(outcome).toMatchObject({ succeeded: true });
+  expect(bodies).toEqual([{ ...body, conf: odd }]);
+  expect(
+    afterRunSchema.safeParse({ command: ["true"], body }).error?.issues,
+  ).toMatchObject([{ message: "has a body, which only a url is sent" }]);
+});
+
 test("a server's fault is tried again, a refusal is not, and nobody is followed elsewhere", async () => {
   let calls = 0;
   const flaky = await serve((request, response) => {

@@ -38,6 +38,12 @@ const routes = [
   ["post", "/api/v1/syncs/{name}/pause", "operator"],
   ["post", "/api/v1/syncs/{name}/resume", "operator"],
   ["post", "/api/v1/syncs/{name}/streams/{stream}/reset", "admin"],
+  ["post", "/api/v1/syncs/{name}/streams/{stream}/backfill", "admin"],
+  ["get", "/api/v1/syncs/{name}/timeline", "viewer"],
+  ["get", "/api/v1/syncs/{name}/counts", "viewer"],
+  ["get", "/api/v1/syncs/{name}/streams", "viewer"],
+  ["get", "/api/v1/syncs/{name}/streams/{stream}/runs", "viewer"],
+  ["get", "/api/v1/daemon", "viewer"],
   ["get", "/api/v1/runs", "viewer"],
   ["get", "/api/v1/runs/{id}", "viewer"],
   ["get", "/api/v1/runs/{id}/streams", "viewer"],
@@ -150,7 +156,8 @@ test("a viewer may read everything that the document gives to viewers", async ({
     const real = path
       .replace("/queue/{id}", `/queue/${queueId}`)
       .replace("{id}", scene.runId)
-      .replace("{name}", SYNC);
+      .replace("{name}", SYNC)
+      .replace("{stream}", scene.ledger.streamsOf(scene.runId)[0]?.name ?? "");
     const { status, text } = await ask(url, "GET", real, {
       token: role === "public" ? null : tokens.viewer,
     });

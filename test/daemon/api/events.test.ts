@@ -47,7 +47,7 @@ function idsOf({ text }: Stream): number[] {
   return [...text.matchAll(/^id: d-test:(\d+)$/gm)].map(([, id]) => Number(id));
 }
 
-const paused = { type: "sync.paused", sync: SYNC } as const;
+const paused = { type: "sync.paused", sync: SYNC, why: null } as const;
 
 test("events come as they happen, and only those that are asked for", async ({
   scene: { service, start },

@@ -102,7 +102,14 @@ export class RecordingService implements DaemonService {
     this.#note("resetStream", { sync, stream });
   }
 
-  orderActor(...given: Parameters<DaemonService["orderActor"]>): void {
+  backfillStream(sync: string, stream: string, caller: string): TriggerReceipt {
+    this.#note("backfillStream", { sync, stream, caller });
+    return { queueId: "q-1", result: "queued" };
+  }
+
+  async orderActor(
+    ...given: Parameters<DaemonService["orderActor"]>
+  ): Promise<void> {
     this.#note("orderActor", given);
   }
 

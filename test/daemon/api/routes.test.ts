@@ -1,4 +1,5 @@
 import { expect } from "vitest";
+import type { TriggerHealth } from "../../../daemon/triggers/trigger-health.ts";
 import { ask, ROWS, SYNC, test } from "./support.ts";
 
 test("a run of the ledger is told with everything that belongs to it", async ({
@@ -152,7 +153,13 @@ test("orders reach the daemon with the name of who gave them", async ({
     const { status } = await ask(url, "POST", `/api/v1/runs/${runId}/${order}`);
     expect(status).toBe(202);
   }
-  for (const path of ["pause", "resume", "streams/public.orders/reset"]) {
+  const stream = "streams/public.orders";
+  for (const path of [
+    "pause",
+    "resume",
+    `${stream}/reset`,
+    `${stream}/backfill`,
+  ]) {
     const { status } = await ask(url, "POST", `/api/v1/syncs/${SYNC}/${path}`);
     expect(status).toBe(202);
   }
@@ -165,6 +172,10 @@ test("orders reach the daemon with the name of who gave them", async ({
     { order: "pauseSync", given: SYNC },
     { order: "resumeSync", given: SYNC },
     { order: "resetStream", given: { sync: SYNC, stream: "public.orders" } },
+    {
+      order: "backfillStream",
+      given: { sync: SYNC, stream: "public.orders", caller },
+    },
   ]);
 });
 
@@ -185,4 +196,42 @@ test("health says what a supervisor has to know", async ({ scene }) => {
   const failing = await health("ready");
   expect([failing.status, failing.json]).toEqual([503, { status: "failing" }]);
   expect((await health("live")).status).toBe(200);
+});
+
+test("triggers from queues are told with their state; brokers that are away make nothing unready", async ({
+  scene,
+}) => {
+  const trigger: TriggerHealth = {
+    kind: "kafka",
+    state: "backingOff",
+    since: 1_795_239_846_000,
+    error: { code: "KAFKA_UNREACHABLE", message: "no broker", details: {} },
+    topic: "triggers",
+    group: "millrace",
+    partitions: [0, 2],
+    messages: { queued: 3, coalesced: 2, known: 1, deadLettered: 4 },
+    results: null,
+  };
+  const { url } = await scene.start({ triggers: () => [trigger] });
+  const ready = await ask(url, "GET", "/health/ready", { token: null });
+  // without a token no more than that
+  expect([ready.status, ready.json]).toEqual([
+    200,
+    { status: "ok", triggers: [{ kind: "kafka", state: "backingOff" }] },
+  ]);
+  const { json } = await ask(url, "GET", "/api/v1/daemon");
+  expect(json).toEqual({
+    id: scene.service.id,
+    version: "0.0.0",
+    startedAt: scene.service.startedAt,
+    isDraining: false,
+    triggers: [trigger],
+  });
+  const { text } = await ask(url, "GET", "/metrics");
+  for (const line of [
+    'millrace_trigger_state{kind="kafka",topic="triggers",state="backingOff"} 1',
+    'millrace_trigger_state{kind="kafka",topic="triggers",state="consuming"} 0',
+    'millrace_trigger_messages{kind="kafka",topic="triggers",result="deadLettered"} 4',
+  ])
+    expect(text).toContain(line);
 });

@@ -117,7 +117,7 @@ test("no answer of any route and no line of the log holds a secret, wherever it 
   said.push(text);
   stop();
 
-  expect(answers).toBe(72);
+  expect(answers).toBe(90);
   expect(said.join("").length).toBeGreaterThan(10_000);
   expect(logged.join("")).toContain("is wrong");
   for (const spelling of spellings) {

@@ -160,6 +160,7 @@ export const test = base.extend<{
       schedule: null,
       nextRunAt: null,
       isPaused: false,
+      pause: null,
       queued: 0,
       running: [],
       lastRun: ledger.findRun(runId),

@@ -161,6 +161,42 @@ test("a run can be listed, looked at, run again and retried", async ({
   expect((await cli("retry", "broken")).stdout).toContain("is queued again");
 });
 
+test("a sync is looked at: how it fares, what happened to it; to copy a stream anew takes an admin", async ({
+  served: { cli },
+}) => {
+  await cli("trigger", "numbers", "--wait");
+  const { sync, counts, streams } = JSON.parse(
+    (await cli("syncs", "numbers", "--json")).stdout,
+  ) as {
+    sync: { name: string; isPaused: boolean };
+    counts: { runs: number; successRate: number };
+    streams: { stream: string; runs: number; successRate: number }[];
+  };
+  expect(sync).toMatchObject({ name: "numbers", isPaused: false });
+  expect(counts.runs).toBeGreaterThan(0);
+  expect(counts.successRate).toBe(1);
+  expect(streams).toMatchObject([{ runs: counts.runs, successRate: 1 }]);
+  const stream = streams[0]?.stream ?? "";
+  const shown = (await cli("syncs", "numbers", "--days", "1")).stdout;
+  expect(shown).toContain(stream);
+  expect(shown).toContain("100.0 % succeeded");
+  expect((await cli("syncs")).stdout).toMatch(/numbers.*\n.*broken/);
+
+  // to forget what is known is an admin's order
+  const refused = await cli("backfill", "numbers", stream);
+  expect(refused.stderr).toContain("error DAEMON_REFUSED: ");
+  await cli("pause", "numbers");
+  await cli("resume", "numbers", "--daemon");
+  const past = (await cli("logs", "numbers", "--json")).stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { kind: string; details: object });
+  const kinds = past.map(({ kind }) => kind);
+  expect(kinds.slice(-2)).toEqual(["sync.paused", "sync.resumed"]);
+  expect(past.at(-1)?.details).toEqual({ caller: "night-shift" });
+  expect(kinds).toContain("run.succeeded");
+});
+
 test("syncs are paused and resumed; what makes no sense is refused by name", async ({
   served: { cli },
 }) => {

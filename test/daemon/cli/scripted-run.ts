@@ -40,6 +40,7 @@ function startScript(observe: (event: RunEvent) => void): RunHandle {
     done: promise,
     stop: () => finish(script.onStop),
     abort: () => finish(script.onAbort),
+    orderActor: () => Promise.resolve("forRun"),
   };
 }
 

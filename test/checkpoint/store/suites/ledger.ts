@@ -376,6 +376,45 @@ export function testLedger(test: LedgerTest): void {
       expect(ledger.isKnownGeneration("s1", "public", "t2", 1)).toBe(false);
     });
 
+    test("those that are over are listed until they are swept; what may still count is never among them", ({
+      folder,
+    }) => {
+      const ledger = folder.open();
+      const over = (syncId: string | null = null) =>
+        ledger
+          .listOver(syncId)
+          .map(({ generation, state }) => `${generation} ${state}`);
+      const first = beginPlannedRun(ledger);
+      expect(over()).toEqual([]);
+      commit(ledger, first.runId);
+      ledger.finishRun(first.runId, 1, "succeeded", null);
+      const second = beginPlannedRun(ledger);
+      ledger.finishRun(second.runId, 1, "interrupted", null);
+      // it can be gone on with
+      expect(over()).toEqual([]);
+      const third = beginPlannedRun(ledger);
+      expect(over()).toEqual(["2 abandoned"]);
+      expect(ledger.listOver(null)).toMatchObject([
+        { syncId: "s1", namespace: "public", name: "t1", runId: second.runId },
+      ]);
+      ledger.setStreamState(third.runId, 1, 1, "committing");
+      ledger.recordSwept(ledger.listOver("s1"));
+      expect(over("s1")).toEqual([]);
+      expect(ledger.commitStream(third.runId, 1, 1).removable).toEqual([1]);
+      expect(over("s1")).toEqual(["1 superseded"]);
+      expect(over("s2")).toEqual([]);
+      const known = ledger.listOver("s1");
+      // asked for by name, one that counts stays what it is
+      ledger.recordSwept([
+        ...known,
+        ...known.map((one) => ({ ...one, generation: 3 })),
+      ]);
+      expect(states(ledger)).toEqual(["1 removed", "2 removed", "3 committed"]);
+      expect(
+        ledger.intentsOf({ syncId: "s1" }).map(({ generation }) => generation),
+      ).toEqual([3]);
+    });
+
     test("appending leaves earlier generations to count, and moves the cursor with the commit", ({
       folder,
     }) => {

@@ -171,6 +171,32 @@ export function testQueue(
       expect(ledger.pausedSyncs()).toEqual([]);
       expect(syncsOf(take(ledger))).toEqual(["a"]);
     });
+
+    test("the reason of a pause goes with it, an agreement stays until it is taken back", ({
+      folder,
+    }) => {
+      const ledger = folder.open();
+      const other = folder.open();
+      const none = { isPaused: false, reasonJson: null, agreementJson: null };
+      expect(ledger.syncStateOf("a")).toEqual(none);
+      ledger.pauseSync("a", '{"why":1}');
+      // by hand, on top of it
+      ledger.pauseSync("a");
+      expect(other.syncStateOf("a")).toEqual({
+        ...none,
+        isPaused: true,
+        reasonJson: '{"why":1}',
+      });
+      ledger.setAgreement("a", "true");
+      ledger.resumeSync("a");
+      expect(other.syncStateOf("a")).toEqual({
+        ...none,
+        agreementJson: "true",
+      });
+      ledger.setAgreement("a", null);
+      expect(other.syncStateOf("a")).toEqual(none);
+      expect(other.syncStateOf("b")).toEqual(none);
+    });
   });
 
   describe("one for several", () => {
