@@ -72,10 +72,7 @@ async function listBlocks(file: FileHandle): Promise<Block[]> {
 }
 
 /** The lines of one block, without their newlines. */
-async function readBlock(
-  file: FileHandle,
-  block: Block,
-): Promise<string[]> {
+async function readBlock(file: FileHandle, block: Block): Promise<string[]> {
   const bytes = Buffer.alloc(block.bytes);
   await file.read(bytes, 0, block.bytes, block.offset);
   const text = zstdDecompressSync(bytes, {

@@ -35,11 +35,7 @@ export interface ActorView {
   pending: string;
 }
 
-function actorKey(
-  process: string,
-  thread: number,
-  session: string,
-): string {
+function actorKey(process: string, thread: number, session: string): string {
   return `${process}/${thread}/${session}`;
 }
 
