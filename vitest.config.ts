@@ -110,8 +110,8 @@ export default defineConfig({
           include: [e2eFolder],
           // a file that needs another server starts it by itself
           globalSetup: "test/services/postgres.setup.ts",
-          // each file starts several processes of its own
-          maxWorkers: 1,
+          // each file starts several processes of its own, which mostly wait for each other
+          maxWorkers: 2,
           testTimeout: 180_000,
           hookTimeout: 300_000,
           sequence: { groupOrder: 5 },
@@ -127,10 +127,9 @@ export default defineConfig({
             "test/services/mysql.setup.ts",
             "test/services/s3.setup.ts",
           ],
-          maxWorkers: 1,
           testTimeout: 180_000,
           hookTimeout: 300_000,
-          sequence: { groupOrder: 9 },
+          sequence: { groupOrder: 2 },
         },
       },
     ],

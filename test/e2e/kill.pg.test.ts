@@ -150,9 +150,12 @@ describe("SIGKILL at a random moment", () => {
         log: [],
       };
       const chosen = chooseTables(seed);
+      const began = performance.now();
       await runThroughKills(destination, database.url, chosen, kills);
       seedsRun += 1;
       if (kills.log.length > 0) seedsKilled += 1;
+      // the machine may have become less busy: moments behind the end of a run meet nothing
+      else withinMs = Math.min(withinMs, performance.now() - began);
       await expectComplete(
         destination,
         new Map([...digests].filter(([table]) => chosen.includes(table))),
