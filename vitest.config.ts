@@ -100,7 +100,7 @@ export default defineConfig({
           include: [browserSuffix],
           testTimeout: 30_000,
           hookTimeout: 180_000,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
       {
