@@ -16,7 +16,7 @@ import {
 /** One partition each, all of a size: with two readers the last is read while one of them has nothing to do. */
 const LEAVES = 7;
 const RUNS_MAX = 6;
-const SEEDS = Array.from({ length: 3 }, (_, i) => i + 1);
+const SEEDS = Array.from({ length: 6 }, (_, i) => i + 1);
 
 const ways = ["key", "ctid"] as const;
 type Way = (typeof ways)[number];
