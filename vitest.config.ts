@@ -14,6 +14,10 @@ const withServer = [
   browserSuffix,
 ];
 const conformanceSuffix = "test/conformance/*.conformance.test.ts";
+const build = "test/services/build.setup.ts";
+const postgres = "test/services/postgres.setup.ts";
+const mysql = "test/services/mysql.setup.ts";
+const s3 = "test/services/s3.setup.ts";
 const suiteTimes = "./test/fixtures/suite-times.ts";
 const e2eFolder = "test/e2e/**/*.test.ts";
 
@@ -25,7 +29,7 @@ export default defineConfig({
     ...(process.env["VITEST_RESULTS"]
       ? { outputFile: { json: process.env["VITEST_RESULTS"] } }
       : {}),
-    // what is tested is the source, whether or not somebody has built it
+    // a test that starts a process from the repository starts the source, whether or not somebody has built it
     env: { MILLRACE_SOURCES: "1" },
     // on a loaded machine one more try tells an accident of timing from a fault; at home every failure is looked at
     retry: process.env["CI"] ? 1 : 0,
@@ -41,6 +45,7 @@ export default defineConfig({
             e2eFolder,
             conformanceSuffix,
           ],
+          globalSetup: build,
           sequence: { groupOrder: 0 },
         },
       },
@@ -50,7 +55,7 @@ export default defineConfig({
           name: "pg",
           include: [pgSuffix],
           exclude: [...configDefaults.exclude, e2eFolder],
-          globalSetup: "test/services/postgres.setup.ts",
+          globalSetup: postgres,
           testTimeout: 30_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 1 },
@@ -62,7 +67,7 @@ export default defineConfig({
           name: "mysql",
           include: [mysqlSuffix],
           exclude: [...configDefaults.exclude, e2eFolder],
-          globalSetup: "test/services/mysql.setup.ts",
+          globalSetup: [build, mysql],
           testTimeout: 30_000,
           hookTimeout: 60_000,
           // these wait for servers of their own more than they work: together they are done sooner
@@ -75,7 +80,7 @@ export default defineConfig({
           name: "s3",
           include: [s3Suffix],
           exclude: [...configDefaults.exclude, e2eFolder],
-          globalSetup: "test/services/s3.setup.ts",
+          globalSetup: [build, s3],
           testTimeout: 30_000,
           hookTimeout: 300_000,
           sequence: { groupOrder: 2 },
@@ -109,7 +114,7 @@ export default defineConfig({
           name: "e2e",
           include: [e2eFolder],
           // a file that needs another server starts it by itself
-          globalSetup: "test/services/postgres.setup.ts",
+          globalSetup: [build, postgres],
           // each file starts several processes of its own, which mostly wait for each other
           maxWorkers: 2,
           testTimeout: 180_000,
@@ -122,11 +127,7 @@ export default defineConfig({
         test: {
           name: "conformance",
           include: [conformanceSuffix],
-          globalSetup: [
-            "test/services/postgres.setup.ts",
-            "test/services/mysql.setup.ts",
-            "test/services/s3.setup.ts",
-          ],
+          globalSetup: [build, postgres, mysql, s3],
           testTimeout: 180_000,
           hookTimeout: 300_000,
           sequence: { groupOrder: 2 },

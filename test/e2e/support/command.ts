@@ -11,12 +11,15 @@ import {
 } from "../../../checkpoint/store/process-identity.ts";
 import type { SnapshotRecord } from "../../../checkpoint/store/records.ts";
 import type { RunEvent, RunSummary } from "../../../daemon/request.ts";
-import { repositoryRoot, toolEnv } from "../../arrows.ts";
+import { toolEnv } from "../../arrows.ts";
+import { builtLauncher } from "../../fixtures/built.ts";
 
 /** A debugger that a test opens takes any free port. */
 const debuggerPort = { NODE_OPTIONS: "--inspect-port=127.0.0.1:0" };
 
-const launcher = join(repositoryRoot, "bin/millrace.js");
+/** As a user has it: nothing asks for the sources. */
+const env: NodeJS.ProcessEnv = { ...toolEnv };
+delete env["MILLRACE_SOURCES"];
 
 /** What a test waits for comes within this, or never. */
 const WAIT_MS_MAX = 60_000;
@@ -99,10 +102,14 @@ export class Destination {
 
   /** Starts `millrace` with these arguments and `--json`. */
   start(...args: readonly string[]): Running {
-    const child = spawn(process.execPath, [launcher, ...args, "--json"], {
-      env: { ...toolEnv, MILLRACE_SOURCES: "1", ...debuggerPort },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    const child = spawn(
+      process.execPath,
+      [builtLauncher(), ...args, "--json"],
+      {
+        env: { ...env, ...debuggerPort },
+        stdio: ["ignore", "pipe", "pipe"],
+      },
+    );
     const events: RunEvent[] = [];
     let stderr = "";
     let rest = "";
@@ -136,7 +143,7 @@ export class Destination {
       isOver: () => isOver,
       find: (role) => {
         if (role === "bookkeeper") return isOver ? null : pid;
-        const script = `actors/${role}/main.ts`;
+        const script = `actors/${role}/main.js`;
         const found = listChildren(pid).find((one) =>
           readProc(`${one}/cmdline`).includes(script),
         );
