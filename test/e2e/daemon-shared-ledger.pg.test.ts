@@ -12,7 +12,9 @@ const test = base.extend<{ $test: { shared: PostgresFixture } }>({
   shared: async ({ database }, use) => withDatabase(database.adminUrl, use),
 });
 
-const ROWS = 300_000;
+const ROWS = 20_000;
+/** A run is at work for as long as this view takes, however quick the machine: each row sleeps for 100 ms. */
+const SLOW_ROWS = 40;
 const ANSWERED_MS = 50;
 
 /** Checkpoints often, so that it can be stopped inside. */
@@ -60,7 +62,8 @@ test("a daemon's run is not replaced by a command, nor a command's by a daemon, 
 }) => {
   await database.query(
     `DROP TABLE IF EXISTS t; CREATE TABLE t (id int PRIMARY KEY, word text);
-     INSERT INTO t SELECT n, md5(n::text) FROM generate_series(1, ${ROWS}) AS n`,
+     INSERT INTO t SELECT n, md5(n::text) FROM generate_series(1, ${ROWS}) AS n;
+     CREATE VIEW v AS SELECT n AS id, pg_sleep(0.1)::text AS word FROM generate_series(1, ${SLOW_ROWS}) AS n`,
   );
   const file = writeConfig(destination, {
     ledger: shared.url,
@@ -75,7 +78,7 @@ test("a daemon's run is not replaced by a command, nor a command's by a daemon, 
       shop: {
         source: { kind: "postgres", url: database.url },
         destination: { kind: "file", path: join(destination.root, "out") },
-        tables: ["t"],
+        tables: ["t", "v"],
         ...slow,
       },
     },
