@@ -10,6 +10,7 @@ export class TraceFile {
   readonly #stream: WriteStream;
   #dropped = 0;
   #isBroken = false;
+  #isClosed = false;
 
   /** @param onBroken told once, when nothing more can be written there */
   constructor(path: string, onBroken: (reason: Error) => void) {
@@ -21,8 +22,9 @@ export class TraceFile {
     });
   }
 
+  /** What comes after `close` is left out: a keeper that is let go may still tell of its last step. */
   write(lines: string): void {
-    if (this.#isBroken) return;
+    if (this.#isBroken || this.#isClosed) return;
     if (this.#stream.writableLength > QUEUED_BYTES_MAX) {
       this.#dropped += countLines(lines);
       return;
@@ -32,6 +34,7 @@ export class TraceFile {
 
   /** Resolves when all that was written is in the file. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     if (this.#isBroken) return;
     const rest = this.#describeDropped();
     await new Promise<void>((resolve) => {

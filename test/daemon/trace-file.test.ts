@@ -20,6 +20,17 @@ test("what was written is in the file when it is closed", async () => {
   expect(readFileSync(path, "utf8")).toBe('{"a":1}\n{"b":2}\n{"c":3}\n');
 });
 
+test("what comes behind its end is left out, and is no fault", async () => {
+  const path = join(await createFolder(), "trace.jsonl");
+  const trace = new TraceFile(path, () => expect.unreachable());
+  trace.write('{"a":1}\n');
+  const closed = trace.close();
+  trace.write('{"b":2}\n');
+  await closed;
+  trace.write('{"c":3}\n');
+  expect(readFileSync(path, "utf8")).toBe('{"a":1}\n');
+});
+
 test("what a slow disk would heap up is left out and counted", async () => {
   const path = join(await createFolder(), "trace.jsonl");
   const trace = new TraceFile(path, () => expect.unreachable());
