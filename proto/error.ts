@@ -29,6 +29,11 @@ export const errorCodes = {
     exitCode: 3,
     help: "Check host, port and that the server is up and lets this machine in (pg_hba.conf, firewall).",
   },
+  SOURCE_DATABASE_NOT_FOUND: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "Name a database that the server has, at the end of the URL: postgres://user@host/database.",
+  },
   SOURCE_AUTH_FAILED: {
     disposition: "failRun",
     exitCode: 2,
@@ -93,6 +98,16 @@ export const errorCodes = {
     disposition: "failRun",
     exitCode: 3,
     help: "`millrace resume` goes on under a new snapshot; key ranges that are done stay done.",
+  },
+  SOURCE_POSITION_EXPIRED: {
+    disposition: "failRun",
+    exitCode: 1,
+    help: "The source's log no longer reaches from where this sync stands to now; nothing was passed over. `--resync` begins a new log and copies every table again.",
+  },
+  SOURCE_LOG_UNSUITABLE: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "The source cannot give its log as it is set up; the message says what to change, and `millrace doctor <source-url>` looks at all of it.",
   },
   SOURCE_PROTOCOL_VIOLATION: {
     disposition: "retryPartition",
@@ -178,6 +193,16 @@ export const errorCodes = {
     disposition: "failRun",
     exitCode: 3,
     help: "So many runs wait already that no more are taken; see `millrace runs --daemon` and cancel what is not needed.",
+  },
+  LEDGER_DISK_FULL: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "Free space where the ledger lies (its folder is in the message), not at the destination. Nothing that was recorded is lost: a daemon goes on by itself, and after a command `millrace resume` does.",
+  },
+  LEDGER_UNWRITABLE: {
+    disposition: "failRun",
+    exitCode: 1,
+    help: "The ledger's file system refuses what is written to it: check that it is mounted for writing, that this user may write there, and what the system's log says of the disk; then start again.",
   },
   LEDGER_UNREACHABLE: {
     disposition: "failRun",

@@ -383,7 +383,11 @@ class SourceProcess implements Hosted {
                 this.#streamOf(stream),
                 { where, cursor },
                 {
-                  channels: Math.min(readers ?? channelsMax, channelsMax),
+                  // a plan that nothing follows has no channels, and is told how many there would be
+                  channels:
+                    channelsMax === 0
+                      ? (readers ?? 1)
+                      : Math.min(readers ?? channelsMax, channelsMax),
                   checkpointTargetSeconds: checkpointEveryMs / 1000,
                   partitionBy,
                   partitionBytesMin,

@@ -103,8 +103,12 @@ function notFound(
   return new ExtractError(
     "SOURCE_TABLE_NOT_FOUND",
     `table ${name} does not exist${suggest(near)}`,
-    { table: name, nearest: near.join(", ") },
+    { table: name, ...nameNearest(near) },
   );
+}
+
+function nameNearest(names: readonly string[]): { nearest?: string } {
+  return names.length === 0 ? {} : { nearest: names.join(", ") };
 }
 
 /** `; did you mean a or b?`, or nothing. */
@@ -125,7 +129,7 @@ export function columnNotFound(
     {
       table: `${table.schema}.${table.name}`,
       column: name,
-      nearest: near.join(", "),
+      ...nameNearest(near),
     },
   );
 }

@@ -24,11 +24,9 @@ const codeByNumber: ReadonlyMap<number, ErrorCode> = new Map([
     "SOURCE_AUTH_FAILED",
     [18_401, 18_451, 18_452, 18_456, 18_461, 18_470, 18_486, 18_487, 18_488],
   ),
-  // the database does not exist or is not open, or too many connections
-  ...entries(
-    "SOURCE_UNREACHABLE",
-    [911, 4_060, 10_928, 10_929, 17_809, 40_613],
-  ),
+  ...entries("SOURCE_DATABASE_NOT_FOUND", [911]),
+  // the database is not open to this login or to nobody now, or too many connections
+  ...entries("SOURCE_UNREACHABLE", [4_060, 10_928, 10_929, 17_809, 40_613]),
   ...entries(
     "SOURCE_PERMISSION_DENIED",
     [229, 230, 262, 297, 300, 371, 378, 916],

@@ -25,7 +25,7 @@ const codeByNumber: Readonly<Record<number, ErrorCode>> = {
   1043: "SOURCE_PROTOCOL_VIOLATION", // bad handshake
   1044: "SOURCE_PERMISSION_DENIED", // of a database
   1045: "SOURCE_AUTH_FAILED",
-  1049: "SOURCE_UNREACHABLE", // the database does not exist
+  1049: "SOURCE_DATABASE_NOT_FOUND",
   1053: "SOURCE_CONNECTION_LOST", // shutting down
   1054: "SOURCE_COLUMN_NOT_FOUND",
   1129: "SOURCE_UNREACHABLE", // this host is blocked

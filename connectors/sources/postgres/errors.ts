@@ -24,7 +24,7 @@ const SERVER_TEXT_CHARS_MAX = 2_000;
 const codeByState: Readonly<Record<string, ErrorCode>> = {
   "28000": "SOURCE_AUTH_FAILED",
   "28P01": "SOURCE_AUTH_FAILED",
-  "3D000": "SOURCE_UNREACHABLE", // the database does not exist
+  "3D000": "SOURCE_DATABASE_NOT_FOUND",
   "53300": "SOURCE_UNREACHABLE", // too many connections
   "57P03": "SOURCE_UNREACHABLE", // starting up, shutting down or in recovery
   "42501": "SOURCE_PERMISSION_DENIED",

@@ -164,7 +164,7 @@ describe("errors", () => {
   test.for([
     { error: server("28P01"), code: "SOURCE_AUTH_FAILED" },
     { error: server("28000"), code: "SOURCE_AUTH_FAILED" },
-    { error: server("3D000"), code: "SOURCE_UNREACHABLE" },
+    { error: server("3D000"), code: "SOURCE_DATABASE_NOT_FOUND" },
     {
       error: server("57P03", "the database system is starting up", "FATAL"),
       code: "SOURCE_UNREACHABLE",
