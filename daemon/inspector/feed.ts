@@ -18,6 +18,7 @@ const RUNS_MAX = 4_096;
 /** Chunks of several processes cross on their way; so long records wait, to be numbered by their own time. */
 const ORDER_MS = 250;
 const TAKE_IN_MS = 50;
+const TAKING_MS_MAX = 5;
 
 export interface LiveRunView {
   readonly runId: string;
@@ -84,6 +85,8 @@ export class InspectorFeed {
   readonly #warn: (message: string) => void;
   readonly #runs = new Map<string, FeedRun>();
   #timer: NodeJS.Timeout | null = null;
+  /** Those that the last go has not come to. */
+  #untaken: MapIterator<FeedRun> | null = null;
   /** Grows with every change of the list. */
   version = 0;
 
@@ -116,7 +119,10 @@ export class InspectorFeed {
       if (end > start) run.order.add(lines.slice(start, end), receivedAt);
       start = end + 1;
     }
-    if (run.order.isFull) this.#takeIn(run, Number.POSITIVE_INFINITY);
+    if (run.order.isFull) {
+      this.#takeIn(run, Number.POSITIVE_INFINITY);
+      this.#trim();
+    }
     this.#timer ??= setInterval(() => this.#takeAllIn(), TAKE_IN_MS).unref();
   }
 
@@ -193,14 +199,21 @@ export class InspectorFeed {
     return run;
   }
 
+  /** Of many runs in several goes: whoever else waits for the loop has its turn in between. */
   #takeAllIn(): void {
     const until = this.#now() - ORDER_MS;
-    let waiting = 0;
-    for (const run of this.#runs.values()) {
+    const stopAt = performance.now() + TAKING_MS_MAX;
+    const rest = this.#untaken ?? this.#runs.values();
+    this.#untaken = null;
+    for (const run of rest) {
       this.#takeIn(run, until);
-      waiting += run.order.size;
+      if (performance.now() < stopAt) continue;
+      this.#untaken = rest;
+      break;
     }
-    if (waiting > 0 || this.#timer === null) return;
+    this.#trim();
+    if (this.#untaken !== null || this.#timer === null) return;
+    for (const run of this.#runs.values()) if (run.order.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = null;
   }
@@ -217,7 +230,6 @@ export class InspectorFeed {
   }
 
   #tell(run: FeedRun): void {
-    this.#trim();
     for (const watcher of run.watchers) watcher();
   }
 

@@ -20,12 +20,15 @@ export interface HistoryLimits {
   readonly runBytesMax: number;
   readonly allBytesMax: number;
   readonly filesMax: number;
+  /** Between two looks at all files; what runs have begun meanwhile may be above the limits until then. */
+  readonly lookedAtEveryMs: number;
 }
 
 export const historyLimits: HistoryLimits = {
   runBytesMax: 32 * 1024 * 1024,
   allBytesMax: 512 * 1024 * 1024,
   filesMax: 5_000,
+  lookedAtEveryMs: 10_000,
 };
 
 const SUFFIX = ".jsonl.zst";
@@ -52,6 +55,8 @@ export class History {
   readonly #limits: HistoryLimits;
   readonly #open = new Set<string>();
   #sweeping: Promise<void> | null = null;
+  #isFolderMade = false;
+  #lookedAt = -Infinity;
 
   constructor(folder: string, limits: HistoryLimits = historyLimits) {
     this.#folder = folder;
@@ -110,11 +115,18 @@ export class History {
 
   /** Before a file is begun: the folder is there, and the oldest are gone so that one more has room. */
   async #makeRoom(): Promise<void> {
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-    this.#sweeping ??= this.#sweep().finally(() => {
-      this.#sweeping = null;
-    });
-    await this.#sweeping;
+    if (!this.#isFolderMade)
+      await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    this.#isFolderMade = true;
+    const now = performance.now();
+    if (this.#sweeping) await this.#sweeping;
+    else if (now - this.#lookedAt >= this.#limits.lookedAtEveryMs) {
+      this.#lookedAt = now;
+      this.#sweeping = this.#sweep().finally(() => {
+        this.#sweeping = null;
+      });
+      await this.#sweeping;
+    }
   }
 
   async #sweep(): Promise<void> {

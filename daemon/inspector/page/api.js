@@ -122,7 +122,7 @@ export const api = {
  * @param {number} after
  * @param {(event: string, data: any) => void} onEvent
  * @param {AbortSignal} signal
- * @returns {Promise<void>} when the stream has ended
+ * @returns {Promise<void>} when the stream has ended, or was cut off
  */
 async function stream(run, after, onEvent, signal) {
   const response = await request(`${runPath(run)}/records?after=${after}`, {
@@ -132,7 +132,7 @@ async function stream(run, after, onEvent, signal) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await readOn(reader, signal);
     if (done) return;
     text += value;
     let end = text.indexOf("\n\n");
@@ -141,6 +141,20 @@ async function stream(run, after, onEvent, signal) {
       text = text.slice(end + 2);
       end = text.indexOf("\n\n");
     }
+  }
+}
+
+/**
+ * A connection that breaks is an end like any other; only the one who closed it hears of that as an error.
+ * @param {ReadableStreamDefaultReader<string>} reader
+ * @param {AbortSignal} signal
+ */
+async function readOn(reader, signal) {
+  try {
+    return await reader.read();
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return { done: true, value: undefined };
   }
 }
 

@@ -191,8 +191,11 @@ class Page {
    * @param {string} view
    */
   #go(run, view) {
-    if (run !== null)
+    if (run !== null) {
       location.hash = `#/run/${encodeURIComponent(run)}/${view}`;
+      // at once: the next key is for the view that this one has chosen, and the event comes later
+      this.#route();
+    }
     this.#shell.classList.remove("shows-runs");
   }
 

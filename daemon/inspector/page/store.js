@@ -72,9 +72,11 @@ export class RunStore {
 
   /** @param {boolean} isLive */
   async open(isLive) {
+    // a gap begins anew with another signal: what belongs to the old one ends without a word
+    const { signal } = this.#abort;
     try {
       const window = await api.window(this.runId, null);
-      if (this.#abort.signal.aborted) return;
+      if (signal.aborted) return;
       const loaded = this.#keep(window);
       this.#live = RunModel.from(window.base);
       for (const record of loaded.records) this.#live.apply(record);
@@ -84,32 +86,36 @@ export class RunStore {
       }));
       this.end = window.first + window.lines.length;
       this.isLive = isLive;
-      this.model = this.#live;
-      this.position = this.end;
-      this.generation += 1;
+      // who stands still stays there, whatever happens to the connection
+      if (this.isFollowing) this.#showLive();
       this.phase = "ready";
       this.error = null;
       this.#onChange();
-      if (isLive) await this.#listen();
+      if (isLive) await this.#listen(signal);
     } catch (error) {
-      if (this.#abort.signal.aborted) return;
+      if (signal.aborted) return;
       if (!(error instanceof ApiError)) throw error;
       this.error = error;
       this.phase = this.phase === "ready" ? "ready" : "failed";
       this.connection = "lost";
       this.#onChange();
-      if (error.status === 0 || error.status >= 500) this.#openAgain(isLive);
+      if (error.status === 0 || error.status >= 500)
+        this.#openAgain(isLive, signal);
     }
   }
 
-  /** @param {boolean} isLive */
-  #openAgain(isLive) {
+  /**
+   * @param {boolean} isLive
+   * @param {AbortSignal} signal
+   */
+  #openAgain(isLive, signal) {
     setTimeout(() => {
-      if (!this.#abort.signal.aborted) void this.open(isLive);
+      if (!signal.aborted) void this.open(isLive);
     }, RETRY_MS);
   }
 
-  async #listen() {
+  /** @param {AbortSignal} signal */
+  async #listen(signal) {
     this.connection = "live";
     let isOver = false;
     await api.stream(
@@ -120,13 +126,13 @@ export class RunStore {
         else if (event === "end") isOver = true;
         else if (event === "gap") this.#abortStream();
       },
-      this.#abort.signal,
+      signal,
     );
-    if (this.#abort.signal.aborted) return;
+    if (signal.aborted) return;
     this.isLive = !isOver;
     this.connection = isOver ? "none" : "lost";
     this.#onChange();
-    if (!isOver) this.#openAgain(true);
+    if (!isOver) this.#openAgain(true, signal);
   }
 
   /** More was missed than is kept: the model is taken anew. */
@@ -158,10 +164,14 @@ export class RunStore {
 
   follow() {
     this.isFollowing = true;
+    this.#showLive();
+    this.#onChange();
+  }
+
+  #showLive() {
     this.model = this.#live;
     this.position = this.end;
     this.generation += 1;
-    this.#onChange();
   }
 
   pause() {
@@ -173,6 +183,7 @@ export class RunStore {
    * @param {number} position
    */
   async seek(position) {
+    if (this.phase !== "ready") return;
     this.isFollowing = false;
     this.#wanted = Math.max(1, Math.min(position, this.end));
     if (this.#seeking) return;
@@ -181,13 +192,14 @@ export class RunStore {
       while (this.#wanted !== this.position || this.model === this.#live) {
         const target = this.#wanted;
         await this.#show(target);
-        if (this.#wanted === target) break;
+        if (this.isFollowing || this.#wanted === target) break;
       }
     } catch (error) {
-      if (error instanceof ApiError) {
-        this.error = error;
-        this.#onChange();
-      } else throw error;
+      if (!(error instanceof ApiError)) throw error;
+      this.error = error;
+      // nothing to stand at was got: what is shown is still what is followed
+      if (this.model === this.#live) this.isFollowing = true;
+      this.#onChange();
     } finally {
       this.#seeking = false;
     }
@@ -196,6 +208,8 @@ export class RunStore {
   /** @param {number} position */
   async #show(position) {
     const window = await this.#windowAt(position - 1);
+    // the window can be long in coming, and meanwhile the run be followed again
+    if (this.isFollowing) return;
     const isBehind =
       this.model !== this.#live &&
       this.position <= position &&

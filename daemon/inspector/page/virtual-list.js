@@ -130,6 +130,8 @@ export class VirtualList {
       const item = this.items[index];
       if (index >= last || item === undefined) {
         if (!row.hidden) row.hidden = true;
+        // the name goes to the row that shows the item now
+        row.removeAttribute("id");
         continue;
       }
       if (row.hidden) row.hidden = false;

@@ -127,6 +127,7 @@ describe("of many runs", () => {
       runBytesMax: 1_000_000,
       allBytesMax: 1_100_000,
       filesMax: 3,
+      lookedAtEveryMs: 0,
     });
     const open = write(history, "r-open", lines);
     await open?.flush();

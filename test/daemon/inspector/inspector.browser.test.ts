@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Browser, BrowserContext, Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { launchBrowser } from "../../fixtures/browser.ts";
 import { startInspector, tokens, type InspectorServer } from "./server.ts";
@@ -17,7 +17,8 @@ const PARTITIONS = 10_000;
 
 let browser: Browser;
 let server: InspectorServer;
-let context: BrowserContext | null = null;
+/** By scale: a new page costs four times what it costs to load the inspector in one that is there. */
+const pages = new Map<number, Page>();
 /** Of the last page: what went wrong in it, and whom it spoke to. */
 let faults: string[] = [];
 let hosts = new Set<string>();
@@ -54,9 +55,13 @@ afterAll(async () => {
   await server.close();
   console.log(`screenshots: ${shots}`);
 });
-afterEach(async () => {
-  await context?.close();
-  context = null;
+afterEach(async ({ task }) => {
+  // what a failed test still waits for must not go on in the page of the next
+  if (task.result?.state === "fail")
+    for (const [scale, page] of pages) {
+      pages.delete(scale);
+      await page.context().close();
+    }
   expect(faults).toEqual([]);
   expect([...hosts]).toEqual([new URL(server.url).host]);
 });
@@ -80,36 +85,70 @@ async function open(look: Look = {}): Promise<Page> {
     run = past,
     view = "streams",
   } = look;
-  context = await browser.newContext({
-    viewport: { width, height },
+  const scale = width < 500 ? 2 : 1;
+  const page = pages.get(scale) ?? (await openPage(scale));
+  pages.set(scale, page);
+  await page.unrouteAll({ behavior: "ignoreErrors" });
+  await page.setViewportSize({ width, height });
+  await page.emulateMedia({
     colorScheme: scheme,
-    deviceScaleFactor: width < 500 ? 2 : 1,
-    ...(look.reducedMotion ? { reducedMotion: look.reducedMotion } : {}),
+    reducedMotion: look.reducedMotion ?? "no-preference",
   });
-  const page = await context.newPage();
+  // of the same origin, and without scripts: what the page before remembers is forgotten
+  await page.goto(`${server.url}/inspector/page/icon.svg`);
+  await page.evaluate("sessionStorage.clear(); localStorage.clear()");
   faults = [];
   hosts = new Set();
+  if (token === null || run === null) {
+    await page.goto(
+      `${server.url}/inspector/${token === null ? "" : `#token=${token}`}`,
+    );
+    if (token !== null) await page.locator(".run-head .run-title").waitFor();
+    return page;
+  }
+  // as after a reload: straight to the run, not by way of the newest, which is the largest
+  await page.evaluate(
+    `sessionStorage.setItem("millrace.token", ${JSON.stringify(token)})`,
+  );
+  await page.goto(addressOf(run, view));
+  await waitForView(page, run, view);
+  return page;
+}
+
+async function openPage(scale: number): Promise<Page> {
+  const context = await browser.newContext({ deviceScaleFactor: scale });
+  const page = await context.newPage();
   page.on("pageerror", (error) => faults.push(error.message));
   page.on("console", (message) => {
-    if (message.type() === "error" && !message.text().includes("401"))
+    // the picture that stands alone has no icon, and the browser asks for one
+    const isIcon = message.location().url.endsWith("/favicon.ico");
+    if (
+      message.type() === "error" &&
+      !isIcon &&
+      !message.text().includes("401")
+    )
       faults.push(message.text());
   });
   page.on("request", (request) => {
     const url = new URL(request.url());
     if (url.protocol !== "data:") hosts.add(url.host);
   });
-  await page.goto(
-    `${server.url}/inspector/${token === null ? "" : `#token=${token}`}`,
-  );
-  if (token !== null) await page.locator(".run-head .run-title").waitFor();
-  if (token !== null && run !== null) {
-    await page.evaluate(`location.hash = "#/run/${run}/${view}"`);
-    await page.getByText(run, { exact: true }).first().waitFor();
-    await page
-      .locator(`[role=tab][data-view=${view}][aria-selected=true]`)
-      .waitFor();
-  }
   return page;
+}
+
+const addressOf = (run: string, view: string) =>
+  `${server.url}/inspector/#/run/${run}/${view}`;
+
+async function waitForView(
+  page: Page,
+  run: string,
+  view: string,
+): Promise<void> {
+  await page.locator(".run-head .run-title").waitFor();
+  await page.getByText(run, { exact: true }).first().waitFor();
+  await page
+    .locator(`[role=tab][data-view=${view}][aria-selected=true]`)
+    .waitFor();
 }
 
 const views = [
@@ -234,35 +273,92 @@ describe("a run that is over", () => {
 });
 
 describe("a run at work", () => {
-  test("is followed without a reload, and stands still when told to", async () => {
-    const page = await open({ run: large, view: "actors" });
-    await page.getByLabel("Search actors").fill("governor");
-    const reader = {
-      at: Date.now(),
+  let tries = 0;
+  /** Of an actor that no test, and no try of one, has told of before. */
+  const describeActor = () => {
+    tries += 1;
+    const actor = {
       process: "source",
       thread: 0,
-      actor: "g:1",
+      actor: `g:${tries}`,
       machine: "governor",
-      name: "governor",
+      name: `governor ${tries}`,
       parent: "x:0",
     };
-    server.feed.addRecords(large, [
-      { ...reader, kind: "actor" },
-      { ...reader, kind: "state", state: "measuring" },
-    ]);
-    await page
-      .locator(".tree-row .t-state", { hasText: "measuring" })
-      .waitFor();
+    const tell = (...more: readonly object[]) =>
+      server.feed.addRecords(
+        large,
+        more.map((record) => ({ ...actor, at: Date.now(), ...record })),
+      );
+    return { name: actor.name, tell };
+  };
+  /** Rows out of sight keep what they showed last. */
+  const stateIn = (page: Page, state: string) =>
+    page
+      .locator(".tree-row:not([hidden]) .t-state", { hasText: state })
+      .first();
+
+  test("is followed without a reload, and stands still when told to", async () => {
+    const { name, tell } = describeActor();
+    const page = await open({ run: large, view: "actors" });
+    await page.getByLabel("Search actors").fill(name);
+    tell({ kind: "actor" }, { kind: "state", state: "measuring" });
+    await stateIn(page, "measuring").waitFor();
     await page.getByLabel("Search actors").blur();
     await page.keyboard.press(" ");
     await page.locator(".timeline.still").waitFor();
-    server.feed.addRecords(large, [
-      { ...reader, at: Date.now(), kind: "state", state: "resting" },
-    ]);
-    const end = String(server.feed.find(large)?.model.sequence ?? 0);
-    expect(end).not.toBe("0");
+    const { sequence = 0 } = server.feed.find(large)?.model ?? {};
+    tell({ kind: "state", state: "resting" });
+    const place = page.locator(".timeline-place");
+    const end = (sequence + 1).toLocaleString("en-US");
+    await expect.poll(() => place.textContent()).toContain(`of ${end}`);
+    await stateIn(page, "measuring").waitFor();
     await page.keyboard.press("f");
-    await page.locator(".tree-row .t-state", { hasText: "resting" }).waitFor();
+    await stateIn(page, "resting").waitFor();
+  });
+
+  test("is followed again, although the place to stand at comes afterwards", async () => {
+    const { name, tell } = describeActor();
+    const page = await open({ run: large, view: "actors" });
+    await page.getByLabel("Search actors").fill(name);
+    tell({ kind: "actor" }, { kind: "state", state: "measuring" });
+    await stateIn(page, "measuring").waitFor();
+    await page.getByLabel("Search actors").blur();
+    const held = Promise.withResolvers<void>();
+    await page.route("**/window?at=*", async (route) => {
+      await held.promise;
+      await route.continue();
+    });
+    const asked = page.waitForRequest("**/window?at=*");
+    await page.keyboard.press(" ");
+    await asked;
+    await page.keyboard.press("f");
+    const answered = page.waitForResponse("**/window?at=*");
+    held.resolve();
+    await (await answered).finished();
+    tell({ kind: "state", state: "resting" });
+    await stateIn(page, "resting").waitFor();
+  });
+
+  test("is gone on with after its connection was cut, and who stands still stays there", async () => {
+    const { name, tell } = describeActor();
+    const page = await open({ run: large, view: "actors" });
+    await page.getByLabel("Search actors").fill(name);
+    tell({ kind: "actor" }, { kind: "state", state: "measuring" });
+    await stateIn(page, "measuring").waitFor();
+    await page.getByLabel("Search actors").blur();
+    await page.keyboard.press("<");
+    const place = page.locator(".timeline-place");
+    await expect.poll(() => place.textContent()).toMatch(/^1 of /);
+    const again = page.waitForRequest("**/records?after=*");
+    server.cutConnections();
+    await again;
+    expect(await place.textContent()).toMatch(/^1 of /);
+    tell({ kind: "state", state: "resting" });
+    await page.keyboard.press("f");
+    await stateIn(page, "resting").waitFor();
+    // the browser itself tells of the connection
+    faults = faults.filter((text) => !text.includes("net::ERR_"));
   });
 
   test("takes an operator's orders, and asks before it cancels", async () => {
@@ -327,6 +423,7 @@ describe("by keyboard", () => {
     await page.keyboard.press("Home");
     await page.locator(".run-row.chosen").first().waitFor();
     await page.keyboard.press("3");
+    // the view is there for the next key, however busy the page is
     await page.keyboard.press("/");
     expect(await page.evaluate("document.activeElement.type")).toBe("search");
   });
@@ -398,11 +495,7 @@ describe("what is not there", () => {
   test("a daemon without a run says what to do", async () => {
     const empty = await startInspector();
     try {
-      context = await browser.newContext({
-        viewport: { width: 1100, height: 700 },
-      });
-      const page = await context.newPage();
-      faults = [];
+      const page = await open({ run: null, width: 1100, height: 700 });
       await page.goto(`${empty.url}/inspector/#token=${tokens.viewer}`);
       await page.getByText("millrace trigger").waitFor();
       await page.screenshot({
@@ -410,9 +503,8 @@ describe("what is not there", () => {
         animations: "disabled",
       });
       hosts = new Set([new URL(server.url).host]);
+      await page.goto("about:blank");
     } finally {
-      await context?.close();
-      context = null;
       await empty.close();
     }
   });

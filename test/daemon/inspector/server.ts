@@ -23,6 +23,8 @@ export interface InspectorServer {
   readonly history: History;
   /** What was ordered, in order. */
   readonly orders: readonly unknown[];
+  /** As when the network is lost for a moment. */
+  cutConnections(): void;
   close(): Promise<void>;
 }
 
@@ -68,6 +70,7 @@ export async function startInspector(port = 0): Promise<InspectorServer> {
     feed,
     history,
     orders,
+    cutConnections: () => app.server.closeAllConnections(),
     async close() {
       await app.close();
       await feed.close();
