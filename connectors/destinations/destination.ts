@@ -14,6 +14,7 @@ import type {
   DestinationConfig,
   DestinationStream,
   GenerationIntent,
+  LogBoundWire,
 } from "../../proto/control.ts";
 import type { WireError } from "../../proto/error.ts";
 
@@ -45,6 +46,20 @@ export interface Recovery {
   readonly strangers: readonly string[];
 }
 
+/** Shows readers what is durable up to a place in the log, while the generation goes on. */
+export interface ApplyStep extends CommitStep {
+  readonly log: LogBoundWire;
+}
+
+export interface Applied {
+  /** Where the log stands at the destination by now: at least at the order's `upTo`. */
+  readonly upTo: string;
+  /** Change rows that this call has taken up; 0 where another one had done it. */
+  readonly rows: number;
+  /** The log has passed the end of the snapshot: the copy is the table as it was at `upTo`. */
+  readonly isConsistent: boolean;
+}
+
 /** The steps of a commit, each repeatable: a crash between two of them is followed by the same step once more. */
 export interface DestinationStorage {
   /** Proves that rows can be written, before any is read. @throws ExtractError of the destination */
@@ -63,6 +78,13 @@ export interface DestinationStorage {
   verify(step: CommitStep): Promise<readonly SealedFile[]>;
   /** Makes the generation what readers see. */
   publish(step: CommitStep): Promise<void>;
+  /**
+   * Shows readers all that is durable up to a place in the log, and lets the generation go on: as often as wanted, once
+   * the last partition of the snapshot is durable and the ledger knows what the step covers. A second time it does
+   * nothing, and an older step never takes back what a newer one has shown.
+   * @throws ExtractError of the destination
+   */
+  apply(step: ApplyStep): Promise<Applied>;
   /** Removes the generations that the published one replaces. */
   supersede(
     stream: DestinationStream,

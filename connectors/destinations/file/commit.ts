@@ -18,6 +18,7 @@ import type { GenerationIntent } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import type { StreamSchema } from "../../../proto/schema.ts";
 import { createFileFormat } from "../../formats/index.ts";
+import { countShownRows, showsLog } from "../layout/manifest-log.ts";
 import * as manifests from "../layout/manifest.ts";
 import type { Manifest } from "../layout/manifest.ts";
 import { PLACE_KEY } from "../layout/marker.ts";
@@ -74,18 +75,7 @@ export async function verifyCommit(order: CommitOrder): Promise<void> {
   assert.equal(listed.size, order.files.length, "a file is listed twice");
   await mapBounded(order.files, FILE_OPERATIONS_AT_ONCE, async (file) => {
     assert(file.path.startsWith(`${relative}/`), `${file.path} lies elsewhere`);
-    const path = join(root, file.path);
-    const bytes = readFileSize(path);
-    if (bytes !== file.bytes) {
-      throw new ExtractError(
-        "DESTINATION_FAILED",
-        bytes === null
-          ? `${path} is missing`
-          : `${path} has ${bytes} bytes instead of ${file.bytes}`,
-        { path, bytesFound: bytes, bytesSealed: file.bytes },
-      );
-    }
-    await syncFile(path);
+    await syncFile(checkFile(root, file));
   });
   const { entries, folders } = listGeneration(join(root, relative));
   for (const { entry, path: inner } of entries) {
@@ -100,6 +90,40 @@ export async function verifyCommit(order: CommitOrder): Promise<void> {
   if (order.files.length === 0) return;
   for (const inner of folders) await syncFolder(join(root, relative, inner));
   await syncFoldersUpTo(join(root, relative), root);
+}
+
+/**
+ * In the middle of a generation: readers see what is durable up to the order's place in its log. What a newer order has
+ * shown stays, and what the manifest lists already is not looked at again; sealed files are synced.
+ * @returns rows that came to what readers see
+ * @throws ExtractError DESTINATION_FAILED naming a file that is missing or of another size; as `publishCommit`
+ */
+export async function publishLog(order: CommitOrder): Promise<number> {
+  const { config, schema, generation } = order;
+  const relative = streamFolder(config.pathTemplate, schema);
+  const before = readManifest(join(config.root, relative));
+  if (showsLog(before, order)) return 0;
+  const listed = new Set(
+    before?.generations.flatMap(({ files }) => files.map(({ path }) => path)),
+  );
+  for (const file of order.files)
+    if (!listed.has(file.path)) checkFile(config.root, file);
+  const after = await publishCommit(order);
+  return countShownRows(after, generation) - countShownRows(before, generation);
+}
+
+/** @returns the file's path. @throws ExtractError DESTINATION_FAILED */
+function checkFile(root: string, file: SealedFile): string {
+  const path = join(root, file.path);
+  const bytes = readFileSize(path);
+  if (bytes === file.bytes) return path;
+  throw new ExtractError(
+    "DESTINATION_FAILED",
+    bytes === null
+      ? `${path} is missing`
+      : `${path} has ${bytes} bytes instead of ${file.bytes}`,
+    { path, bytesFound: bytes, bytesSealed: file.bytes },
+  );
 }
 
 /**

@@ -2,7 +2,11 @@
 import type { SealedFile } from "../../../proto/checkpoint.ts";
 import type { CommitStep } from "../../../proto/control.ts";
 import { toWireError } from "../../../proto/error.ts";
+import { checkPosition, isChangeStream } from "../change-rows.ts";
+import { OrderedWriter } from "../ordered-writer.ts";
 import type {
+  Applied,
+  ApplyStep,
   DestinationContext,
   DestinationDriver,
   DestinationStorage,
@@ -18,6 +22,7 @@ import {
   hasEarlierFiles,
   prepareRoot,
   publishCommit,
+  publishLog,
   recoverCheckpoints,
   removeSuperseded,
   verifyCommit,
@@ -97,6 +102,14 @@ class FileStorage implements DestinationStorage {
     await publishCommit(this.#commitOrder(step));
   }
 
+  async apply(step: ApplyStep): Promise<Applied> {
+    const { upTo, consistentFrom } = step.log;
+    checkPosition(upTo);
+    const rows = await publishLog(this.#commitOrder(step));
+    const isConsistent = consistentFrom === null || upTo >= consistentFrom;
+    return { upTo, rows, isConsistent };
+  }
+
   async supersede(
     ...[{ schema }, intents]: Parameters<DestinationStorage["supersede"]>
   ): Promise<void> {
@@ -119,6 +132,7 @@ class FileStorage implements DestinationStorage {
       epoch: attempt.epoch,
       files: step.files,
       committedAt: step.committedAt,
+      ...(step.log ? { log: step.log } : {}),
     };
   }
 }
@@ -129,8 +143,13 @@ export const fileDriver: DestinationDriver = {
     const config = readConfig(context);
     const { epoch, runId } = context.attempt;
     return {
-      createWriter: ({ stream, partition }) =>
-        new PartitionWriter({ config, epoch, runId, partition, ...stream }),
+      createWriter({ stream, partition }) {
+        const options = { config, epoch, runId, partition, ...stream };
+        const writer = new PartitionWriter(options);
+        return isChangeStream(stream.schema)
+          ? new OrderedWriter(stream.schema, writer)
+          : writer;
+      },
       close: async () => {},
     };
   },

@@ -4,8 +4,10 @@
 import assert from "node:assert/strict";
 
 import type { SealedFile } from "../../../proto/checkpoint.ts";
+import type { LogBoundWire } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import type { ColumnSchema, StreamSchema } from "../../../proto/schema.ts";
+import { orderFiles, parseLog, type ManifestLog } from "./manifest-log.ts";
 import { isCount, isRecord, parseJson } from "./marker.ts";
 import { generationFolder, isPartitionFolder, parseDataName } from "./names.ts";
 import type { StreamName } from "./names.ts";
@@ -15,7 +17,10 @@ export const MANIFEST_VERSION = 1;
 export const MANIFEST_BYTES_MAX = 64 * 1024 * 1024;
 
 export type ManifestMode =
-  "full-refresh-overwrite" | "full-refresh-append" | "incremental-append";
+  | "full-refresh-overwrite"
+  | "full-refresh-append"
+  | "incremental-append"
+  | "cdc";
 
 export interface ManifestGeneration {
   readonly generation: number;
@@ -23,6 +28,7 @@ export interface ManifestGeneration {
   readonly epochs: readonly number[];
   /** Paths are relative to the root, as everywhere. */
   readonly files: readonly SealedFile[];
+  readonly log?: ManifestLog;
 }
 
 export interface Manifest {
@@ -90,6 +96,7 @@ export interface ManifestOrder {
   readonly files: readonly SealedFile[];
   /** ISO 8601, UTC. */
   readonly committedAt: string;
+  readonly log?: LogBoundWire;
 }
 
 /**
@@ -122,10 +129,10 @@ export function buildManifest(
     epochs.add(place.epoch);
   }
   const others = kept.filter((entry) => entry.generation !== generation);
-  const added = {
+  const added: ManifestGeneration = {
     generation,
     epochs: [...epochs].sort((a, b) => a - b),
-    files: order.files,
+    ...orderFiles(order),
   };
   // runs that find nothing new would make the manifest longer for ever
   const addsNothing = order.files.length === 0 && others.length > 0;
@@ -205,6 +212,7 @@ function parseMode(value: unknown, path: string): ManifestMode {
     case "full-refresh-overwrite":
     case "full-refresh-append":
     case "incremental-append":
+    case "cdc":
       return value;
     default:
       throw refuseManifest(path, "has an unknown mode");
@@ -238,7 +246,7 @@ function parseGenerations(value: unknown, path: string): ManifestGeneration[] {
   for (const entry of value as unknown[]) {
     if (!isRecord(entry))
       throw refuseManifest(path, "has a malformed generation");
-    const { generation, epochs, files } = entry;
+    const { generation, epochs, files, log } = entry;
     const isWhole =
       isCount(generation) &&
       generation > (generations.at(-1)?.generation ?? 0) &&
@@ -252,9 +260,16 @@ function parseGenerations(value: unknown, path: string): ManifestGeneration[] {
       files: (files as unknown[]).map((file) =>
         parseFile(file, generation, path),
       ),
+      ...(log === undefined ? {} : { log: readLog(log, files.length, path) }),
     });
   }
   return generations;
+}
+
+function readLog(value: unknown, files: number, path: string): ManifestLog {
+  const log = parseLog(value, files);
+  if (log) return log;
+  throw refuseManifest(path, "has a malformed log");
 }
 
 function parseFile(

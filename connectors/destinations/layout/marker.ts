@@ -108,6 +108,7 @@ function parsePosition(value: unknown): Position | null | undefined {
   if (!isRecord(value)) return undefined;
   const { kind, after, nextPage } = value;
   if (kind === "pages" && isCount(nextPage)) return { kind, nextPage };
+  if (kind === "log" && typeof after === "string") return { kind, after };
   if (kind !== "key" || !Array.isArray(after)) return undefined;
   const keys: unknown[] = after;
   return keys.every((key) => typeof key === "string")

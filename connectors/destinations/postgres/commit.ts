@@ -117,7 +117,7 @@ async function checkNewest(
   );
 }
 
-async function makeSchema(
+export async function makeSchema(
   connection: DestinationConnection,
   schema: string,
 ): Promise<void> {
@@ -160,9 +160,9 @@ async function lockTarget(
 }
 
 /** With the rows that need it, in one transaction. A wider type makes Postgres write the table anew. */
-async function alterTarget(
+export async function alterTarget(
   connection: DestinationConnection,
-  { target }: StreamTables,
+  { target }: Pick<StreamTables, "target">,
   alterations: readonly string[],
 ): Promise<void> {
   if (alterations.length === 0) return;
@@ -172,7 +172,7 @@ async function alterTarget(
   );
 }
 
-async function moveStaging(
+export async function moveStaging(
   connection: DestinationConnection,
   { target, staging }: StreamTables,
   replaces: boolean,
@@ -202,7 +202,7 @@ async function moveStaging(
   );
 }
 
-async function insertStaging(
+export async function insertStaging(
   connection: DestinationConnection,
   { target, staging, columns }: StreamTables,
   rows: number,

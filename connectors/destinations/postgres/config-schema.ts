@@ -39,6 +39,8 @@ export const postgresDestinationSchema = z.strictObject({
     .max(BATCH_DELAY_MS_MOST)
     .default(defaults.batchDelayMs),
   deletes: z.enum(["hard", "soft"]).default(defaults.deletes),
+  history: z.enum(["none", "beside", "instead"]).default(defaults.history),
+  historyTable: template.default(defaults.historyTable),
   nulBytes: z.enum(["error", "remove"]).default(defaults.nulBytes),
   nanoseconds: z.enum(["text", "microseconds"]).default(defaults.nanoseconds),
 });

@@ -13,12 +13,15 @@ export const postgresModes = [
   "full-refresh-append",
   "incremental-append",
   "incremental-append-dedupe",
+  "cdc",
 ] as const;
 
 export type PostgresMode = (typeof postgresModes)[number];
 
-/** Rows marked as deleted, in mode `incremental-append-dedupe`: removed, or kept with their mark. */
+/** Rows that were deleted, in modes `incremental-append-dedupe` and `cdc`: removed, or kept with their mark. */
 export type DeletePolicy = "hard" | "soft";
+/** Whether every change is kept, in mode `cdc`: not at all, in a table beside the copy, or without any copy. */
+export type HistoryPolicy = "none" | "beside" | "instead";
 /** What becomes of NUL in text and JSON, which Postgres cannot store. */
 export type NulPolicy = "error" | "remove";
 /** Times with nanoseconds, which Postgres has no type for: exact as text, or as its own types, cut to microseconds. */
@@ -35,6 +38,9 @@ export interface PostgresDestinationConfig extends BatchLimits {
   /** Name of a stream's table, from {namespace} and {stream}. */
   readonly table: string;
   readonly deletes: DeletePolicy;
+  readonly history: HistoryPolicy;
+  /** Name of the table with a stream's changes, from {namespace} and {stream}; in the schema of the stream's table. */
+  readonly historyTable: string;
   readonly nulBytes: NulPolicy;
   readonly nanoseconds: NanosecondPolicy;
 }
@@ -46,6 +52,8 @@ export const postgresDestinationDefaults = {
   batchBytesMax: BATCH_BYTES_MAX_DEFAULT,
   batchDelayMs: BATCH_DELAY_MS_DEFAULT,
   deletes: "hard",
+  history: "none",
+  historyTable: "{stream}_history",
   nulBytes: "error",
   nanoseconds: "text",
 } as const satisfies Partial<PostgresDestinationConfig>;

@@ -10,20 +10,36 @@ import type {
 import { ExtractError, toWireError } from "../../../proto/error.ts";
 import type { StreamSchema } from "../../../proto/schema.ts";
 import type {
+  Applied,
+  ApplyStep,
   DestinationContext,
   DestinationDriver,
   DestinationStorage,
   RecoverTarget,
   Recovery,
+  StreamWriter,
   WriterFactory,
 } from "../destination.ts";
 import { publishStaging } from "./commit.ts";
 import { postgresModes, type PostgresDestinationConfig } from "./config.ts";
 import { ConnectionPool } from "./connection-pool.ts";
 import type { DestinationConnection } from "./connection.ts";
+import { applyChanges } from "./apply.ts";
+import { verifyChanges } from "./change-counts.ts";
+import { describeChangeTables } from "./change-tables.ts";
+import { ChangeWriter } from "./change-writer.ts";
 import { createCopyEncoder } from "./copy-encoder.ts";
 import type { CopyEncoder, CopyPlan } from "./copy-plan.ts";
-import { checkDistinctTables, OWN_SCHEMA, showTable } from "./names.ts";
+import { checkChangeTarget } from "./copy-beginning.ts";
+import {
+  checkDistinctTables,
+  historyTable,
+  OWN_SCHEMA,
+  showTable,
+  targetTable,
+  type StreamName,
+  type TableName,
+} from "./names.ts";
 import { claimEpoch, holdEpoch, makeOwnTables } from "./own-tables.ts";
 import { cleanUp, readState, stateKey, type KnownState } from "./recovery.ts";
 import { describeTables, generationKey, type StreamTables } from "./staging.ts";
@@ -67,8 +83,8 @@ class PostgresStorage implements DestinationStorage {
 
   async recover(streams: readonly RecoverTarget[]): Promise<Recovery> {
     checkDistinctTables(
-      this.#config,
       streams.map(({ schema }) => schema),
+      (stream) => this.#listTables(stream),
     );
     return this.#inTurn(async (connection) => {
       await holdEpoch(connection, this.#context);
@@ -130,7 +146,24 @@ class PostgresStorage implements DestinationStorage {
     // what is published already has found its way
     if (isPublished) return;
     const { syncId } = this.#context;
-    await choosePublishWay(connection, this.#config, syncId, tables, found);
+    if (this.#config.mode !== "cdc")
+      await choosePublishWay(connection, this.#config, syncId, tables, found);
+    else
+      await checkChangeTarget(
+        connection,
+        this.#context,
+        this.#config,
+        describeChangeTables(this.#context, this.#config, stream),
+        found,
+      );
+  }
+
+  #listTables(stream: StreamName): readonly TableName[] {
+    const { mode, history } = this.#config;
+    const tables = [targetTable(this.#config, stream)];
+    if (mode !== "cdc" || history === "none") return tables;
+    const kept = historyTable(this.#config, stream);
+    return history === "instead" ? [kept] : [...tables, kept];
   }
 
   clean(
@@ -144,15 +177,26 @@ class PostgresStorage implements DestinationStorage {
 
   verify(step: CommitStep): Promise<readonly SealedFile[]> {
     this.#checkMode(step);
+    const verify = this.#config.mode === "cdc" ? verifyChanges : verifyStaging;
     return this.#inTurn((connection) =>
-      verifyStaging(connection, this.#context, this.#config, step),
+      verify(connection, this.#context, this.#config, step),
     );
   }
 
   publish(step: CommitStep): Promise<void> {
     this.#checkMode(step);
+    return this.#inTurn(async (connection) => {
+      if (this.#config.mode === "cdc")
+        await applyChanges(connection, this.#context, this.#config, step, true);
+      else await publishStaging(connection, this.#context, this.#config, step);
+    });
+  }
+
+  apply(step: ApplyStep): Promise<Applied> {
+    this.#checkMode(step);
+    assert.equal(this.#config.mode, "cdc", "only a log is applied");
     return this.#inTurn((connection) =>
-      publishStaging(connection, this.#context, this.#config, step),
+      applyChanges(connection, this.#context, this.#config, step, false),
     );
   }
 
@@ -226,23 +270,33 @@ function createWriters(
 ): WriterFactory {
   const pool = new ConnectionPool(context, config);
   // by the very object that describes the stream: one encoder for all partitions that a thread writes
-  const encoders = new WeakMap<StreamSchema, KnownEncoder>();
+  const encoders = new WeakMap<StreamSchema, Map<string, KnownEncoder>>();
   const findEncoder = (tables: StreamTables): KnownEncoder => {
-    const { schema, columns, target, isMerged } = tables;
-    const known = encoders.get(schema);
+    const { schema, columns, target, staging, isMerged } = tables;
+    const ofStream = encoders.get(schema) ?? new Map<string, KnownEncoder>();
+    encoders.set(schema, ofStream);
+    const known = ofStream.get(staging.table);
     if (known) return known;
     const table = showTable(target);
     const plan: CopyPlan = { table, columns, withOrder: isMerged };
     const made = { plan, encoder: createCopyEncoder(plan) };
-    encoders.set(schema, made);
+    ofStream.set(staging.table, made);
     return made;
+  };
+  const open = (tables: StreamTables, partition: number): StreamWriter => {
+    const share = findEncoder(tables);
+    const options = { context, config, tables, partition, share, pool };
+    return new PartitionWriter(options);
   };
   return {
     createWriter({ stream, partition }) {
-      const tables = describeTables(context, config, stream);
-      const share = findEncoder(tables);
-      const options = { context, config, tables, partition, share, pool };
-      return new PartitionWriter(options);
+      if (config.mode !== "cdc")
+        return open(describeTables(context, config, stream), partition);
+      const tables = describeChangeTables(context, config, stream);
+      const { log, copy } = tables;
+      return new ChangeWriter(tables, (part) =>
+        open(part === "log" ? log : copy, partition),
+      );
     },
     close: () => pool.close(),
   };

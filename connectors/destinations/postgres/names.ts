@@ -61,14 +61,42 @@ export function targetTable(
   };
 }
 
+/** The table that a stream's changes are kept in. */
+export function historyTable(
+  config: { readonly schema: string; readonly historyTable: string },
+  stream: StreamName,
+): TableName {
+  return {
+    schema: shortenIdentifier(fill(config.schema, stream)),
+    table: shortenIdentifier(fill(config.historyTable, stream)),
+  };
+}
+
 /** Of one sync, stream and generation; readable, and never the name of another. */
 export function stagingTable(
   syncId: string,
   stream: StreamName,
   generation: number,
 ): TableName {
+  return nameStaging(syncId, stream, `g${generation}`);
+}
+
+/** Where the snapshot of a stream is staged whose log is staged in `stagingTable`. */
+export function snapshotTable(
+  syncId: string,
+  stream: StreamName,
+  generation: number,
+): TableName {
+  return nameStaging(syncId, stream, `g${generation}_snapshot`);
+}
+
+function nameStaging(
+  syncId: string,
+  stream: StreamName,
+  part: string,
+): TableName {
   const tag = hash(JSON.stringify([syncId, stream.namespace, stream.name]));
-  const end = `_${tag}_g${generation}`;
+  const end = `_${tag}_${part}`;
   const kept = cutUtf8(stream.name, IDENTIFIER_BYTES_MAX - end.length);
   return { schema: OWN_SCHEMA, table: `${kept}${end}` };
 }
@@ -107,27 +135,30 @@ export function connectionPrefix(syncId: string): string {
 }
 
 /**
- * Two streams never share a table.
+ * Two streams never share a table, nor does a table share its history's.
+ * @param tablesOf a stream's
  * @throws ExtractError USAGE naming both
  */
 export function checkDistinctTables(
-  config: { readonly schema: string; readonly table: string },
   streams: readonly StreamName[],
+  tablesOf: (stream: StreamName) => readonly TableName[],
 ): void {
   const owners = new Map<string, StreamName>();
-  for (const stream of streams) {
-    const target = targetTable(config, stream);
-    const key = quoteTable(target);
-    const owner = owners.get(key);
-    if (owner) {
-      throw new ExtractError(
-        "USAGE",
-        `${owner.namespace}.${owner.name} and ${stream.namespace}.${stream.name} would both become ${showTable(target)}`,
-        { table: showTable(target) },
-      );
+  for (const stream of streams)
+    for (const table of tablesOf(stream)) {
+      const key = quoteTable(table);
+      const owner = owners.get(key);
+      if (owner) {
+        throw new ExtractError(
+          "USAGE",
+          owner === stream
+            ? `${stream.namespace}.${stream.name} and its history would both become ${showTable(table)}`
+            : `${owner.namespace}.${owner.name} and ${stream.namespace}.${stream.name} would both become ${showTable(table)}`,
+          { table: showTable(table) },
+        );
+      }
+      owners.set(key, stream);
     }
-    owners.set(key, stream);
-  }
 }
 
 function fill(template: string, stream: StreamName): string {

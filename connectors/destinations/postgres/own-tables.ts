@@ -18,6 +18,8 @@ export const MAKING_LOCK = 7_221_603_014;
 /**
  * `checkpoints.held` is the epoch that the row's transaction found and locked; null, which is refused, where another
  * attempt holds the sync by now. `transaction` names the rows in staging: their `xmin`.
+ * `copies` has how far each stream's log is applied: all rows up to `position`, `rows` of them (those of the snapshot
+ * included) from the staging of `generation`; `snapshot_generation` is the one whose snapshot the copy began with.
  */
 const createTables = `
   SELECT pg_advisory_xact_lock(${MAKING_LOCK});
@@ -56,6 +58,19 @@ const createTables = `
     transaction xid8 NOT NULL DEFAULT pg_current_xact_id(),
     held bigint NOT NULL,
     PRIMARY KEY (sync_id, namespace, name, generation, epoch, index)
+  );
+  CREATE TABLE IF NOT EXISTS ${OWN_SCHEMA}.copies (
+    sync_id text NOT NULL,
+    namespace text NOT NULL,
+    name text NOT NULL,
+    target_schema text NOT NULL,
+    target_table text NOT NULL,
+    generation bigint NOT NULL,
+    snapshot_generation bigint NOT NULL,
+    position text COLLATE "C" NOT NULL,
+    rows bigint NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (sync_id, namespace, name)
   )`;
 
 /** The epoch's row, locked until the transaction ends so that no other attempt takes over meanwhile; no row if one has. */
@@ -99,9 +114,9 @@ export async function makeOwnTables(
   const [found] = await connection.query<{ count: number }>(
     "look for our tables",
     `SELECT count(*)::int AS count FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE n.nspname = '${OWN_SCHEMA}' AND c.relname IN ('epochs', 'generations', 'checkpoints') AND c.relkind = 'r'`,
+     WHERE n.nspname = '${OWN_SCHEMA}' AND c.relname IN ('epochs', 'generations', 'checkpoints', 'copies') AND c.relkind = 'r'`,
   );
-  if (found?.count === 3) return;
+  if (found?.count === 4) return;
   await connection.transaction(`make the schema ${OWN_SCHEMA}`, () =>
     connection.query(`make the schema ${OWN_SCHEMA}`, createTables),
   );

@@ -9,7 +9,14 @@ import type { GenerationIntent } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import type { DestinationContext } from "../destination.ts";
 import type { DestinationConnection } from "./connection.ts";
-import { OWN_SCHEMA, quoteTable, showTable, stagingTable } from "./names.ts";
+import {
+  OWN_SCHEMA,
+  quoteTable,
+  showTable,
+  snapshotTable,
+  stagingTable,
+  type TableName,
+} from "./names.ts";
 import { holdEpoch } from "./own-tables.ts";
 import { generationKey, WHERE_GENERATION } from "./staging.ts";
 
@@ -103,13 +110,9 @@ async function dropGeneration(
   const doing = `remove ${showTable(staging)}`;
   return connection.transaction(doing, async () => {
     await holdEpoch(connection, context);
-    const [found] = await connection.query<{ there: boolean }>(
-      doing,
-      "SELECT to_regclass($1) IS NOT NULL AS there",
-      [quoteTable(staging)],
-    );
-    if (found?.there)
-      await connection.query(doing, `DROP TABLE ${quoteTable(staging)}`);
+    const found = await findStaging(connection, context, intent);
+    for (const table of found)
+      await connection.query(doing, `DROP TABLE ${quoteTable(table)}`);
     await connection.query(
       doing,
       `DELETE FROM ${OWN_SCHEMA}.checkpoints WHERE ${WHERE_GENERATION}`,
@@ -120,8 +123,25 @@ async function dropGeneration(
       `DELETE FROM ${OWN_SCHEMA}.generations WHERE ${WHERE_GENERATION}`,
       key,
     );
-    return found?.there ? 1 : 0;
+    return found.length;
   });
+}
+
+/** The tables that rows of the generation are staged in. */
+async function findStaging(
+  connection: DestinationConnection,
+  { syncId }: DestinationContext,
+  intent: GenerationIntent,
+): Promise<readonly TableName[]> {
+  const names = [stagingTable, snapshotTable].map((name) =>
+    name(syncId, intent, intent.generation),
+  );
+  const found = await connection.query<{ there: boolean }>(
+    "look for staging",
+    "SELECT to_regclass(w.name) IS NOT NULL AS there FROM unnest($1::text[]) WITH ORDINALITY w(name, n) ORDER BY w.n",
+    [names.map(quoteTable)],
+  );
+  return names.filter((_, i) => found[i]?.there);
 }
 
 /** The rows of a checkpoint are those that its transaction wrote: their `xmin`. Counted, since that decides what stays. */
@@ -151,16 +171,20 @@ async function dropEndedRows(
   if (paths.length === 0) return 0;
   await connection.transaction(doing, async () => {
     await holdEpoch(connection, context);
+    const tables = await findStaging(connection, context, intent);
+    const removals = tables.map(
+      (table, i) =>
+        `gone${i} AS (DELETE FROM ${quoteTable(table)} WHERE xmin IN (SELECT id FROM dropped) RETURNING 1)`,
+    );
+    const gone = tables.map((_, i) => `(SELECT count(*) FROM gone${i})`);
     // one row of ours for the statement's counts: rows that went, rows that should have
     const [counts] = await connection.query<{ gone: string; owed: string }>(
       doing,
       `WITH dropped AS (
          DELETE FROM ${OWN_SCHEMA}.checkpoints WHERE ${WHERE_GENERATION} AND path = ANY ($5)
          RETURNING rows, ((transaction::text::numeric) % 4294967296)::text::xid AS id
-       ), gone AS (
-         DELETE FROM ${quoteTable(staging)} WHERE xmin IN (SELECT id FROM dropped) RETURNING 1
-       )
-       SELECT (SELECT count(*) FROM gone)::text AS gone, (SELECT coalesce(sum(rows), 0) FROM dropped)::text AS owed`,
+       ), ${removals.join(", ")}
+       SELECT (${gone.join(" + ")})::text AS gone, (SELECT coalesce(sum(rows), 0) FROM dropped)::text AS owed`,
       [...key, paths],
     );
     if (counts === undefined || counts.gone !== counts.owed) {

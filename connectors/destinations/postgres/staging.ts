@@ -19,6 +19,13 @@ import { targetColumns, targetKey, type TargetColumn } from "./types.ts";
 /** Numbers the rows of staging that is merged: of one key the highest counts. */
 export const ORDER_COLUMN = "_millrace_order";
 
+/** A table that rows are staged in. */
+export interface StagingPart {
+  readonly table: TableName;
+  /** Its columns, as CREATE TABLE has them. */
+  readonly definition: string;
+}
+
 /** A stream in its generation, with all its names. */
 export interface StreamTables {
   readonly name: StreamName;
@@ -31,6 +38,8 @@ export interface StreamTables {
   readonly key: readonly string[] | null;
   /** Rows are merged by key, so staging has an order column. */
   readonly isMerged: boolean;
+  /** What is made for a generation. */
+  readonly parts: readonly StagingPart[];
   /** The stream was reset: its rows take the place of all that the sync has copied before, also where it appends. */
   readonly isReset: boolean;
 }
@@ -45,15 +54,23 @@ export function describeTables(
   }: Pick<DestinationStream, "schema" | "generation" | "mode">,
 ): StreamTables {
   const name = { namespace: schema.namespace, name: schema.name };
+  const staging = stagingTable(context.syncId, name, generation);
+  const columns = targetColumns(schema, config.nanoseconds);
+  const isMerged = config.mode === "incremental-append-dedupe";
+  const definitions = [
+    ...(columns.length > 0 ? [defineColumns(columns)] : []),
+    ...(isMerged ? [`${ORDER_COLUMN} bigint NOT NULL`] : []),
+  ];
   return {
     name,
     schema,
     generation,
     target: targetTable(config, name),
-    staging: stagingTable(context.syncId, name, generation),
-    columns: targetColumns(schema, config.nanoseconds),
+    staging,
+    columns,
     key: targetKey(schema),
-    isMerged: config.mode === "incremental-append-dedupe",
+    isMerged,
+    parts: [{ table: staging, definition: definitions.join(", ") }],
     isReset:
       mode === "full-refresh-overwrite" &&
       config.mode !== "full-refresh-overwrite",
@@ -95,7 +112,7 @@ export async function makeStaging(
   context: DestinationContext,
   tables: StreamTables,
 ): Promise<void> {
-  const { schema, target, staging, columns, isMerged } = tables;
+  const { schema, target, parts } = tables;
   const doing = `make staging for ${tables.name.namespace}.${tables.name.name}`;
   await connection.transaction(doing, async () => {
     await holdEpoch(connection, context);
@@ -118,13 +135,10 @@ export async function makeStaging(
       ],
     );
     if (made.length === 0) return;
-    const definitions = [
-      ...(columns.length > 0 ? [defineColumns(columns)] : []),
-      ...(isMerged ? [`${ORDER_COLUMN} bigint NOT NULL`] : []),
-    ];
-    await connection.query(
-      doing,
-      `CREATE TABLE ${quoteTable(staging)} (${definitions.join(", ")})`,
-    );
+    for (const { table, definition } of parts)
+      await connection.query(
+        doing,
+        `CREATE TABLE ${quoteTable(table)} (${definition})`,
+      );
   });
 }

@@ -35,9 +35,11 @@ const findTargets = `
     ns.oid IS NOT NULL AS "schemaExists",
     CASE WHEN ns.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE')
          ELSE has_schema_privilege(ns.oid, 'CREATE') END AS "mayCreate",
-    (SELECT g.sync_id FROM ${OWN_SCHEMA}.generations g
-      WHERE g.target_schema = w.schema AND g.target_table = w.name AND g.state = 'published'
-      ORDER BY g.published_at DESC LIMIT 1) AS "publishedBy",
+    coalesce((SELECT g.sync_id FROM ${OWN_SCHEMA}.generations g
+        WHERE g.target_schema = w.schema AND g.target_table = w.name AND g.state = 'published'
+        ORDER BY g.published_at DESC LIMIT 1),
+      (SELECT f.sync_id FROM ${OWN_SCHEMA}.copies f WHERE f.target_schema = w.schema AND f.target_table = w.name
+        ORDER BY f.applied_at DESC LIMIT 1)) AS "publishedBy",
     CASE WHEN c.oid IS NULL THEN NULL ELSE json_build_object(
       'relkind', c.relkind,
       'isOwner', pg_has_role(c.relowner, 'USAGE'),
@@ -182,15 +184,7 @@ export async function choosePublishWay(
       return { way: "append", alterations, empties };
     if (!table.mayMerge)
       throw refuse(tables, "is there, and this user may not change its rows");
-    const key = JSON.stringify([...(tables.key ?? [])].sort());
-    const isKeyed = table.uniques.some(
-      (columns) => JSON.stringify([...columns].sort()) === key,
-    );
-    if (!isKeyed)
-      throw refuse(
-        tables,
-        `is there, and has no unique index on its key (${(tables.key ?? []).join(", ")})`,
-      );
+    checkKey(tables, table);
     return { way: "merge", alterations, empties };
   }
   const { attachments } = table;
@@ -236,6 +230,22 @@ export async function choosePublishWay(
   return { way: "refill", alterations: [], empties: false };
 }
 
+/** @throws ExtractError DESTINATION_UNWRITABLE where no unique index has the key */
+export function checkKey(
+  tables: StreamTables,
+  { uniques }: NonNullable<FoundTarget["table"]>,
+): void {
+  const key = JSON.stringify([...(tables.key ?? [])].sort());
+  const isKeyed = uniques.some(
+    (columns) => JSON.stringify([...columns].sort()) === key,
+  );
+  if (isKeyed) return;
+  throw refuse(
+    tables,
+    `is there, and has no unique index on its key (${(tables.key ?? []).join(", ")})`,
+  );
+}
+
 /** @throws ExtractError DESTINATION_UNWRITABLE where a stream that was reset cannot replace its rows */
 function checkEmptying(
   tables: StreamTables,
@@ -254,7 +264,7 @@ function checkEmptying(
 }
 
 /** @throws ExtractError DESTINATION_UNWRITABLE naming each column that does not fit */
-function checkShape(
+export function checkShape(
   tables: StreamTables,
   columns: readonly FoundColumn[],
   mayAlter = false,
@@ -297,7 +307,7 @@ function checkColumnNames(tables: StreamTables): void {
   }
 }
 
-function refuse(tables: StreamTables, why: string): ExtractError {
+export function refuse(tables: StreamTables, why: string): ExtractError {
   const table = showTable(tables.target);
   return new ExtractError("DESTINATION_UNWRITABLE", `${table} ${why}`, {
     table,

@@ -54,7 +54,7 @@ export async function verifyStaging(
 }
 
 /** Every file is a checkpoint of ours with these rows; what else is in staging shows in the count. */
-async function checkFiles(
+export async function checkFiles(
   connection: DestinationConnection,
   context: DestinationContext,
   tables: StreamTables,

@@ -169,7 +169,9 @@ export class PartitionWriter implements StreamWriter {
         for (const { answer } of items) answer.resolve();
       } catch (error) {
         await this.#rollBack();
-        const cause = isFenced(error) ? fenced(this.#options.context) : error;
+        const cause = (await this.#isFenced(error))
+          ? fenced(this.#options.context)
+          : error;
         for (const { answer } of [...items, ...this.#queue.splice(0)])
           answer.reject(cause);
       }
@@ -301,6 +303,16 @@ export class PartitionWriter implements StreamWriter {
     await connection
       ?.run(`roll back ${this.#target}`, "ROLLBACK")
       .catch(() => connection.destroy());
+  }
+
+  /** Behind a takeover staging may be gone as well, and the server names that: the epoch is asked for, not guessed. */
+  async #isFenced(error: unknown): Promise<boolean> {
+    if (isFenced(error)) return true;
+    if (!this.#connection?.usable) return false;
+    const rows = await this.#connection
+      .query("look at the epoch", selectEpoch(this.#options.context))
+      .catch(() => null);
+    return rows?.length === 0;
   }
 
   #letGo(): void {

@@ -1,4 +1,6 @@
 /** S3 as the destination process uses it. */
+import { isChangeStream } from "../change-rows.ts";
+import { OrderedWriter } from "../ordered-writer.ts";
 import type {
   DestinationContext,
   DestinationDriver,
@@ -38,8 +40,13 @@ export const s3Driver: DestinationDriver = {
       lane: threadLane,
     };
     return {
-      createWriter: ({ stream, partition }) =>
-        new S3PartitionWriter(channel, { epoch, runId, partition, ...stream }),
+      createWriter({ stream, partition }) {
+        const origin = { epoch, runId, partition, ...stream };
+        const writer = new S3PartitionWriter(channel, origin);
+        return isChangeStream(stream.schema)
+          ? new OrderedWriter(stream.schema, writer)
+          : writer;
+      },
       close: async () => connection.destroy(),
     };
   },

@@ -13,7 +13,10 @@ import type {
 } from "../../../proto/control.ts";
 import { ExtractError, toWireError } from "../../../proto/error.ts";
 import { createFileFormat } from "../../formats/index.ts";
+import { checkPosition } from "../change-rows.ts";
 import type {
+  Applied,
+  ApplyStep,
   DestinationContext,
   DestinationStorage,
   RecoverTarget,
@@ -26,7 +29,7 @@ import {
   refuseGeneration,
 } from "../layout/foreign.ts";
 import { hasEarlierFiles } from "../layout/manifest.ts";
-import type { ManifestMode } from "../layout/manifest.ts";
+import type { ManifestMode, ManifestOrder } from "../layout/manifest.ts";
 import {
   MANIFEST_NAME,
   checkDistinctFolders,
@@ -185,8 +188,30 @@ export class S3Storage implements DestinationStorage {
   }
 
   async publish(step: CommitStep): Promise<void> {
+    await publishManifest(
+      this.#config,
+      this.#bucket,
+      this.#describeOrder(step),
+      false,
+    );
+  }
+
+  async apply(step: ApplyStep): Promise<Applied> {
+    const { upTo, consistentFrom } = step.log;
+    checkPosition(upTo);
+    const rows = await publishManifest(
+      this.#config,
+      this.#bucket,
+      this.#describeOrder(step),
+      true,
+    );
+    const isConsistent = consistentFrom === null || upTo >= consistentFrom;
+    return { upTo, rows, isConsistent };
+  }
+
+  #describeOrder(step: CommitStep): ManifestOrder {
     const { attempt, syncId } = this.#context;
-    await publishManifest(this.#config, this.#bucket, {
+    return {
       schema: step.stream.schema,
       syncId,
       runId: attempt.runId,
@@ -195,7 +220,8 @@ export class S3Storage implements DestinationStorage {
       epoch: attempt.epoch,
       files: step.files,
       committedAt: step.committedAt,
-    });
+      ...(step.log ? { log: step.log } : {}),
+    };
   }
 
   /** The manifest is read again: what it lists is never removed, whatever the intents say. */

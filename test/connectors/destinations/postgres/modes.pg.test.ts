@@ -68,6 +68,7 @@ describe("full-refresh-overwrite", () => {
       ),
     ).toEqual([
       { relname: "checkpoints" },
+      { relname: "copies" },
       { relname: "epochs" },
       { relname: "generations" },
     ]);

@@ -208,6 +208,24 @@ describe("an older attempt, once a newer one has begun", () => {
     await old.close();
   });
 
+  test("hears that it is fenced, not that its staging is gone with what the newer one published", async ({
+    pg,
+  }) => {
+    const old = await Attempt.begin(options(pg));
+    const writer = old.writer(schema);
+    await writer.write(batch);
+    const files = await writer.seal(stampOf(1, 3));
+    await old.commit(schema, files);
+    // the connection survives, as one does that is opened after the takeover
+    await pg.query("UPDATE _millrace.epochs SET epoch = 2");
+    await writer.write(batch);
+    await expect(writer.seal(stampOf(2, 3))).rejects.toMatchObject({
+      code: "LEDGER_FENCED",
+    });
+    expect(await readRows(pg)).toHaveLength(3);
+    await old.close();
+  });
+
   test("a new run takes over whatever its epoch; an older generation never replaces a newer one", async ({
     pg,
   }) => {
