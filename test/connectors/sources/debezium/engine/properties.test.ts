@@ -1,0 +1,95 @@
+import { expect, test } from "vitest";
+import {
+  binlogOffset,
+  positionOf,
+  postgresOffset,
+} from "../../../../../connectors/sources/debezium/engine/offsets.ts";
+import {
+  debeziumProperties,
+  type BinlogLog,
+  type PostgresLog,
+} from "../../../../../connectors/sources/debezium/engine/properties.ts";
+import { parseSourceUrl as parseMysqlUrl } from "../../../../../connectors/sources/mysql/url.ts";
+import { parseSourceUrl as parsePostgresUrl } from "../../../../../connectors/sources/postgres/url.ts";
+
+const tables = [{ namespace: "public", name: "a,b.c d" }];
+const postgres: PostgresLog = {
+  kind: "postgres",
+  address: parsePostgresUrl("postgres://u:p@h:5433/d", {}),
+  slot: "s",
+  publication: "p",
+  tables,
+  unavailableValue: "x",
+  heartbeatQuery: null,
+};
+const mysql: BinlogLog = {
+  kind: "mysql",
+  address: parseMysqlUrl("mysql://u:p@h/d?ssl-mode=verify-identity", {}),
+  serverId: 7,
+  definitions: "recovery",
+  tables,
+  unavailableValue: "x",
+};
+
+test("what could lose or invent something is never left to a default", () => {
+  expect(debeziumProperties(postgres)).toMatchObject({
+    "publication.autocreate.mode": "disabled",
+    "lsn.flush.mode": "connector",
+    "offset.mismatch.strategy": "no_validation",
+    "slot.drop.on.stop": "false",
+    "snapshot.mode": "no_data",
+    "skipped.operations": "none",
+    "event.processing.failure.handling.mode": "fail",
+    "provide.transaction.metadata": "true",
+  });
+  expect(debeziumProperties(mysql)).toMatchObject({
+    "snapshot.mode": "recovery",
+    "connect.keep.alive": "false",
+    "schema.history.internal.skip.unparseable.ddl": "false",
+    "inconsistent.schema.handling.mode": "fail",
+    "enable.time.adjuster": "false",
+    "database.ssl.mode": "verify_identity",
+  });
+  expect(
+    debeziumProperties({ ...mysql, definitions: "history" })["snapshot.mode"],
+  ).toBe("no_data");
+});
+
+test("a table's pattern means this table alone, and no comma cuts it in two", () => {
+  const pattern = debeziumProperties(postgres)["table.include.list"] ?? "";
+  expect(pattern).not.toContain(",");
+  // Java's \x{…} is JavaScript's \u{…}
+  const matcher = new RegExp(`^${pattern.replaceAll("\\x{", "\\u{")}$`, "u");
+  expect("public.a,b.c d").toMatch(matcher);
+  expect("public.a,bxc d").not.toMatch(matcher);
+});
+
+test("a Unix socket is refused by name", () => {
+  const address = parsePostgresUrl("postgres:///d?host=/tmp", {});
+  expect(() => debeziumProperties({ ...postgres, address })).toThrow(
+    expect.objectContaining({ code: "USAGE" }),
+  );
+});
+
+test("what would be verified against nothing is refused", () => {
+  const address = { ...mysql.address, sslCa: "/ca.pem" };
+  expect(() => debeziumProperties({ ...mysql, address })).toThrow(
+    expect.objectContaining({ code: "USAGE" }),
+  );
+});
+
+test("offsets compare with the positions of transactions", () => {
+  const lsn = 0xffff_ffff_ffff_fff0n;
+  expect(positionOf(postgresOffset(lsn))).toBe("0000fffffffffffffff0");
+  const place = { file: "binlog.000018", position: 345n, gtids: "a-b:1-\n5" };
+  const offset = binlogOffset(place);
+  expect(JSON.parse(offset)).toEqual({
+    file: "binlog.000018",
+    pos: 345,
+    gtids: "a-b:1-5",
+  });
+  expect(positionOf(offset)).toBe("00000012000000000159");
+  expect(() => positionOf("{}" as typeof offset)).toThrow(
+    expect.objectContaining({ code: "STATE_INCOMPATIBLE" }),
+  );
+});
