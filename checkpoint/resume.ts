@@ -75,10 +75,14 @@ export function planResume(
     const progress = [...byOrdinal.values()]
       .sort((a, b) => a.partition.ordinal - b.partition.ordinal)
       .map(({ partition, reports }) => followPartition(partition, reports));
-    const unfinished = progress.some(({ done }) => !done);
+    // changes come from the log, whatever became of the snapshot
+    const ofSnapshot = progress.filter(
+      ({ partition }) => partition.split.kind !== "log",
+    );
+    const unfinished = ofSnapshot.some(({ done }) => !done);
     const snapshotBound =
       windowed.has(stream) ||
-      progress.some(({ partition }) => partition.split.kind !== "key");
+      ofSnapshot.some(({ partition }) => partition.split.kind !== "key");
     if (unfinished && snapshotBound && !snapshotKept) {
       rePlanStreams.push(stream);
       seeds.set(stream, { done: [], open: [] });
@@ -228,7 +232,9 @@ function checkPosition(
           position.nextPage >=
             (before?.kind === "pages" ? before.nextPage : split.startPage) &&
           position.nextPage <= (split.endPage ?? Infinity)
-        : false;
+        : split.kind === "log" && position.kind === "log"
+          ? position.after >= (before?.kind === "log" ? before.after : "")
+          : false;
   if (!fits)
     throw mismatch(
       `${describeStamp(report)} has a position outside its ${split.kind} partition`,

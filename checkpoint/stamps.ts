@@ -56,9 +56,14 @@ export function checkStamp(stamp: CheckpointStamp): void {
 /** A position with its members in one order, so that equal positions have equal JSON. */
 export function canonicalPosition(position: Position | null): Position | null {
   if (position === null) return null;
-  return position.kind === "key"
-    ? { kind: "key", after: position.after }
-    : { kind: "pages", nextPage: position.nextPage };
+  switch (position.kind) {
+    case "key":
+      return { kind: "key", after: position.after };
+    case "pages":
+      return { kind: "pages", nextPage: position.nextPage };
+    case "log":
+      return { kind: "log", after: position.after };
+  }
 }
 
 function canonicalStamp(stamp: CheckpointStamp): CheckpointStamp {

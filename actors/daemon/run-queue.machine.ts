@@ -1,14 +1,14 @@
 /**
- * Takes runs from the ledger's queue as far as limits allow, has each run by an actor of its own, and lets none begin
- * once it drains. The ledger is the queue: what this machine knows is only what it holds, so nothing is lost with it.
+ * Takes runs from the ledger's queue as far as limits allow, has them run by one actor, and lets none begin once it
+ * drains. The ledger is the queue: what this machine knows is only what it holds, so nothing is lost with it.
  */
 import {
   assign,
-  enqueueActions,
   fromCallback,
   fromPromise,
   setup,
-  type ActorRefFrom,
+  type ActorRef,
+  type Snapshot,
 } from "xstate";
 import type { RunLimits, RunPermit } from "./permits.ts";
 
@@ -40,6 +40,11 @@ export interface TakeOutput {
 
 export type RunStop = "run.stop" | "run.abort";
 
+/** A stop is for all that it runs. */
+export type EntriesOrder =
+  | { readonly type: "entry.begin"; readonly run: TakenRun }
+  | { readonly type: RunStop };
+
 export type RunQueueEvent =
   /** Something was added, came free, or was let go on. */
   | { readonly type: "queue.changed" }
@@ -57,11 +62,7 @@ interface RunQueueContext extends RunQueueInput {
   readonly isDraining: boolean;
 }
 
-export const runEntryLogic = fromCallback<{ type: RunStop }, TakenRun>(() => {
-  throw new Error("runEntry is not provided");
-});
-
-const entryActorId = (queueId: string): string => `entry:${queueId}`;
+const entriesId = "entries";
 
 export const runQueueMachine = setup({
   types: {
@@ -73,8 +74,11 @@ export const runQueueMachine = setup({
     takeRuns: fromPromise<TakeOutput, TakeInput>(() =>
       Promise.reject(new Error("takeRuns is not provided")),
     ),
-    // has the run from the ledger's entry to the end of its attempt; answers `entry.ended` whatever happens
-    runEntry: runEntryLogic,
+    // has each run from the ledger's entry to the end of its attempt; answers `entry.ended` whatever happens. One actor
+    // for thousands of runs: to add one to a machine's children, or to take one away, costs as much as it has
+    runEntries: fromCallback<EntriesOrder>(() => {
+      throw new Error("runEntries is not provided");
+    }),
   },
   actions: {
     noteChange: assign({ isStale: true }),
@@ -82,17 +86,13 @@ export const runQueueMachine = setup({
     setLimits: assign({
       limits: (_, params: { limits: RunLimits }) => params.limits,
     }),
-    beginRuns: enqueueActions(
-      ({ enqueue, context }, { taken, nextInMs }: TakeOutput) => {
-        for (const run of taken) {
-          enqueue.spawnChild("runEntry", {
-            id: entryActorId(run.queueId),
-            input: run,
-          });
-        }
-        enqueue.assign({ held: [...context.held, ...taken], nextInMs });
-      },
-    ),
+    hold: assign(({ context }, { taken, nextInMs }: TakeOutput) => ({
+      held: [...context.held, ...taken],
+      nextInMs,
+    })),
+    beginRuns: ({ self }, { taken }: TakeOutput) => {
+      for (const run of taken) tellEntries(self, { type: "entry.begin", run });
+    },
     // held in the ledger, and nobody has begun them
     giveBack: (_, _params: { taken: readonly TakenRun[] }) => {
       throw new Error("giveBack is not provided");
@@ -100,18 +100,11 @@ export const runQueueMachine = setup({
     reportTrouble: (_, _params: { error: unknown }) => {
       throw new Error("reportTrouble is not provided");
     },
-    stopAll: ({ context, self }, { how }: { how: RunStop }) => {
-      for (const { queueId } of context.held)
-        findEntry(self, queueId)?.send({ type: how });
-    },
-    forget: enqueueActions(
-      ({ enqueue, context }, { queueId }: { queueId: string }) => {
-        enqueue.stopChild(entryActorId(queueId));
-        enqueue.assign({
-          held: context.held.filter((one) => one.queueId !== queueId),
-        });
-      },
-    ),
+    stopAll: ({ self }, { how }: { how: RunStop }) =>
+      tellEntries(self, { type: how }),
+    forget: assign(({ context }, { queueId }: { queueId: string }) => ({
+      held: context.held.filter((one) => one.queueId !== queueId),
+    })),
   },
   guards: {
     isEmpty: ({ context }) => context.held.length === 0,
@@ -128,6 +121,7 @@ export const runQueueMachine = setup({
 }).createMachine({
   id: "runQueue",
   initial: "taking",
+  invoke: { id: entriesId, src: "runEntries" },
   context: ({ input }) => ({
     ...input,
     held: [],
@@ -163,11 +157,17 @@ export const runQueueMachine = setup({
             guard: "isStale",
             target: "taking",
             reenter: true,
-            actions: { type: "beginRuns", params: ({ event }) => event.output },
+            actions: [
+              { type: "hold", params: ({ event }) => event.output },
+              { type: "beginRuns", params: ({ event }) => event.output },
+            ],
           },
           {
             target: "waiting",
-            actions: { type: "beginRuns", params: ({ event }) => event.output },
+            actions: [
+              { type: "hold", params: ({ event }) => event.output },
+              { type: "beginRuns", params: ({ event }) => event.output },
+            ],
           },
         ],
         onError: [
@@ -248,10 +248,8 @@ type QueueSelf = {
   getSnapshot(): { readonly children: Record<string, unknown> };
 };
 
-function findEntry(
-  self: QueueSelf,
-  queueId: string,
-): ActorRefFrom<typeof runEntryLogic> | undefined {
-  return self.getSnapshot().children[entryActorId(queueId)] as
-    ActorRefFrom<typeof runEntryLogic> | undefined;
+function tellEntries(self: QueueSelf, order: EntriesOrder): void {
+  const entries = self.getSnapshot().children[entriesId] as
+    ActorRef<Snapshot<unknown>, EntriesOrder> | undefined;
+  entries?.send(order);
 }

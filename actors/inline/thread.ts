@@ -3,6 +3,7 @@
  * the thread, and with it all of them, as it would end a process.
  */
 import { strict as assert } from "node:assert";
+import { setPriority } from "node:os";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort } from "node:worker_threads";
 import { ExtractError } from "../../proto/error.ts";
@@ -24,6 +25,11 @@ import type { InlineFact, InlineOrder, InlineRole } from "./messages.ts";
 const OFFERS_UNREAD_MAX = 4 * 1024 * 1024;
 /** As much as a process may leave unread in its pipe. */
 const FACTS_UNREAD_MAX = 64 * 1024 * 1024;
+
+/** Of this thread; see nice(2). The bookkeeper's loop, and with it the API, goes before: it has little to do each time. */
+const NICE = 5;
+// elsewhere it would be the whole process's
+if (process.platform === "linux") setPriority(NICE);
 
 const startSourceThread: StartSourceThread = (data, events) =>
   hostChannel((port) => startSourceChannel(port, data), events);

@@ -34,6 +34,19 @@ export abstract class LedgerDatabase {
 
   abstract close(): void;
 
+  /** Whether all that was committed is on disk. Where a commit waits for the disk, it always is. */
+  get isSettled(): boolean {
+    return true;
+  }
+
+  /**
+   * Resolves once all that is committed now is on disk.
+   * @throws ExtractError LEDGER_UNWRITABLE
+   */
+  settled(): Promise<void> {
+    return Promise.resolve();
+  }
+
   /** Milliseconds since the Unix epoch, by the clock that all who use this ledger share. */
   abstract now(): number;
 
@@ -54,8 +67,9 @@ export abstract class LedgerDatabase {
   }
 
   /**
-   * Runs `work` in one transaction, which is on disk when this returns. Calls inside another's work join it; once one
-   * of them has thrown, the outermost rolls everything back, even where the error was caught in between.
+   * Runs `work` in one transaction, which is on disk when this returns, or is so once `settled` resolves. Calls inside
+   * another's work join it; once one of them has thrown, the outermost rolls everything back, even where the error was
+   * caught in between.
    */
   transaction<Result>(
     work: () => Result,

@@ -23,12 +23,14 @@ import { acquireRunLock, type RunLock } from "./locks.ts";
 import * as plans from "./plans.ts";
 import { PostgresDatabase, type PostgresOptions } from "./postgres-database.ts";
 import { isPostgresLedger } from "./postgres-url.ts";
+import * as logs from "./logs.ts";
 import * as leases from "./queue-leases.ts";
 import * as queueList from "./queue-list.ts";
+import * as queueSeen from "./queue-seen.ts";
 import * as queue from "./queue.ts";
 import * as released from "./released.ts";
 import * as runs from "./runs.ts";
-import { SqliteDatabase } from "./sqlite-database.ts";
+import { SqliteDatabase, type SqliteOptions } from "./sqlite-database.ts";
 import * as streams from "./streams.ts";
 import * as sweeps from "./sweeps.ts";
 import { acquireSyncLock } from "./sync-locks.ts";
@@ -49,7 +51,7 @@ export class Ledger {
    * @throws ExtractError RUN_NOT_FOUND where there is none and `create` is false; LEDGER_CORRUPT with the path when the
    *   file is not a ledger, damaged, or of a newer version; DESTINATION_UNWRITABLE; LEDGER_UNREACHABLE
    */
-  static open(path: string, options: PostgresOptions): Ledger {
+  static open(path: string, options: PostgresOptions & SqliteOptions): Ledger {
     return new Ledger(
       isPostgresLedger(path)
         ? new PostgresDatabase(path, options)
@@ -71,6 +73,19 @@ export class Ledger {
   /** Drawn when the ledger was made: for manifests, since generations are numbered alike in every ledger. */
   get id(): string {
     return this.#db.id;
+  }
+
+  /** Whether all that was committed is on disk: always, unless commits are gathered. */
+  get isSettled(): boolean {
+    return this.#db.isSettled;
+  }
+
+  /**
+   * Resolves once all that is committed now is on disk. Nothing that rests on it may be let out into the world before.
+   * @throws ExtractError LEDGER_UNWRITABLE
+   */
+  settled(): Promise<void> {
+    return this.#db.settled();
   }
 
   /** All writes that `work` makes, or none; `work` is done when it returns (no promise). */
@@ -349,6 +364,44 @@ export class Ledger {
     return durable.mergeRecovered(this.#db, runId, epoch, reports);
   }
 
+  // Logs
+
+  beginLog(runId: string, epoch: number, names: logs.LogNames): logs.LogRecord {
+    return logs.beginLog(this.#db, runId, epoch, names);
+  }
+
+  openLog(
+    runId: string,
+    epoch: number,
+    opened: Parameters<typeof logs.openLog>[3],
+  ): void {
+    logs.openLog(this.#db, runId, epoch, opened);
+  }
+
+  advanceLog(
+    runId: string,
+    epoch: number,
+    to: Parameters<typeof logs.advanceLog>[3],
+  ): void {
+    logs.advanceLog(this.#db, runId, epoch, to);
+  }
+
+  logOf(syncId: string): logs.LogRecord | null {
+    return logs.logOf(this.#db, syncId);
+  }
+
+  resetLog(syncId: string): void {
+    logs.resetLog(this.#db, syncId);
+  }
+
+  endLog(runId: string, epoch: number, position: string): string {
+    return logs.endLog(this.#db, runId, epoch, position);
+  }
+
+  logEndOf(runId: string): string | null {
+    return logs.logEndOf(this.#db, runId);
+  }
+
   // Snapshots and the timeline
 
   recordSnapshot(
@@ -378,6 +431,12 @@ export class Ledger {
 
   enqueue(entry: queue.NewQueuedRun): queue.Enqueued {
     return queue.enqueue(this.#db, entry);
+  }
+
+  forgetMessages(
+    place: queue.QueueMessage,
+  ): ReturnType<typeof queueSeen.forgetMessages> {
+    return queueSeen.forgetMessages(this.#db, place);
   }
 
   takeQueued(daemon: string, options: leases.TakeOptions): queue.QueuedRun[] {

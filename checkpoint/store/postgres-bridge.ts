@@ -3,8 +3,6 @@
  * until it answers. The ledger's calls are then the same over both databases, and a transaction cannot be come in
  * between by another turn of the event loop.
  */
-import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import {
   MessageChannel,
   receiveMessageOnPort,
@@ -12,6 +10,7 @@ import {
   type MessagePort,
 } from "node:worker_threads";
 import type { LedgerValue, Row } from "./database.ts";
+import { findWorkerFile } from "./worker-file.ts";
 
 /** Longer than any order may take, in milliseconds: after it the thread is given up. */
 const ANSWER_MARGIN_MS = 5_000;
@@ -108,7 +107,7 @@ export class PostgresBridge {
       port: port2,
       signal: buffer,
     };
-    const worker = new Worker(findWorker(), {
+    const worker = new Worker(findWorkerFile("postgres-worker"), {
       workerData,
       transferList: [port2],
       name: "ledger",
@@ -125,19 +124,4 @@ export class PostgresBridge {
     thread?.port.close();
     void thread?.worker.terminate();
   }
-}
-
-/** Folders above this file that are looked into. */
-const FOLDERS_ABOVE_MAX = 4;
-
-/** The thread's file, whether this one stands where it was written or in a bundle's chunk. */
-function findWorker(): string {
-  const name = `checkpoint/store/postgres-worker${import.meta.url.slice(-3)}`;
-  for (let up = 1; up <= FOLDERS_ABOVE_MAX; up++) {
-    const path = fileURLToPath(
-      new URL(`${"../".repeat(up)}${name}`, import.meta.url),
-    );
-    if (existsSync(path)) return path;
-  }
-  throw new Error(`${name} is missing`);
 }

@@ -30,7 +30,7 @@ export function toPostgresError(
   const { code, message, isLost } = fault;
   if (code === DISK_FULL)
     return new ExtractError(
-      "DESTINATION_FULL",
+      "LEDGER_DISK_FULL",
       `no space left for the ledger ${path}: ${message}`,
       { path },
     );

@@ -1,11 +1,12 @@
 /** Who runs what is queued: entries are taken under a lease, by the ledger's clock, with an epoch that only grows. */
 import { strict as assert } from "node:assert";
-import type { LedgerDatabase } from "./database.ts";
+import type { LedgerDatabase, Row } from "./database.ts";
 import { nameEntry, toQueued } from "./queue.ts";
 import type { QueuedRun } from "./queue.ts";
 
-/** Entries that are looked at in one step of taking. */
-const CANDIDATES_PER_STEP = 1_024;
+/** Entries that are read in the first step of taking, and in the largest. */
+const CANDIDATES_FIRST = 32;
+const CANDIDATES_PER_STEP_MAX = 1_024;
 
 /** An entry that could be taken. Only what the index holds: thousands may be looked at before one is accepted. */
 export interface QueueCandidate {
@@ -13,12 +14,37 @@ export interface QueueCandidate {
   readonly sync: string;
 }
 
+/**
+ * How far one daemon has looked through what waits: all that stands before, it has taken, or it waits for a run of its
+ * own sync. Only for a daemon that has the ledger for itself, and tells it what happens to those syncs.
+ */
+export class QueuePlace {
+  behind: EntryPlace = beforeAll;
+  /** Syncs of which entries that were passed over may be taken again. */
+  readonly freed = new Set<string>();
+
+  /** The next look begins at the oldest entry. */
+  forget(): void {
+    this.behind = beforeAll;
+    this.freed.clear();
+  }
+}
+
+interface EntryPlace {
+  readonly dueAt: number;
+  readonly number: number;
+}
+
+const beforeAll: EntryPlace = { dueAt: Number.MIN_SAFE_INTEGER, number: 0 };
+
 export interface TakeOptions {
   readonly leaseMs: number;
   /** Entries to take at most. */
   readonly limit: number;
   /** Asked of each that could be taken, in order; it may count what it has said yes to. Absent: all. */
   readonly accepts?: (entry: QueueCandidate) => boolean;
+  /** Where to go on looking; absent: at the oldest entry. */
+  readonly place?: QueuePlace;
 }
 
 /**
@@ -28,39 +54,119 @@ export interface TakeOptions {
 export function takeQueued(
   db: LedgerDatabase,
   daemon: string,
-  { leaseMs, limit, accepts }: TakeOptions,
+  { leaseMs, limit, accepts, place = new QueuePlace() }: TakeOptions,
 ): QueuedRun[] {
+  const look = new Look(limit, accepts);
   return db.transaction(() => {
     const now = db.now();
-    expireAt(db, now);
-    const taken: QueuedRun[] = [];
-    const busy = new Set<string>();
-    let behind = { dueAt: Number.MIN_SAFE_INTEGER, number: 0 };
-    while (taken.length < limit) {
-      const candidates = findCandidates(db, now, behind);
-      for (const { dueAt, number, sync } of candidates) {
-        behind = { dueAt, number };
-        if (taken.length >= limit) break;
-        if (busy.has(sync)) continue;
-        if (accepts?.({ queueId: nameEntry(number), sync }) === false) continue;
-        taken.push(takeEntry(db, number, daemon, now + leaseMs));
-        busy.add(sync);
+    // what was held by somebody may stand anywhere
+    if (expireAt(db, now).length > 0) place.forget();
+    const take = (number: number) =>
+      takeEntry(db, number, daemon, now + leaseMs);
+    const freed = findFreed(db, now, place);
+    look.through(freed, take);
+    for (const sync of place.freed)
+      if (!look.refused.has(sync) && !look.unseen.has(sync))
+        place.freed.delete(sync);
+    let { behind } = place;
+    // what was refused is asked about again the next time
+    let isRefused = look.refused.size > 0 || look.unseen.size > 0;
+    let step = CANDIDATES_FIRST;
+    while (look.hasRoom) {
+      const candidates = findCandidates(db, now, behind, step);
+      for (const one of look.through(candidates, take)) {
+        behind = one;
+        isRefused ||= look.refused.has(one.sync);
+        // what is added within this millisecond may come to stand before it
+        if (!isRefused && one.dueAt < now) place.behind = one;
       }
-      if (candidates.length < CANDIDATES_PER_STEP) break;
+      if (candidates.length < step) {
+        if (look.hasRoom && !isRefused)
+          place.behind = { dueAt: now - 1, number: Number.MAX_SAFE_INTEGER };
+        break;
+      }
+      step = Math.min(2 * step, CANDIDATES_PER_STEP_MAX);
     }
-    return taken;
+    return look.taken;
   });
+}
+
+interface Candidate extends EntryPlace {
+  readonly sync: string;
+}
+
+/** One look through what waits, the oldest first. */
+class Look {
+  readonly taken: QueuedRun[] = [];
+  /** Syncs of which one was refused; of which one was not come to. */
+  readonly refused = new Set<string>();
+  readonly unseen = new Set<string>();
+  readonly #limit: number;
+  readonly #accepts: TakeOptions["accepts"];
+  readonly #busy = new Set<string>();
+
+  constructor(limit: number, accepts: TakeOptions["accepts"]) {
+    this.#limit = limit;
+    this.#accepts = accepts;
+  }
+
+  get hasRoom(): boolean {
+    return this.taken.length < this.#limit;
+  }
+
+  /** Gives those that were looked at. */
+  through(
+    candidates: readonly Candidate[],
+    take: (number: number) => QueuedRun,
+  ): readonly Candidate[] {
+    let seen = 0;
+    for (const { number, sync } of candidates) {
+      if (!this.hasRoom) break;
+      seen += 1;
+      if (this.#busy.has(sync)) continue;
+      const queueId = nameEntry(number);
+      if (this.#accepts?.({ queueId, sync }) === false) {
+        this.refused.add(sync);
+        continue;
+      }
+      this.taken.push(take(number));
+      this.#busy.add(sync);
+    }
+    for (const { sync } of candidates.slice(seen)) this.unseen.add(sync);
+    return candidates.slice(0, seen);
+  }
+}
+
+/** The oldest of each sync that was freed, among what was passed over. */
+function findFreed(
+  db: LedgerDatabase,
+  now: number,
+  { freed, behind }: QueuePlace,
+): Candidate[] {
+  return [...freed]
+    .flatMap((sync) =>
+      db.all(
+        `SELECT q.due_at, q.number, q.sync FROM queue q
+         WHERE q.sync = ? AND q.state = 'queued' AND q.due_at <= ? AND (q.due_at, q.number) <= (?, ?)
+           AND NOT EXISTS (SELECT 1 FROM queue t WHERE t.sync = q.sync AND t.state = 'taken')
+           AND NOT EXISTS (SELECT 1 FROM sync_states s WHERE s.name = q.sync AND s.paused = 1)
+         ORDER BY q.due_at, q.number LIMIT 1`,
+        sync,
+        now,
+        behind.dueAt,
+        behind.number,
+      ),
+    )
+    .map(toCandidate)
+    .sort((a, b) => a.dueAt - b.dueAt || a.number - b.number);
 }
 
 function findCandidates(
   db: LedgerDatabase,
   now: number,
-  behind: { readonly dueAt: number; readonly number: number },
-): {
-  readonly dueAt: number;
-  readonly number: number;
-  readonly sync: string;
-}[] {
+  behind: EntryPlace,
+  limit: number,
+): Candidate[] {
   return db
     .all(
       `SELECT q.due_at, q.number, q.sync FROM queue q
@@ -71,13 +177,17 @@ function findCandidates(
       now,
       behind.dueAt,
       behind.number,
-      CANDIDATES_PER_STEP,
+      limit,
     )
-    .map((row) => ({
-      dueAt: Number(row["due_at"]),
-      number: Number(row["number"]),
-      sync: String(row["sync"]),
-    }));
+    .map(toCandidate);
+}
+
+function toCandidate(row: Row): Candidate {
+  return {
+    dueAt: Number(row["due_at"]),
+    number: Number(row["number"]),
+    sync: String(row["sync"]),
+  };
 }
 
 function takeEntry(

@@ -5,6 +5,12 @@
 import { strict as assert } from "node:assert";
 import { ExtractError } from "../../proto/error.ts";
 import type { LedgerDatabase, Row } from "./database.ts";
+import {
+  findMessage,
+  findRequest,
+  insertMessage,
+  insertRequest,
+} from "./queue-seen.ts";
 
 /**
  * `queued`: waits for its turn or for `dueAt`. `taken`: a daemon holds its lease and runs it. `paused`: waits for an
@@ -54,6 +60,15 @@ export interface QueueMessage {
   readonly topic: string;
   readonly partition: number;
   readonly offset: string;
+  /** When it was written, as the broker tells it: decimal milliseconds; null where it does not. */
+  readonly writtenAt: string | null;
+}
+
+/** A request that its caller may send again; `fingerprint` is of all that it asks for. */
+export interface QueueRequest {
+  readonly caller: string;
+  readonly key: string;
+  readonly fingerprint: string;
 }
 
 export interface NewQueuedRun {
@@ -66,30 +81,35 @@ export interface NewQueuedRun {
   readonly dueAt: number | null;
   /** What asked for it, where that may come again; it is recorded once only. */
   readonly message: QueueMessage | null;
+  readonly request?: QueueRequest | null;
   /** The union of two scopes, as JSON, or null where there is none; pure. Without it only equal scopes are one. */
   readonly mergeScope?: (waiting: string, added: string) => string | null;
 }
 
 export interface Enqueued {
   readonly queueId: string;
-  /** `queued`: new. `coalesced`: one that waits took it in. `known`: this very message is recorded already. */
+  /** `queued`: new. `coalesced`: one that waits took it in. `known`: this very message or request is recorded already. */
   readonly result: "queued" | "coalesced" | "known";
 }
 
 /**
  * Records that a run is wanted.
- * @throws ExtractError LEDGER_FULL when QUEUE_MAX entries wait already; TRIGGER_INVALID for texts out of bounds
+ * @throws ExtractError LEDGER_FULL when QUEUE_MAX entries wait already; TRIGGER_INVALID for texts out of bounds;
+ *   IDEMPOTENCY_CONFLICT for a request under another one's key
  */
 export function enqueue(db: LedgerDatabase, entry: NewQueuedRun): Enqueued {
   checkTexts(entry);
   return db.transaction(() => {
-    const known = entry.message && findMessage(db, entry.message);
+    const known =
+      (entry.message && findMessage(db, entry.message)) ??
+      (entry.request ? findRequest(db, entry.request) : null);
     if (known !== null) return { queueId: nameEntry(known), result: "known" };
     const now = db.now();
     const dueAt = entry.dueAt ?? now;
     const taken = coalesce(db, entry, dueAt);
     const number = taken ?? insertEntry(db, entry, now, dueAt);
     if (entry.message) insertMessage(db, entry.message, number);
+    if (entry.request) insertRequest(db, entry.request, number);
     return {
       queueId: nameEntry(number),
       result: taken === null ? "queued" : "coalesced",
@@ -98,7 +118,10 @@ export function enqueue(db: LedgerDatabase, entry: NewQueuedRun): Enqueued {
 }
 
 function checkTexts(entry: NewQueuedRun): void {
-  const texts = [entry.sync, entry.key ?? "", entry.message?.topic ?? ""];
+  const texts = [
+    ...[entry.sync, entry.key ?? "", entry.message?.topic ?? ""],
+    ...[entry.request?.caller ?? "", entry.request?.key ?? ""],
+  ];
   for (const text of texts)
     if (text.length > QUEUE_TEXT_MAX || text.includes("\0"))
       throw invalid(
@@ -113,36 +136,14 @@ function checkTexts(entry: NewQueuedRun): void {
       );
   if (entry.message && !/^\d{1,20}$/.test(entry.message.offset))
     throw invalid("a message's offset is a whole number", entry);
+  if (!/^\d{1,20}$/.test(entry.message?.writtenAt ?? "0"))
+    throw invalid("a message's time is a whole number", entry);
 }
 
 function invalid(words: string, { sync }: NewQueuedRun): ExtractError {
   return new ExtractError("TRIGGER_INVALID", words, {
     sync: sync.slice(0, 100),
   });
-}
-
-function findMessage(db: LedgerDatabase, message: QueueMessage): number | null {
-  const row = db.get(
-    "SELECT number FROM queue_messages WHERE topic = ? AND part = ? AND position = ?",
-    message.topic,
-    message.partition,
-    message.offset,
-  );
-  return row ? Number(row["number"]) : null;
-}
-
-function insertMessage(
-  db: LedgerDatabase,
-  message: QueueMessage,
-  number: number,
-): void {
-  db.run(
-    "INSERT INTO queue_messages (topic, part, position, number) VALUES (?, ?, ?, ?)",
-    message.topic,
-    message.partition,
-    message.offset,
-    number,
-  );
 }
 
 /**
@@ -186,15 +187,7 @@ function insertEntry(
   now: number,
   dueAt: number,
 ): number {
-  const waiting = db.get(
-    "SELECT count(*) AS waiting FROM queue WHERE state IN ('queued', 'paused')",
-  );
-  if (Number(waiting?.["waiting"]) >= QUEUE_MAX)
-    throw new ExtractError(
-      "LEDGER_FULL",
-      `${QUEUE_MAX} runs wait already; ${entry.sync} was not recorded`,
-      { sync: entry.sync, waiting: QUEUE_MAX },
-    );
+  takeRoom(db, entry.sync);
   const row = db.get(
     `INSERT INTO queue (sync, key, state, origin, scope, queued_at, due_at, attempts, epoch)
      VALUES (?, ?, 'queued', ?, ?, ?, ?, 0, 0) RETURNING number`,
@@ -206,6 +199,33 @@ function insertEntry(
     dueAt,
   );
   return Number(row?.["number"]);
+}
+
+/**
+ * Entries that may still be added before those that wait are counted again. Others add too: each takes a hundredth of
+ * the room that it has seen at most, so that a hundred of them stay within it.
+ */
+const room = new WeakMap<LedgerDatabase, number>();
+const ROOM_SHARE = 100;
+
+/** @throws ExtractError LEDGER_FULL */
+function takeRoom(db: LedgerDatabase, sync: string): void {
+  const known = room.get(db) ?? 0;
+  if (known > 0) {
+    room.set(db, known - 1);
+    return;
+  }
+  const row = db.get(
+    "SELECT count(*) AS waiting FROM queue WHERE state IN ('queued', 'paused')",
+  );
+  const left = QUEUE_MAX - Number(row?.["waiting"]);
+  if (left <= 0)
+    throw new ExtractError(
+      "LEDGER_FULL",
+      `${QUEUE_MAX} runs wait already; ${sync} was not recorded`,
+      { sync, waiting: QUEUE_MAX },
+    );
+  room.set(db, Math.floor((left - 1) / ROOM_SHARE));
 }
 
 // Orders of operators, to what no daemon holds

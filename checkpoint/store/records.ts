@@ -66,7 +66,8 @@ export type StreamMode =
   | "full-refresh-overwrite"
   | "full-refresh-append"
   | "incremental-append"
-  | "incremental-append-dedupe";
+  | "incremental-append-dedupe"
+  | "cdc";
 
 export type StreamProgress =
   "planned" | "reading" | "committing" | "committed" | "failed";

@@ -6,7 +6,7 @@
 /** "MRLG": what `file` shows and what tells our database from another application's. */
 export const LEDGER_APPLICATION_ID = 0x4d_52_4c_47;
 
-export const LEDGER_VERSION = 3;
+export const LEDGER_VERSION = 5;
 
 /** Times are milliseconds since the Unix epoch; JSON is text; an epoch is a run's attempt, from 1. */
 const TABLES_OF_RUNS = `
@@ -240,9 +240,45 @@ ALTER TABLE sync_states ADD COLUMN pause_reason TEXT;
 ALTER TABLE sync_states ADD COLUMN agreement TEXT;
 `;
 
+const LOGS = `
+-- Where a sync stands in its source's log: place (the engine's own) and history belong together.
+CREATE TABLE logs (
+  sync TEXT PRIMARY KEY REFERENCES syncs (id),
+  slot TEXT NOT NULL,
+  publication TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  source_epoch INTEGER NOT NULL,
+  identity TEXT,
+  position TEXT,
+  place TEXT,
+  history TEXT
+) STRICT, WITHOUT ROWID;
+
+-- Where the log of a run ends, once that is decided.
+CREATE TABLE log_ends (
+  run TEXT PRIMARY KEY REFERENCES runs (id),
+  position TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+`;
+
+const TRIGGERS_AGAIN = `
+-- Requests of the API that may be sent again: which entry each has become.
+CREATE TABLE queue_requests (
+  caller TEXT NOT NULL,
+  key TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  PRIMARY KEY (caller, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX queue_requests_by_age ON queue_requests (at);
+`;
+
 /** From version N to N + 1, at N; a new ledger takes all of them. */
 export const LEDGER_STEPS: readonly string[] = [
   TABLES_OF_RUNS,
   TABLES_OF_DAEMONS,
   SCHEMA_PAUSES,
+  LOGS,
+  TRIGGERS_AGAIN,
 ];

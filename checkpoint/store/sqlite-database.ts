@@ -19,6 +19,7 @@ import {
   LEDGER_STEPS,
   LEDGER_VERSION,
 } from "./schema.ts";
+import { LogKeeper } from "./log-keeper.ts";
 import { toLedgerError } from "./sqlite-error.ts";
 
 /** How long a statement waits for another process's transaction, in milliseconds; ours take a few. */
@@ -26,6 +27,21 @@ const LEDGER_BUSY_MS = 10_000;
 
 /** A ledger of at most so many bytes is checked whole whenever it is opened: 1.5 ms a megabyte, 0.3 for a usual one. */
 const QUICK_CHECK_BYTES_MAX = 2 * 1024 * 1024;
+
+/**
+ * Where a thread carries the log over into the file, the writer does so by itself only beyond so many pages of 4 KiB,
+ * should the thread never have come to it.
+ */
+const CARRIED_OVER_PAGES_MAX = 32_768;
+
+export interface SqliteOptions {
+  readonly create: boolean;
+  /**
+   * `gathered`: a commit outlives this process when it returns, and a failure of the machine once `settled` resolves,
+   * which one sync of the disk does for many. Otherwise each commit waits for the disk.
+   */
+  readonly commits?: "gathered";
+}
 
 const sqliteDialect: Dialect = {
   jsonText: (column, member) => `json_extract(${column}, '$.${member}')`,
@@ -38,8 +54,11 @@ export class SqliteDatabase extends LedgerDatabase {
   override readonly dialect = sqliteDialect;
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  readonly #log: LogKeeper | null;
+  /** Rows that this connection has changed so far. */
+  #changes = 0;
 
-  constructor(path: string, options: { readonly create: boolean }) {
+  constructor(path: string, options: SqliteOptions) {
     super();
     this.path = resolve(path);
     this.#database = openFile(this.path, options.create);
@@ -48,15 +67,45 @@ export class SqliteDatabase extends LedgerDatabase {
       const row = this.get("SELECT id FROM ledger");
       if (!row) throw corruptLedger(this.path, "it has no identity");
       this.id = String(row["id"]);
+      this.#log = options.commits === "gathered" ? this.#gatherCommits() : null;
     } catch (error) {
       this.#database.close();
       throw toLedgerError(error, this.path);
     }
   }
 
+  /**
+   * The log and its name are on disk already, and from here on it is synced by its keeper. SQLite still syncs before and
+   * after pages are carried over, so that the file is sound whatever happens: what is lost is the end of the log alone.
+   */
+  #gatherCommits(): LogKeeper {
+    // a log of which nothing was written is not there
+    this.#database.exec(
+      `BEGIN IMMEDIATE; PRAGMA user_version = ${LEDGER_VERSION}; COMMIT;
+       PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = ${CARRIED_OVER_PAGES_MAX}`,
+    );
+    syncFolder(dirname(this.path));
+    return new LogKeeper(this.path);
+  }
+
   override close(): void {
     this.#statements.clear();
-    if (this.#database.isOpen) this.#database.close();
+    if (!this.#database.isOpen) return;
+    try {
+      // what could not be made durable before is not made so now
+      if (this.#log && !this.#log.fault) syncFile(`${this.path}-wal`);
+    } finally {
+      this.#log?.close();
+      this.#database.close();
+    }
+  }
+
+  override get isSettled(): boolean {
+    return this.#log?.isSettled ?? true;
+  }
+
+  override settled(): Promise<void> {
+    return this.#log?.settled() ?? Promise.resolve();
   }
 
   /** The file is this host's, and so is its clock. */
@@ -65,7 +114,11 @@ export class SqliteDatabase extends LedgerDatabase {
   }
 
   override run(sql: string, ...values: LedgerValue[]): number {
-    return this.#step(() => Number(this.#prepare(sql).run(...values).changes));
+    const changed = this.#step(() =>
+      Number(this.#prepare(sql).run(...values).changes),
+    );
+    if (!this.isInTransaction) this.#noteCommit();
+    return changed;
   }
 
   override get(sql: string, ...values: LedgerValue[]): Row | undefined {
@@ -77,11 +130,23 @@ export class SqliteDatabase extends LedgerDatabase {
   }
 
   protected override begin(): void {
+    if (this.#log?.fault) throw this.#log.fault;
     this.#step(() => this.#database.exec("BEGIN IMMEDIATE"));
   }
 
   protected override commit(): void {
     this.#step(() => this.#database.exec("COMMIT"));
+    this.#noteCommit();
+  }
+
+  /** A transaction that has changed nothing has nothing to be synced. */
+  #noteCommit(): void {
+    if (!this.#log) return;
+    const row = this.#prepare("SELECT total_changes() AS changes").get();
+    const changes = Number(row?.["changes"]);
+    if (changes === this.#changes) return;
+    this.#changes = changes;
+    this.#log.note();
   }
 
   protected override rollBack(): void {
@@ -152,7 +217,11 @@ function makeFolder(folder: string): void {
 }
 
 function syncFolder(folder: string): void {
-  const file = openSync(folder, "r");
+  syncFile(folder);
+}
+
+function syncFile(path: string): void {
+  const file = openSync(path, "r");
   try {
     fsyncSync(file);
   } finally {

@@ -35,7 +35,7 @@ export function toLedgerError(error: unknown, path: string): unknown {
       return corruptLedger(path, words, error);
     case SQLITE_FULL:
       return new ExtractError(
-        "DESTINATION_FULL",
+        "LEDGER_DISK_FULL",
         `no space left for the ledger ${path}`,
         { path },
         options,

@@ -47,7 +47,10 @@ export function recordSnapshot(
   });
 }
 
-/** Unfinished streams with something durable and a partition that is not a key range: `planResume` says why. */
+/**
+ * Unfinished streams with something durable and a partition that is not a key range: `planResume` says why. Changes
+ * come from the log, under whatever snapshot.
+ */
 function findBound(
   db: LedgerDatabase,
   runId: string,
@@ -58,9 +61,9 @@ function findBound(
        WHERE s.run = ? AND s.state NOT IN ('committing', 'committed')
          AND EXISTS (SELECT 1 FROM durable d WHERE d.run = s.run AND d.stream = s.number AND d.dropped_epoch IS NULL)
          AND EXISTS (SELECT 1 FROM partitions p WHERE p.run = s.run AND p.stream = s.number
-           AND p.superseded_epoch IS NULL AND ${db.dialect.jsonText("p.split", "kind")} <> 'key')
+           AND p.superseded_epoch IS NULL AND ${db.dialect.jsonText("p.split", "kind")} NOT IN ('key', 'log'))
          AND EXISTS (SELECT 1 FROM partitions p WHERE p.run = s.run AND p.stream = s.number
-           AND p.superseded_epoch IS NULL AND NOT EXISTS (
+           AND p.superseded_epoch IS NULL AND ${db.dialect.jsonText("p.split", "kind")} <> 'log' AND NOT EXISTS (
              SELECT 1 FROM durable d WHERE d.run = p.run AND d.stream = p.stream AND d.partition = p.ordinal
                AND d.last = 1 AND d.dropped_epoch IS NULL))
        ORDER BY s.number`,

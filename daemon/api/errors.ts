@@ -40,10 +40,6 @@ export const httpFaults = {
     status: 421,
     help: "On loopback the daemon answers only to localhost, 127.0.0.1 and [::1]; `daemon.listen` binds it elsewhere.",
   },
-  IDEMPOTENCY_CONFLICT: {
-    status: 422,
-    help: "An Idempotency-Key belongs to one request; draw another for this one.",
-  },
   TOO_MANY_FAILURES: {
     status: 429,
     help: "Wait as long as the header `Retry-After` says.",
@@ -85,12 +81,14 @@ export interface ErrorBody {
 const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
   USAGE: 400,
   TRIGGER_INVALID: 422,
+  IDEMPOTENCY_CONFLICT: 422,
   SYNC_NOT_FOUND: 404,
   RUN_NOT_FOUND: 404,
   RUN_STATE: 409,
   RUN_LOCKED: 409,
   STATE_INCOMPATIBLE: 409,
   LEDGER_FULL: 507,
+  LEDGER_DISK_FULL: 507,
   DESTINATION_FULL: 507,
   LEDGER_UNREACHABLE: 503,
 };

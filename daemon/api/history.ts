@@ -44,7 +44,7 @@ export class RunFinder {
 
   /** @throws ExtractError SYNC_NOT_FOUND */
   findSync(name: string): SyncView {
-    const found = this.#service.listSyncs().find((sync) => sync.name === name);
+    const found = this.#service.findSync(name);
     if (found) return found;
     throw new ExtractError("SYNC_NOT_FOUND", `no sync is called ${name}`, {
       sync: name,
@@ -86,7 +86,7 @@ export class RunFinder {
   }
 
   findLive(runId: string) {
-    return this.#service.liveRuns().find((live) => live.runId === runId);
+    return this.#service.liveRun(runId);
   }
 
   #countRows({ runId, epoch, finishedAt }: RunRecord): number {

@@ -3,6 +3,7 @@
  * bounded: beyond LABELS_MAX pairs of sync and stream all others are counted as `other`.
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
+import { setImmediate as breathe } from "node:timers/promises";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { RunEvent } from "../request.ts";
 import type { ConnectionFigures } from "../inline/connections.ts";
@@ -20,6 +21,8 @@ import { measureProcesses } from "./process-memory.ts";
 export const LABELS_MAX = 1000;
 /** Runs and streams whose last totals are remembered; the oldest is forgotten. */
 const TOTALS_MAX = 10_000;
+/** Syncs that the ledger is asked about in one turn of the loop. */
+const SYNCS_PER_TURN = 50;
 const LOOP_RESOLUTION_MS = 10;
 const NANOSECONDS = 1e9;
 /** From a small file's seal to the default checkpoint interval. */
@@ -94,9 +97,14 @@ export class Metrics {
     return this.#registry.contentType;
   }
 
-  /** Prometheus's text format. */
-  render(): Promise<string> {
-    return this.#registry.metrics();
+  /** Prometheus's text format; `cover` is given it in parts. A scrape of thousands of syncs is made in many turns. */
+  async render(cover: (text: string) => string): Promise<string> {
+    const parts: string[] = [];
+    for (const { name } of this.#registry.getMetricsAsArray()) {
+      parts.push(cover(await this.#registry.getSingleMetricAsString(name)));
+      await breathe();
+    }
+    return `${parts.join("\n\n")}\n`;
   }
 
   close(): void {
@@ -359,11 +367,14 @@ export class Metrics {
     );
   }
 
-  #readLag(gauge: Gauge<"sync">): void {
+  async #readLag(gauge: Gauge<"sync">): Promise<void> {
     const now = Date.now();
+    let asked = 0;
     for (const { name, syncId } of this.#service.listSyncs()) {
       let at = this.#succeededAt.get(name);
       if (at === undefined) {
+        asked += 1;
+        if (asked % SYNCS_PER_TURN === 0) await breathe();
         const [run] = this.#history.listRuns({
           limit: 1,
           syncIds: [syncId],

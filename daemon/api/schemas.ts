@@ -296,7 +296,7 @@ export const components: Readonly<Record<string, Schema>> = {
   StreamPlan: object({
     stream: whole,
     name: text,
-    rung: { ...text, enum: ["pages", "keyRanges", "whole"] },
+    rung: { ...text, enum: ["pages", "keyRanges", "whole", "log"] },
     reason: text,
     partitions: whole,
     estimatedRows: { type: "number" },

@@ -15,7 +15,6 @@ import { describeFault, HttpFault, type ErrorBody } from "./errors.ts";
 import { EventRing, type RingEvent } from "./event-ring.ts";
 import { guard, isLoopback } from "./guard.ts";
 import { RunFinder, type History } from "./history.ts";
-import { IdempotencyKeys } from "./idempotency.ts";
 import type { Logger } from "./log.ts";
 import { KnownRoutes } from "./methods.ts";
 import { Metrics } from "./metrics.ts";
@@ -103,7 +102,6 @@ export async function startApi(
       metrics,
       triggers,
       version: settings.version,
-      idempotency: new IdempotencyKeys(),
       cover: settings.cover,
       noteOrder: ({ caller }, fields) =>
         log.info({ caller: caller?.name, ...fields }, "an order was taken"),
@@ -191,6 +189,10 @@ async function buildApp(
     if (!reply.hasHeader("cache-control"))
       void reply.header("cache-control", "no-store");
   });
+  // an order that is answered is kept, whatever becomes of this machine
+  app.addHook("preSerialization", async (request) => {
+    if (!isReading(request.method)) await context.service.settled();
+  });
   app.addHook("preSerialization", async (_request, _reply, payload) =>
     cover.coverValue(payload),
   );
@@ -222,6 +224,10 @@ async function buildApp(
   if (inspector) await app.register(inspector);
   await app.ready();
   return app;
+}
+
+function isReading(method: string): boolean {
+  return method === "GET" || method === "HEAD";
 }
 
 function urlOf(app: FastifyInstance, host: string): string {

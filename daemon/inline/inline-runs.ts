@@ -8,6 +8,7 @@ import type { Placement } from "../placement.ts";
 import type { RunSummary, SyncRequest } from "../request.ts";
 import { ConnectionQueue, type ConnectionQueueOptions } from "./connections.ts";
 import { InlinePool } from "./pool.ts";
+import type { Turns } from "./turns.ts";
 
 /** Newest successes among which one of the whole sync is looked for. */
 const RUNS_LOOKED_AT = 20;
@@ -19,6 +20,8 @@ const CONNECTIONS_JOINED = 5;
 export interface InlineRunsOptions extends ConnectionQueueOptions {
   /** Null: no run lives here. */
   readonly settings: () => InlineSettings | null;
+  /** In which what the runs tell is taken in. */
+  readonly turns: Turns;
 }
 
 interface KnownSync {
@@ -29,12 +32,14 @@ interface KnownSync {
 export class InlineRuns {
   readonly connections: ConnectionQueue;
   readonly #settings: () => InlineSettings | null;
+  readonly #turns: Turns;
   /** Bytes of the last success of each sync; null: there is none. */
   readonly #bytes = new Map<string, number | null>();
   #pool: InlinePool | null = null;
 
-  constructor({ settings, ...options }: InlineRunsOptions) {
+  constructor({ settings, turns, ...options }: InlineRunsOptions) {
     this.#settings = settings;
+    this.#turns = turns;
     this.connections = new ConnectionQueue(options);
   }
 
@@ -56,6 +61,8 @@ export class InlineRuns {
     const settings = this.#settings();
     // what a run may take of the machine is a matter of its own processes
     if (!settings || hasLimits(request.limits)) return false;
+    // the engine that reads a log is a process, and lives as long as its run
+    if (request.mode === "cdc") return false;
     let bytes = this.#bytes.get(syncId);
     if (bytes === undefined) {
       bytes = readLastBytes(ledger, syncId);
@@ -98,7 +105,7 @@ export class InlineRuns {
 
   #openPool(): InlinePool {
     const threads = this.#settings()?.threads ?? 1;
-    this.#pool ??= new InlinePool({ threads });
+    this.#pool ??= new InlinePool({ threads, turns: this.#turns });
     return this.#pool;
   }
 }

@@ -8,25 +8,38 @@ import type {
 import type { Child, ChildListener } from "../processes.ts";
 import { inlineScript } from "../spawn.ts";
 import { InlineChild } from "./child.ts";
+import type { Turns } from "./turns.ts";
 
 /** The thread is told what was read of its facts after so many characters. */
 const READ_TOLD_CHARS = 256 * 1024;
 
 export class PoolThread {
   readonly #worker: Worker;
+  readonly #turns: Turns;
   readonly #children = new Map<number, InlineChild>();
   #nextChild = 1;
   #readChars = 0;
   #error: string | null = null;
   isGone = false;
 
-  constructor(name: string, heapMibMax: number | null, onGone: () => void) {
+  constructor(
+    name: string,
+    {
+      heapMibMax,
+      turns,
+    }: { readonly heapMibMax: number | null; readonly turns: Turns },
+    onGone: () => void,
+  ) {
+    this.#turns = turns;
     const limits =
       heapMibMax === null
         ? {}
         : { resourceLimits: { maxOldGenerationSizeMb: heapMibMax } };
     this.#worker = new Worker(inlineScript, { name, ...limits });
-    this.#worker.on("message", (fact: InlineFact) => this.#receive(fact));
+    // all that has come is taken from a port in one turn of the loop
+    this.#worker.on("message", (fact: InlineFact) =>
+      turns.add(() => this.#receive(fact)),
+    );
     this.#worker.on("error", (error: Error) => {
       this.#error = error.message;
     });
@@ -34,8 +47,11 @@ export class PoolThread {
       this.isGone = true;
       onGone();
       const reason = this.#error ?? `exit code ${code}`;
-      for (const id of [...this.#children.keys()])
-        this.#remove(id, `the thread that it shared ended: ${reason}`);
+      // behind its last facts
+      this.#turns.add(() => {
+        for (const id of [...this.#children.keys()])
+          this.#remove(id, `the thread that it shared ended: ${reason}`);
+      });
     });
     // the daemon lives as long as its machines do
     this.#worker.unref();

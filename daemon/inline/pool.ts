@@ -5,6 +5,7 @@
 import type { InlineRole } from "../../actors/inline/messages.ts";
 import type { Child, ChildListener } from "../processes.ts";
 import { PoolThread } from "./pool-thread.ts";
+import { Turns } from "./turns.ts";
 
 /** Where all children of one run are started. */
 export interface Seat {
@@ -17,15 +18,23 @@ export interface InlinePoolOptions {
   readonly threads: number;
   /** Of each thread; null: as much as a process may have. */
   readonly heapMibMax?: number | null;
+  /** In which what the threads tell is taken in; absent: their own. */
+  readonly turns?: Turns;
 }
 
 export class InlinePool {
   readonly #threads: (PoolThread | null)[];
   readonly #heapMibMax: number | null;
+  readonly #turns: Turns;
   #isClosed = false;
 
-  constructor({ threads, heapMibMax = null }: InlinePoolOptions) {
+  constructor({
+    threads,
+    heapMibMax = null,
+    turns = new Turns(),
+  }: InlinePoolOptions) {
     this.#heapMibMax = heapMibMax;
+    this.#turns = turns;
     this.#threads = Array.from({ length: threads }, () => null);
   }
 
@@ -61,7 +70,8 @@ export class InlinePool {
   #threadOf(slot: number): PoolThread {
     const known = this.#threads[slot];
     if (known) return known;
-    const fresh = new PoolThread(`inline-${slot + 1}`, this.#heapMibMax, () => {
+    const how = { heapMibMax: this.#heapMibMax, turns: this.#turns };
+    const fresh = new PoolThread(`inline-${slot + 1}`, how, () => {
       // whoever is placed here next starts another one
       if (this.#threads[slot] === fresh) this.#threads[slot] = null;
     });

@@ -4,7 +4,7 @@ import { describeSchedule } from "../config-daemon.ts";
 import type { MillraceConfig } from "../config.ts";
 
 /** What takes effect at the next start only. */
-const FIXED = ["listen", "tokens", "kafka"] as const;
+const FIXED = ["listen", "tokens", "kafka", "inline.threads"] as const;
 
 export function describeChanges(
   before: MillraceConfig,
@@ -64,8 +64,17 @@ function describeDaemon(
   before: MillraceConfig,
   after: MillraceConfig,
 ): string[] {
-  const old = flatten(before.daemon ?? {});
-  const now = flatten(after.daemon ?? {});
+  const { inline: oldInline = null, ...oldRest } = before.daemon ?? {};
+  const { inline: nowInline = null, ...nowRest } = after.daemon ?? {};
+  // all that it says is gone or new with it
+  const isSwitched = (oldInline === null) !== (nowInline === null);
+  const read = (rest: object, inline: object | null) =>
+    flatten({
+      ...rest,
+      inline: isSwitched ? (inline === null ? "off" : "on") : (inline ?? {}),
+    });
+  const old = read(oldRest, oldInline);
+  const now = read(nowRest, nowInline);
   const keys = [...new Set([...old.keys(), ...now.keys()])].sort();
   return keys.flatMap((key) => {
     if (isDeepStrictEqual(old.get(key), now.get(key))) return [];

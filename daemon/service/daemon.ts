@@ -11,8 +11,7 @@ import {
 } from "../../actors/daemon/daemon.machine.ts";
 import {
   runQueueMachine,
-  type RunStop,
-  type TakenRun,
+  type EntriesOrder,
 } from "../../actors/daemon/run-queue.machine.ts";
 import { schedulerMachine } from "../../actors/daemon/scheduler.machine.ts";
 import type { Ledger } from "../../checkpoint/store/ledger.ts";
@@ -22,7 +21,8 @@ import type { DaemonSettings } from "../config-daemon.ts";
 import type { MillraceConfig } from "../config.ts";
 import type { ConnectionFigures } from "../inline/connections.ts";
 import { InlineRuns } from "../inline/inline-runs.ts";
-import { SyncCatalogue } from "./catalogue.ts";
+import { Turns } from "../inline/turns.ts";
+import { SyncCatalogue, type CatalogueSync } from "./catalogue.ts";
 import { describeChanges } from "./config-changes.ts";
 import { findNextDue } from "./due.ts";
 import { HeldRuns, LEASE_RENEWED_MS } from "./held-runs.ts";
@@ -91,7 +91,9 @@ export class Daemon implements DaemonService {
         this.#telling.tell({ type: "queue.changed", queueId, sync, state }),
       wake: () => this.#actor.send({ type: "queue.changed" }),
     };
+    const turns = new Turns();
     this.#inline = new InlineRuns({
+      turns,
       settings: () => this.#settings.inline,
       limit: () => this.#settings.limits.connectionsPerSource,
       takenBeside: (server) => this.#held.countConnections(server),
@@ -100,6 +102,8 @@ export class Daemon implements DaemonService {
     this.#held = new HeldRuns({
       ...around,
       inline: this.#inline,
+      turns,
+      isAlone: () => this.#opened?.isAlone ?? false,
       daemonId: this.id,
       catalogue: () => this.#catalogue,
       retry: () => this.#settings.retry,
@@ -170,7 +174,7 @@ export class Daemon implements DaemonService {
         runQueue: runQueueMachine.provide({
           actors: {
             takeRuns: fromPromise(({ input }) => this.#held.take(input)),
-            runEntry: this.#runEntry(),
+            runEntries: this.#runEntries(),
           },
           actions: {
             giveBack: (_, { taken }) => this.#held.giveBack(taken),
@@ -236,25 +240,30 @@ export class Daemon implements DaemonService {
     }));
   }
 
-  #runEntry() {
-    return fromCallback<{ type: RunStop }, TakenRun>(
-      ({ input: { queueId }, sendBack, receive }) => {
-        const run = this.#held.find(queueId);
-        if (!run) {
-          sendBack({ type: "entry.ended", queueId });
+  #runEntries() {
+    return fromCallback<EntriesOrder>(({ sendBack, receive }) => {
+      const end = (queueId: string) =>
+        sendBack({ type: "entry.ended", queueId });
+      receive((order) => {
+        if (order.type !== "entry.begin") {
+          this.#held.stopAll(order.type === "run.abort");
           return;
         }
-        receive(({ type }) => run.stop("drain", type === "run.abort"));
-        void this.#held
-          .work(run)
-          .then(() => sendBack({ type: "entry.ended", queueId }));
-      },
-    );
+        const { queueId } = order.run;
+        const run = this.#held.find(queueId);
+        if (run) void this.#held.work(run).then(() => end(queueId));
+        else end(queueId);
+      });
+    });
   }
 
   /** Keeps runs of the sync waiting until the answer is called; null while one is at work here. */
   reserveSync(sync: string): (() => void) | null {
     return this.#held.reserve(sync);
+  }
+
+  settled(): Promise<void> {
+    return this.ledger.settled();
   }
 
   // Triggers
@@ -325,36 +334,42 @@ export class Daemon implements DaemonService {
 
   /** What the ledger is asked for is asked when it is looked at: of thousands, most callers look for one. */
   listSyncs(): readonly SyncView[] {
+    const paused = new Set(this.ledger.pausedSyncs());
+    return this.#catalogue
+      .list()
+      .map((sync) => this.#view(sync, paused.has(sync.name)));
+  }
+
+  findSync(name: string): SyncView | null {
+    const sync = this.#catalogue.find(name);
+    return sync && this.#view(sync, this.ledger.syncStateOf(name).isPaused);
+  }
+
+  #view(sync: CatalogueSync, isPaused: boolean): SyncView {
     const held = this.#held;
     const { ledger } = this;
-    const paused = new Set(ledger.pausedSyncs());
-    const pauseOf = (name: string) =>
-      paused.has(name)
-        ? readPause(this.ledger.syncStateOf(name).reasonJson)
-        : null;
+    const { name, syncId } = sync;
     const { nextRuns } = this.#actor.getSnapshot().context;
-    return this.#catalogue.list().map((sync) => ({
-      name: sync.name,
-      syncId: sync.syncId,
+    return {
+      ...{ name, syncId, isPaused },
       source: sync.source,
       destination: sync.destination,
       mode: sync.request.mode,
       schedule: sync.schedule,
-      nextRunAt: nextRuns[sync.name] ?? null,
-      isPaused: paused.has(sync.name),
-      pause: pauseOf(sync.name),
+      nextRunAt: nextRuns[name] ?? null,
+      pause: isPaused ? readPause(ledger.syncStateOf(name).reasonJson) : null,
       get queued() {
-        return ledger.countQueue(sync.name).queued;
+        return ledger.countQueue(name).queued;
       },
       get running() {
         return held
-          .ofSync(sync.name)
+          .ofSync(name)
           .map(({ runId, entry }) => runId ?? entry.queueId);
       },
       get lastRun() {
-        return ledger.listRuns({ syncIds: [sync.syncId], limit: 1 })[0] ?? null;
+        return ledger.listRuns({ syncIds: [syncId], limit: 1 })[0] ?? null;
       },
-    }));
+    };
   }
 
   listQueue(filter: {
@@ -367,6 +382,10 @@ export class Daemon implements DaemonService {
 
   liveRuns(): readonly LiveRun[] {
     return this.#held.describe();
+  }
+
+  liveRun(runId: string): LiveRun | null {
+    return this.#held.findRun(runId)?.describe() ?? null;
   }
 
   subscribe(listener: (event: DaemonEvent) => void): () => void {

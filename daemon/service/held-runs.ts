@@ -6,9 +6,11 @@ import type {
   TakenRun,
 } from "../../actors/daemon/run-queue.machine.ts";
 import type { Ledger } from "../../checkpoint/store/ledger.ts";
+import { QueuePlace } from "../../checkpoint/store/queue-leases.ts";
 import type { QueuedRun, QueueState } from "../../checkpoint/store/queue.ts";
 import type { RetrySettings } from "../config-daemon.ts";
 import type { InlineRuns } from "../inline/inline-runs.ts";
+import type { Turns } from "../inline/turns.ts";
 import type { SyncCatalogue } from "./catalogue.ts";
 import { HeldRun } from "./held-run.ts";
 import { describePermit } from "./permit.ts";
@@ -20,8 +22,10 @@ import type { LiveRun } from "./types.ts";
 /** A daemon that has been silent for so long has its runs taken over. */
 const LEASE_MS = 30_000;
 export const LEASE_RENEWED_MS = 10_000;
-/** Runs that begin in one turn of the loop: others wait for it. */
+/** Runs that are taken in one transaction. */
 const TAKEN_AT_ONCE = 8;
+/** After so long the queue is looked through from its oldest entry on. */
+const LOOKED_THROUGH_EVERY_MS = 5_000;
 
 export interface HeldRunsSurroundings {
   readonly daemonId: string;
@@ -30,6 +34,10 @@ export interface HeldRunsSurroundings {
   readonly catalogue: () => SyncCatalogue;
   readonly retry: () => RetrySettings;
   readonly inline: InlineRuns;
+  /** In which runs begin. */
+  readonly turns: Turns;
+  /** Nobody else takes from this queue, or adds to it. */
+  readonly isAlone: () => boolean;
   readonly telling: Telling;
   readonly onState: (queueId: string, sync: string, state: QueueState) => void;
   /** Something can be taken from the queue. */
@@ -43,6 +51,8 @@ export class HeldRuns {
   readonly #permits = new Map<string, RunPermit>();
   /** Names of syncs of which no run may begin just now. */
   readonly #reserved = new Set<string>();
+  readonly #place = new QueuePlace();
+  #placedAt = -Infinity;
 
   constructor(around: HeldRunsSurroundings) {
     this.#around = around;
@@ -83,14 +93,10 @@ export class HeldRuns {
     const taken: TakenRun[] = [];
     if (limit > 0) {
       const permits = new Map<string, RunPermit>();
-      const entries = this.#ledger.takeQueued(this.#around.daemonId, {
-        leaseMs: LEASE_MS,
-        limit,
-        accepts: (entry) => {
-          const permit = this.#permitOf(book, entry);
-          if (permit) permits.set(entry.queueId, permit);
-          return permit !== null;
-        },
+      const entries = this.#takeQueued(limit, (entry) => {
+        const permit = this.#permitOf(book, entry);
+        if (permit) permits.set(entry.queueId, permit);
+        return permit !== null;
       });
       for (const entry of entries) {
         const permit = permits.get(entry.queueId);
@@ -104,6 +110,35 @@ export class HeldRuns {
       nextInMs:
         nextDueAt === null ? null : Math.max(0, nextDueAt - this.#ledger.now()),
     };
+  }
+
+  /** Thousands may wait for runs of their own syncs: they are not looked at anew for each run that ends. */
+  #takeQueued(
+    limit: number,
+    accepts: (entry: Pick<QueuedRun, "queueId" | "sync">) => boolean,
+  ): QueuedRun[] {
+    const now = performance.now();
+    if (
+      !this.#around.isAlone() ||
+      now - this.#placedAt > LOOKED_THROUGH_EVERY_MS
+    ) {
+      this.#place.forget();
+      this.#placedAt = now;
+    }
+    try {
+      return this.#ledger.takeQueued(this.#around.daemonId, {
+        ...{ leaseMs: LEASE_MS, limit, accepts },
+        place: this.#place,
+      });
+    } catch (error) {
+      this.#place.forget();
+      throw error;
+    }
+  }
+
+  /** Entries of the sync that were passed over may be taken now. */
+  free(sync: string): void {
+    this.#place.freed.add(sync);
   }
 
   /** What is no sync of this configuration waits for a daemon or a file that has it. */
@@ -187,6 +222,7 @@ export class HeldRuns {
   async work(run: HeldRun): Promise<void> {
     const { queueId, sync } = run.entry;
     this.#around.onState(queueId, sync, "taken");
+    await new Promise<void>((begin) => this.#around.turns.add(begin));
     await run.run();
     this.#forget(queueId);
     if (run.fault !== null)
@@ -197,9 +233,16 @@ export class HeldRuns {
   }
 
   #forget(queueId: string): void {
+    const sync = this.#runs.get(queueId)?.entry.sync;
     this.#runs.delete(queueId);
+    if (sync !== undefined) this.free(sync);
     if (this.#permits.delete(queueId))
       this.#around.inline.connections.recount();
+  }
+
+  /** Of a daemon that leaves. */
+  stopAll(isAtOnce: boolean): void {
+    for (const run of this.list()) run.stop("drain", isAtOnce);
   }
 
   /** What was taken and not begun. */
@@ -237,6 +280,7 @@ export class HeldRuns {
     this.#reserved.add(sync);
     return () => {
       this.#reserved.delete(sync);
+      this.free(sync);
       this.#around.wake();
     };
   }

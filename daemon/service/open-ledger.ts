@@ -25,7 +25,11 @@ export function openQueueLedger({
   }
   const lock = acquireRunLock(ledgerPath);
   try {
-    const ledger = Ledger.open(ledgerPath, { create: true });
+    // the loop is that of all runs and of the API: it must not stand still while a disk turns
+    const ledger = Ledger.open(ledgerPath, {
+      create: true,
+      commits: "gathered",
+    });
     const close = (): void => {
       ledger.close();
       lock.release();

@@ -58,6 +58,7 @@ export class Orders {
         break;
       case "resume":
         this.#ledger.resumeQueued(queueId);
+        this.#around.held.free(entry.sync);
         tell("queued");
         break;
       case "retry":
@@ -133,6 +134,7 @@ export class Orders {
       );
     });
     this.#around.telling.tell({ type: "sync.resumed", sync: name });
+    this.#around.held.free(name);
     this.#around.wake();
   }
 

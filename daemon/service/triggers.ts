@@ -1,6 +1,7 @@
 /** How runs come to be wanted: triggers, schedules, and past runs that are to be repeated. Each is an entry of the queue. */
+import { createHash } from "node:crypto";
 import type { Ledger } from "../../checkpoint/store/ledger.ts";
-import type { QueueState } from "../../checkpoint/store/queue.ts";
+import type { QueueRequest, QueueState } from "../../checkpoint/store/queue.ts";
 import type { CatalogueSync } from "./catalogue.ts";
 import {
   checkScope,
@@ -25,6 +26,19 @@ export interface TriggerSurroundings {
   readonly onState: (queueId: string, sync: string, state: QueueState) => void;
   /** Something can be taken from the queue. */
   readonly wake: () => void;
+}
+
+/** Equal for equal orders of one caller; null where it may not come again. */
+export function identifyRequest({
+  idempotencyKey,
+  origin,
+  ...order
+}: TriggerOrder): QueueRequest | null {
+  if (typeof idempotencyKey !== "string" || origin.kind !== "api") return null;
+  const { sync, key, scope } = order;
+  const text = JSON.stringify([sync, key, writeScope(scope)]);
+  const fingerprint = createHash("sha256").update(text).digest("hex");
+  return { caller: origin.caller, key: idempotencyKey, fingerprint };
 }
 
 export class Triggers {
@@ -53,8 +67,10 @@ export class Triggers {
               topic: origin.topic,
               partition: origin.partition,
               offset: origin.offset,
+              writtenAt: origin.writtenAt,
             }
           : null,
+      request: identifyRequest(order),
       mergeScope: uniteScopes,
     });
     if (enqueued.result === "queued")

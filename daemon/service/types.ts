@@ -18,6 +18,11 @@ export type TriggerOrigin =
       readonly partition: number;
       /** Decimal text: Kafka's offsets are 64 bits wide. */
       readonly offset: string;
+      /**
+       * When it was written, in decimal milliseconds; null where the broker does not tell. A topic that was made anew
+       * counts its offsets from 0 again: this tells its messages from those before.
+       */
+      readonly writtenAt: string | null;
     }
   | { readonly kind: "api"; readonly caller: string }
   | { readonly kind: "replay"; readonly ofRun: string; readonly caller: string }
@@ -51,11 +56,13 @@ export interface TriggerOrder {
   /** Triggers with the same key are one while it waits; null: each is its own. */
   readonly key: string | null;
   readonly origin: TriggerOrigin;
+  /** Of a caller who may send the very same order again: it is recorded once. */
+  readonly idempotencyKey?: string | null;
 }
 
 export interface TriggerReceipt {
   readonly queueId: string;
-  /** `queued`: new. `coalesced`: one that waits took it in. `known`: this very message is recorded already. */
+  /** `queued`: new. `coalesced`: one that waits took it in. `known`: this very message or request is recorded already. */
   readonly result: "queued" | "coalesced" | "known";
 }
 
@@ -145,8 +152,15 @@ export interface DaemonService {
   readonly isDraining: boolean;
 
   listSyncs(): readonly SyncView[];
+  findSync(name: string): SyncView | null;
   /**
-   * Records a trigger, durably: when this returns, a crash does not lose it.
+   * Resolves once all that was ordered is on disk: to be waited for before anybody is told so.
+   * @throws ExtractError LEDGER_UNWRITABLE
+   */
+  settled(): Promise<void>;
+  /**
+   * Records a trigger: when this returns, a crash of the daemon does not lose it, and once `settled` resolves, nothing
+   * does.
    * @throws ExtractError SYNC_NOT_FOUND, TRIGGER_INVALID, LEDGER_FULL and the like
    */
   trigger(order: TriggerOrder): TriggerReceipt;
@@ -156,6 +170,7 @@ export interface DaemonService {
     readonly limit: number;
   }): readonly QueuedRun[];
   liveRuns(): readonly LiveRun[];
+  liveRun(runId: string): LiveRun | null;
   /**
    * @param run id of a run or of a queue entry
    * @throws ExtractError RUN_NOT_FOUND, or RUN_STATE where the order makes no sense in its state

@@ -205,3 +205,18 @@ test("a reload tells what is added, changed and removed, and never a secret", ()
   ]);
   expect(describeChanges(after, after)).toEqual([]);
 });
+
+test("a reload tells what changes for runs in the daemon's own threads", () => {
+  const withInline = (inline: unknown) =>
+    load({ daemon: { inline }, syncs: { shop } });
+  const [usual, off] = [withInline({}), withInline(false)];
+  expect(describeChanges(usual, off)).toEqual(['daemon.inline: "on" -> "off"']);
+  expect(describeChanges(off, usual)).toEqual(['daemon.inline: "off" -> "on"']);
+  expect(describeChanges(off, withInline(false))).toEqual([]);
+  const other = withInline({ bytesMax: "1MiB", firstRuns: true, threads: 7 });
+  expect(describeChanges(usual, other)).toEqual([
+    "daemon.inline.bytesMax: 67108864 -> 1048576",
+    "daemon.inline.firstRuns: false -> true",
+    "daemon.inline.threads: changed, takes effect at the next start",
+  ]);
+});

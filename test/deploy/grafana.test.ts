@@ -32,19 +32,32 @@ const isCi = (process.env["CI"] ?? "") !== "" && process.env["CI"] !== "false";
 const config = `
 daemon:
   listen: 127.0.0.1:0
+  inline: false
+  # nobody is there: its trigger has its series all the same
+  kafka: { brokers: ["127.0.0.1:1"], topic: triggers }
   tokens:
     - { name: prometheus, role: viewer, token: ${TOKEN} }
     - { name: test, role: operator, token: ${OPERATOR} }
 syncs:
   numbers:
-    source: { kind: generator, url: "generator:?columns=id:int,word:string&rows=ROWS" }
+    source: { kind: generator, url: "generator:?columns=id:int,word:string&rows=ROWS&rate=RATE" }
     destination: { kind: file, path: ./out }
 `;
 
-async function startDaemon(folder: string, rows: number) {
+/** A run is at work for several scrapes, and costs nothing meanwhile. */
+const RUN_SECONDS = 4;
+const RATE = 10_000;
+const ROUND_MS = 200;
+/** Between runs, and in all: what no run brings forth in two minutes is not there. */
+const ROUNDS_PER_RUN = 50;
+const ROUNDS_MAX = 600;
+
+async function startDaemon(folder: string) {
   writeFileSync(
     join(folder, "millrace.yaml"),
-    config.replace("ROWS", String(rows)),
+    config
+      .replace("ROWS", String(RUN_SECONDS * RATE))
+      .replace("RATE", String(RATE)),
   );
   const child = spawn(
     process.execPath,
@@ -113,7 +126,7 @@ test(
       skip(found.missing);
       return;
     }
-    const daemon = await startDaemon(folder, 20_000_000);
+    const daemon = await startDaemon(folder);
     const address = new URL(daemon.url).host;
     const prometheus = await startPrometheus(found.path, folder, {
       address,
@@ -127,19 +140,21 @@ test(
       const open = new Map(queries.map((one) => [one.query, one.title]));
       // runs follow each other until each query has had its answer; some have one only while a run is at work
       await daemon.trigger();
-      for (let round = 0; open.size > 0 && round < 120; round++) {
+      for (let round = 0; open.size > 0 && round < ROUNDS_MAX; round++) {
         for (const query of open.keys()) {
           const series = await prometheus.query(query);
           const isNumber = series.some(({ value }) => value[1] !== "NaN");
           if (series.length > 0 && isNumber) open.delete(query);
         }
         if (open.size === 0) break;
-        if (round % 15 === 14) await daemon.trigger();
-        await new Promise((resolve) => setTimeout(resolve, 1000));
+        if (round % ROUNDS_PER_RUN === ROUNDS_PER_RUN - 1)
+          await daemon.trigger();
+        await new Promise((resolve) => setTimeout(resolve, ROUND_MS));
       }
       expect([...open.entries()]).toEqual([]);
-      const [up] = await prometheus.query("min(up)");
-      expect(up?.value[1]).toBe("1");
+      await expect
+        .poll(async () => (await prometheus.query("min(up)"))[0]?.value[1])
+        .toBe("1");
     } finally {
       await prometheus.close();
       await daemon.stop();

@@ -4,7 +4,6 @@ import type { DaemonService } from "../../service/types.ts";
 import type { TriggerHealth } from "../../triggers/trigger-health.ts";
 import type { EventRing } from "../event-ring.ts";
 import type { History, RunFinder } from "../history.ts";
-import type { IdempotencyKeys } from "../idempotency.ts";
 import type { Metrics } from "../metrics.ts";
 import type { SecretCover } from "../secrets.ts";
 import { reference, type Schema } from "../schemas.ts";
@@ -15,7 +14,6 @@ export interface RouteContext {
   readonly finder: RunFinder;
   readonly ring: EventRing;
   readonly metrics: Metrics;
-  readonly idempotency: IdempotencyKeys;
   readonly cover: SecretCover;
   readonly triggers: () => readonly TriggerHealth[];
   readonly version: string;

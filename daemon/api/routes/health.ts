@@ -40,6 +40,8 @@ export function healthRoutes(
         return reply.code(503).send({ status: "draining" });
       try {
         history.listRuns({ limit: 1 });
+        // what cannot be made durable any more is known at once
+        await Promise.race([service.settled(), Promise.resolve()]);
       } catch (error) {
         request.log.error({ err: error }, "the ledger does not answer");
         return reply.code(503).send({ status: "failing" });

@@ -14,8 +14,8 @@ export function metricsRoute(
       produces: ["text/plain"],
     },
     handler: async (_request, reply) => {
-      const text = await metrics.render();
-      return reply.type(metrics.contentType).send(cover.coverText(text));
+      const text = await metrics.render((part) => cover.coverText(part));
+      return reply.type(metrics.contentType).send(text);
     },
   });
 }

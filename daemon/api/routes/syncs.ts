@@ -46,7 +46,7 @@ function readScope({ streams, ranges, window }: TriggerBody): RunScope {
 }
 
 export function syncRoutes(app: FastifyInstance, context: RouteContext): void {
-  const { service, finder, idempotency, noteOrder } = context;
+  const { service, finder, noteOrder } = context;
   const view = (sync: SyncView) => ({
     ...sync,
     lastRun: sync.lastRun === null ? null : finder.view(sync.lastRun),
@@ -98,7 +98,7 @@ export function syncRoutes(app: FastifyInstance, context: RouteContext): void {
             minLength: 1,
             maxLength: KEY_LENGTH_MAX,
             description:
-              "Sent again with the same key, the request is known and starts nothing.",
+              "Sent again with the same key within a day, the request is known and starts nothing, also after a restart.",
             examples: ["0f0c4a7e-55d2-4f8c-9d3b-1f2a4c7b9e11"],
           },
         },
@@ -110,19 +110,14 @@ export function syncRoutes(app: FastifyInstance, context: RouteContext): void {
       const sync = findSync(request.params.name);
       const body = request.body ?? {};
       const caller = nameCaller(request);
-      const idempotencyKey = request.headers["idempotency-key"];
       const order = {
         sync: sync.name,
         scope: readScope(body),
-        // so that even a daemon that was started anew takes the two for one, as long as the first waits
-        key: body.key ?? idempotencyKey ?? null,
+        key: body.key ?? null,
         origin: { kind: "api", caller },
+        idempotencyKey: request.headers["idempotency-key"] ?? null,
       } as const;
-      const work = () => service.trigger(order);
-      const receipt =
-        idempotencyKey === undefined
-          ? work()
-          : idempotency.once(caller, idempotencyKey, order, work);
+      const receipt = service.trigger(order);
       const { queueId } = receipt;
       noteOrder(request, { order: "trigger", sync: sync.name, queueId });
       return reply.code(202).send(receipt);

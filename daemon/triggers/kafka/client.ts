@@ -9,6 +9,8 @@ import kafkajs, {
 } from "kafkajs";
 import { ExtractError } from "../../../proto/error.ts";
 import type { KafkaTriggerConfig } from "../config.ts";
+import { uncompressLz4 } from "./lz4.ts";
+import { uncompressSnappy } from "./snappy.ts";
 
 /** What a compressed batch of messages may grow to; a broker's batch has 1 MiB by default. */
 const BATCH_BYTES_MAX = 64 * 1024 * 1024;
@@ -45,7 +47,15 @@ const codec =
     decompress: (bytes) => grow(bytes, bounded),
   });
 
-/** The library's own gzip has no bound, and it has no zstd. It looks codecs up by number, here. */
+/** Only read: what we send is not compressed. */
+const reader =
+  (grow: (bytes: Buffer, bytesMax: number) => Buffer): Codec =>
+  () => ({
+    compress: () => Promise.reject(new Error("nothing is sent compressed")),
+    decompress: async (bytes) => grow(bytes, BATCH_BYTES_MAX),
+  });
+
+/** The library's own gzip has no bound, and it has no other one. It looks codecs up by number, here. */
 const codecs = kafkajs.CompressionCodecs as Record<number, Codec>;
 codecs[kafkajs.CompressionTypes.GZIP] = codec(
   promisify(gzip),
@@ -55,6 +65,23 @@ codecs[kafkajs.CompressionTypes.ZSTD] = codec(
   promisify(zstdCompress),
   promisify(zstdDecompress),
 );
+
+codecs[kafkajs.CompressionTypes.Snappy] = reader(uncompressSnappy);
+codecs[kafkajs.CompressionTypes.LZ4] = reader(uncompressLz4);
+
+/**
+ * The library's request queue asks for a negative delay now and then, which Node takes for 1 ms and warns of once. No
+ * other warning is kept back.
+ */
+const warn = process.emitWarning.bind(process) as (...said: unknown[]) => void;
+process.emitWarning = (...said: unknown[]): void => {
+  const [, type] = said;
+  const name =
+    typeof type === "object" && type !== null && "type" in type
+      ? type.type
+      : type;
+  if (name !== "TimeoutNegativeWarning") warn(...said);
+};
 
 export function createClient(
   config: KafkaTriggerConfig,

@@ -22,6 +22,8 @@ const FETCH_MS_MAX = 500;
 const FETCH_BYTES_MAX = 4 * 1024 * 1024;
 const FETCH_PARTITION_BYTES_MAX = 1024 * 1024;
 const NO_OFFSET = "-1";
+/** Between two times that messages are forgotten which the brokers have no more. */
+const FORGET_EVERY_MS = 3_600_000;
 
 export interface ConnectionOptions {
   readonly config: KafkaTriggerConfig;
@@ -31,6 +33,8 @@ export interface ConnectionOptions {
   /** After it was opened, once at most. */
   lost(error: ExtractError): void;
   foreign(error: ExtractError): void;
+  /** The oldest message that the brokers still have of a partition: none before it comes again. */
+  oldest(partition: number, offset: string): Promise<void>;
   /** Partitions that this member reads now. */
   assigned(partitions: readonly number[]): void;
 }
@@ -42,6 +46,7 @@ export class Connection {
   readonly #admin: Admin;
   readonly #consumer: Consumer;
   #isClosed = false;
+  #forgetting: NodeJS.Timeout | null = null;
   #memberId: string | null = null;
   /** Settles for each generation of the group before a message of it is looked at. */
   #admission: Promise<boolean> = Promise.resolve(false);
@@ -127,6 +132,24 @@ export class Connection {
     await joined.promise;
     signal.throwIfAborted();
     isOpen = true;
+    void this.#tellOldest();
+    this.#forgetting = setInterval(
+      () => void this.#tellOldest(),
+      FORGET_EVERY_MS,
+    ).unref();
+  }
+
+  /** Whoever misses it is told the next time. */
+  async #tellOldest(): Promise<void> {
+    try {
+      const { topic } = this.#options.config;
+      for (const { partition, low } of await this.#admin.fetchTopicOffsets(
+        topic,
+      ))
+        if (!this.#isClosed) await this.#options.oldest(partition, low);
+    } catch {
+      // brokers that are away are told by the consumer
+    }
   }
 
   /** A list of names, so that asking makes no topic. */
@@ -193,6 +216,7 @@ export class Connection {
   /** Commits what is recorded and leaves the group. May be called again. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    if (this.#forgetting) clearInterval(this.#forgetting);
     await this.#consumer.disconnect().catch(() => {});
     await this.#admin.disconnect().catch(() => {});
   }

@@ -27,6 +27,8 @@ const messageFaults: readonly ErrorCode[] = [
 export interface Recorder {
   readonly format: TriggerFormat;
   trigger(order: TriggerOrder): TriggerReceipt;
+  /** Resolves once all that was triggered is on disk. */
+  settled(): Promise<void>;
   /** Durable when it returns. @throws ExtractError KAFKA_* */
   bury(
     from: { readonly topic: string; readonly partition: number },
@@ -55,6 +57,7 @@ export async function recordBatch(
     const partitions = [{ partition, offset: next }];
     next = null;
     uncommitted = 0;
+    await recorder.settled();
     await payload.commitOffsetsIfNecessary({ topics: [{ topic, partitions }] });
   };
   for (const message of batch.messages) {
@@ -110,9 +113,8 @@ function trigger(
   try {
     const origin = {
       kind: "kafka",
-      topic: nameTopic(topic, timestamp),
-      partition,
-      offset,
+      ...{ topic, partition, offset },
+      writtenAt: /^[1-9]\d{0,19}$/.test(timestamp) ? timestamp : null,
     } as const;
     recorder.recorded(recorder.trigger({ ...order, origin }).result);
     return null;
@@ -121,12 +123,4 @@ function trigger(
       return error.message;
     throw error;
   }
-}
-
-/**
- * A topic that was deleted and made anew counts its offsets from 0 again, and so does one of another cluster: the time
- * at which a message was written, which never changes, tells it from the one that had its place before.
- */
-function nameTopic(topic: string, timestamp: string): string {
-  return /^[1-9]\d*$/.test(timestamp) ? `${topic}@${timestamp}` : topic;
 }

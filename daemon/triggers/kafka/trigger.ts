@@ -1,7 +1,11 @@
 /** Runs triggered by a Kafka topic: the machine with its effects, and what the daemon asks of it. */
 import { strict as assert } from "node:assert";
-import { setTimeout as sleep } from "node:timers/promises";
+import {
+  setImmediate as breathe,
+  setTimeout as sleep,
+} from "node:timers/promises";
 import { createActor, fromPromise, waitFor } from "xstate";
+import type { Ledger } from "../../../checkpoint/store/ledger.ts";
 import { queueTriggerMachine } from "../../../actors/daemon/queue-trigger.machine.ts";
 import { fromWireError, toWireError } from "../../../proto/error.ts";
 import type { DaemonService } from "../../service/types.ts";
@@ -25,7 +29,7 @@ const ABORT_MS_MAX = 2_000;
 
 export interface KafkaTriggerSettings {
   readonly config: KafkaTriggerConfig;
-  readonly ledger: ResultLedger;
+  readonly ledger: ResultLedger & Pick<Ledger, "forgetMessages">;
   readonly log: TriggerLog;
   /** Silence after which a member counts as dead; null: 30 s. The broker has bounds for it. */
   readonly sessionMs?: number | null;
@@ -44,7 +48,7 @@ export interface KafkaTrigger {
  * @throws ExtractError KAFKA_GROUP_FOREIGN where the group is found to have members with another ledger
  */
 export async function startKafkaTrigger(
-  service: Pick<DaemonService, "id" | "trigger" | "subscribe">,
+  service: Pick<DaemonService, "id" | "trigger" | "settled" | "subscribe">,
   { config, ledger, log, sessionMs }: KafkaTriggerSettings,
 ): Promise<KafkaTrigger> {
   const names = { topic: config.topic, group: config.group };
@@ -63,6 +67,7 @@ export async function startKafkaTrigger(
   const recorder: Recorder = {
     format: config.format,
     trigger: (order) => service.trigger(order),
+    settled: () => service.settled(),
     bury: (from, message, reason) =>
       sender.send(config.deadLetterTopic, [
         writeDeadLetter(from, message, reason),
@@ -112,6 +117,11 @@ export async function startKafkaTrigger(
           actor.send({ type: "connection.lost", error: toWireError(error) }),
         foreign: (error) =>
           actor.send({ type: "group.foreign", error: toWireError(error) }),
+        oldest: async (partition, offset) => {
+          const place = { topic: config.topic, partition, offset };
+          while (!ledger.forgetMessages({ ...place, writtenAt: null }).isAll)
+            await breathe();
+        },
         assigned: (now) => (partitions = now),
       },
       signal,

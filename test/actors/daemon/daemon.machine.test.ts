@@ -13,7 +13,7 @@ import {
 } from "../../../actors/daemon/daemon.machine.ts";
 import {
   runQueueMachine,
-  type RunStop,
+  type EntriesOrder,
   type TakeInput,
   type TakenRun,
   type TakeOutput,
@@ -176,16 +176,20 @@ function start(options: {
               taken = [];
               return output;
             }),
-            runEntry: fromCallback<{ type: RunStop }, TakenRun>(
-              ({ receive, sendBack }) => {
-                told.push("begin");
-                receive(({ type }) => {
-                  told.push(type);
-                  if (type === "run.abort" || !options.isStubborn)
-                    sendBack({ type: "entry.ended", queueId: "q-1" });
-                });
-              },
-            ),
+            runEntries: fromCallback<EntriesOrder>(({ receive, sendBack }) => {
+              let isAtWork = false;
+              receive(({ type }) => {
+                if (type === "entry.begin") {
+                  told.push("begin");
+                  isAtWork = true;
+                  return;
+                }
+                if (!isAtWork) return;
+                told.push(type);
+                if (type === "run.abort" || !options.isStubborn)
+                  sendBack({ type: "entry.ended", queueId: "q-1" });
+              });
+            }),
           },
         }),
         scheduler: schedulerMachine.provide({

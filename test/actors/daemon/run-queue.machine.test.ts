@@ -11,7 +11,7 @@ import {
   LEDGER_RETRY_MS,
   POLL_MS,
   runQueueMachine,
-  type RunStop,
+  type EntriesOrder,
   type TakeInput,
   type TakenRun,
   type TakeOutput,
@@ -129,13 +129,21 @@ function start(answers: (TakeOutput | Error)[]) {
           if (answer instanceof Error) throw answer;
           return answer ?? { taken: [], nextInMs: null };
         }),
-        runEntry: fromCallback<{ type: RunStop }, TakenRun>(
-          ({ input: { queueId }, receive, sendBack }) => {
+        runEntries: fromCallback<EntriesOrder>(({ receive, sendBack }) => {
+          receive((order) => {
+            if (order.type !== "entry.begin") {
+              for (const queueId of ends.keys())
+                told.push(`${queueId} ${order.type}`);
+              return;
+            }
+            const { queueId } = order.run;
             told.push(`${queueId} begins`);
-            ends.set(queueId, () => sendBack({ type: "entry.ended", queueId }));
-            receive(({ type }) => told.push(`${queueId} ${type}`));
-          },
-        ),
+            ends.set(queueId, () => {
+              ends.delete(queueId);
+              sendBack({ type: "entry.ended", queueId });
+            });
+          });
+        }),
       },
       actions: {
         giveBack: (_, { taken: back }) =>

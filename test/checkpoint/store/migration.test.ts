@@ -116,7 +116,7 @@ test("no more than a bounded number of runs waits", ({ folder }) => {
       originJson: "{}",
       scopeJson: "{}",
       dueAt: null,
-      message: { topic: "t", partition: 0, offset },
+      message: { topic: "t", partition: 0, offset, writtenAt: null },
     });
   expect(enqueue("k", "1").result).toBe("queued");
   expect(() => enqueue(null, "2")).toThrow(

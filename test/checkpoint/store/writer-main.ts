@@ -122,7 +122,12 @@ if (order === "lock") {
       originJson: "{}",
       scopeJson: `[${at}]`,
       dueAt: null,
-      message: { topic: "t", partition: 0, offset: String(at) },
+      message: {
+        topic: "t",
+        partition: 0,
+        offset: String(at),
+        writtenAt: null,
+      },
       mergeScope: (waiting, added) =>
         JSON.stringify([
           ...(JSON.parse(waiting) as number[]),

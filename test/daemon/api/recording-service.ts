@@ -3,6 +3,7 @@
  * by itself; what a daemon makes of it is tested with one.
  */
 import type { Ledger } from "../../../checkpoint/store/ledger.ts";
+import { identifyRequest } from "../../../daemon/service/triggers.ts";
 import type { QueueState } from "../../../checkpoint/store/queue.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import type {
@@ -47,6 +48,18 @@ export class RecordingService implements DaemonService {
     return this.syncs;
   }
 
+  findSync(name: string): SyncView | null {
+    return this.syncs.find((sync) => sync.name === name) ?? null;
+  }
+
+  liveRun(runId: string): LiveRun | null {
+    return this.live.find((run) => run.runId === runId) ?? null;
+  }
+
+  settled(): Promise<void> {
+    return this.#ledger.settled();
+  }
+
   trigger(order: TriggerOrder): TriggerReceipt {
     this.#note("trigger", order);
     const receipt = this.#ledger.enqueue({
@@ -56,6 +69,7 @@ export class RecordingService implements DaemonService {
       scopeJson: JSON.stringify(order.scope),
       dueAt: null,
       message: null,
+      request: identifyRequest(order),
     });
     const { queueId } = receipt;
     this.tell({

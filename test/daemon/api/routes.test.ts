@@ -131,6 +131,7 @@ test("the same Idempotency-Key starts one run, and never another request's", asy
       body,
       headers: { "idempotency-key": "i-1" },
     });
+  const before = scene.ledger.countQueue(SYNC).queued;
   const first = await post({ streams: ["a"] });
   expect(first.json).toMatchObject({ result: "queued" });
   const again = await post({ streams: ["a"] });
@@ -141,7 +142,7 @@ test("the same Idempotency-Key starts one run, and never another request's", asy
   const other = await post({ streams: ["b"] });
   expect(other.status).toBe(422);
   expect(other.json).toMatchObject({ error: { code: "IDEMPOTENCY_CONFLICT" } });
-  expect(scene.service.orders).toHaveLength(1);
+  expect(scene.ledger.countQueue(SYNC).queued).toBe(before + 1);
 });
 
 test("orders reach the daemon with the name of who gave them", async ({

@@ -1,5 +1,10 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { CompressionTypes, Partitioners } from "kafkajs";
 import { describe, expect, inject, vi } from "vitest";
+import { installKafka } from "../../services/kafka-programs.ts";
 import { startKafka } from "../../services/kafka.ts";
 import { withTopics, type KafkaFixture } from "../../fixtures/kafka.ts";
 import { configOf, queue, test, WAIT } from "./fixture.ts";
@@ -89,6 +94,68 @@ describe("messages that are compressed", () => {
       const { ledger } = await start(configOf(topics));
       await sendCompressed(topics, compression, '{"sync":"orders"}');
       await vi.waitFor(() => expect(queue(ledger)).toHaveLength(1), WAIT);
+    },
+  );
+
+  /** Kafka's own producer; all of standard input is one batch, a message a line. */
+  const producer = `
+    import java.io.*;
+    import java.util.Properties;
+    import org.apache.kafka.clients.producer.*;
+    import org.apache.kafka.common.serialization.StringSerializer;
+    public class Produce {
+      public static void main(String[] given) throws Exception {
+        Properties settings = new Properties();
+        settings.put("bootstrap.servers", given[0]);
+        settings.put("compression.type", given[2]);
+        settings.put("linger.ms", "1000");
+        BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
+        try (var producer = new KafkaProducer<>(settings, new StringSerializer(), new StringSerializer())) {
+          for (String line; (line = lines.readLine()) != null;)
+            producer.send(new ProducerRecord<>(given[1], 0, null, line));
+        }
+      }
+    }`;
+
+  const hasCompiler = execFileSync("java", ["--list-modules"])
+    .toString()
+    .includes("jdk.compiler");
+
+  function produce(
+    { brokers, topic }: KafkaFixture,
+    codec: string,
+    lines: readonly string[],
+  ): void {
+    const folder = mkdtempSync(join(tmpdir(), "millrace-produce-"));
+    try {
+      const file = join(folder, "Produce.java");
+      writeFileSync(file, producer);
+      const place = [brokers.join(","), topic, codec];
+      execFileSync("java", [...installKafka().java, file, ...place], {
+        input: lines.map((line) => `${line}\n`).join(""),
+        stdio: "pipe",
+      });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }
+
+  test.for(["snappy", "lz4", "zstd", "gzip"])(
+    "by Kafka's own producer are read (%s)",
+    async (codec, { topics, start, skip }) => {
+      if (!hasCompiler) return skip("this Java has no compiler");
+      const { ledger } = await start(configOf(topics));
+      const keys = Array.from({ length: 40 }, (_, i) => `k${i}`);
+      produce(
+        topics,
+        codec,
+        keys.map((key) => JSON.stringify({ sync: "orders", key })),
+      );
+      await vi.waitFor(() => {
+        const found = queue(ledger).map(({ key }) => key);
+        expect(found).toHaveLength(keys.length);
+        expect(new Set(found)).toEqual(new Set(keys));
+      }, WAIT);
     },
   );
 

@@ -11,7 +11,7 @@ import type { TriggerLog } from "../../../daemon/triggers/kafka/client.ts";
 
 export interface SmallService extends Pick<
   DaemonService,
-  "id" | "trigger" | "subscribe"
+  "id" | "trigger" | "settled" | "subscribe"
 > {
   /** To whoever has subscribed. */
   tell(event: DaemonEvent): void;
@@ -43,6 +43,7 @@ export function createSmallService(
       service.after();
       return receipt;
     },
+    settled: () => ledger.settled(),
     subscribe: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);

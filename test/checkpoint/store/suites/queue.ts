@@ -2,7 +2,12 @@
 import fc from "fast-check";
 import { describe, expect } from "vitest";
 import type { Ledger } from "../../../../checkpoint/store/ledger.ts";
-import type { QueuedRun } from "../../../../checkpoint/store/queue.ts";
+import { QueuePlace } from "../../../../checkpoint/store/queue-leases.ts";
+import type {
+  QueuedRun,
+  QueueMessage,
+  QueueRequest,
+} from "../../../../checkpoint/store/queue.ts";
 import {
   QUEUE_JSON_MAX,
   QUEUE_KEPT_PER_SYNC,
@@ -43,7 +48,10 @@ function add(
     originJson: '{"kind":"api"}',
     scopeJson: JSON.stringify(scope),
     dueAt,
-    message: offset === null ? null : { topic: "t", partition: 0, offset },
+    message:
+      offset === null
+        ? null
+        : { topic: "t", partition: 0, offset, writtenAt: null },
     mergeScope: unite,
   });
 }
@@ -296,9 +304,136 @@ export function testQueue(
         originJson: "{}",
         scopeJson: "[]",
         dueAt: null,
-        message: { topic: "t", partition: 1, offset: "2" },
+        message: { topic: "t", partition: 1, offset: "2", writtenAt: null },
       });
       expect(elsewhere.result).toBe("queued");
+    });
+
+    test("a request with a key is recorded once, by whichever ledger that is open, and its key is no other's", ({
+      folder,
+    }) => {
+      const send = (
+        request: Partial<QueueRequest>,
+        key: string | null = null,
+      ) =>
+        folder.open().enqueue({
+          ...{ sync: "a", key, originJson: "{}", scopeJson: "[]" },
+          ...{ dueAt: null, message: null },
+          request: { caller: "me", key: "1", fingerprint: "f", ...request },
+        });
+      const first = send({});
+      expect(first.result).toBe("queued");
+      expect(send({})).toEqual({ ...first, result: "known" });
+      expect(() => send({ fingerprint: "g" })).toThrow(
+        coded("IDEMPOTENCY_CONFLICT"),
+      );
+      for (const other of [{ caller: "you" }, { key: "2" }])
+        expect(send(other).result).toBe("queued");
+      // what was taken in by another entry is known as that
+      const waiting = send({ key: "3" }, "k");
+      const added = send({ key: "4" }, "k");
+      expect(added).toEqual({ ...waiting, result: "coalesced" });
+      const ledger = folder.open();
+      ledger.cancelQueued(waiting.queueId);
+      expect(send({ key: "4" }, "k")).toEqual({ ...waiting, result: "known" });
+    });
+
+    test("messages that the brokers have no more are forgotten, and no others", ({
+      folder,
+    }) => {
+      const ledger = folder.open();
+      const send = (message: Partial<QueueMessage>) =>
+        ledger.enqueue({
+          ...{ sync: "a", key: null, originJson: "{}", scopeJson: "[]" },
+          dueAt: null,
+          message: {
+            ...{ topic: "t", partition: 0, offset: "1", writtenAt: null },
+            ...message,
+          },
+        }).result;
+      const gone = [
+        { offset: "0" },
+        { offset: "9" },
+        { offset: "9", writtenAt: "1767225600000" },
+      ];
+      const kept = [
+        { offset: "10" },
+        { offset: "100" },
+        { offset: "10", writtenAt: "1767225600000" },
+        { offset: "9", partition: 1 },
+        { offset: "9", topic: "tA" },
+        { offset: "9", topic: "t-1", writtenAt: "1767225600000" },
+      ];
+      for (const one of [...gone, ...kept]) expect(send(one)).toBe("queued");
+      const place = { topic: "t", partition: 0, offset: "10", writtenAt: null };
+      expect(ledger.forgetMessages(place)).toEqual({
+        forgotten: gone.length,
+        isAll: true,
+      });
+      for (const one of kept) expect(send(one)).toBe("known");
+      for (const one of gone) expect(send(one)).toBe("queued");
+    });
+
+    test("a daemon that remembers how far it has looked takes what it would have taken anew", ({
+      folder,
+    }) => {
+      const ledger = folder.open();
+      const syncs = ["a", "b", "c", "d"];
+      const step = fc.record({
+        kind: fc.constantFrom("add", "add", "take", "end", "pause"),
+        sync: fc.constantFrom(...syncs),
+        limit: fc.integer({ min: 1, max: 3 }),
+        refused: fc.subarray(syncs),
+      });
+      fc.assert(
+        fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+          const place = new QueuePlace();
+          const held = new Map<string, QueuedRun>();
+          for (const { kind, sync, limit, refused } of steps) {
+            if (kind === "add") add(ledger, sync);
+            if (kind === "pause") {
+              ledger.pauseSync(sync);
+              ledger.resumeSync(sync);
+              place.freed.add(sync);
+            }
+            const entry = held.get(sync);
+            if (kind === "end" && entry) {
+              if (limit === 1) ledger.requeue(entry.queueId, entry.epoch, null);
+              else
+                ledger.finishQueued(
+                  ...([entry.queueId, entry.epoch, "succeeded", null] as const),
+                );
+              held.delete(sync);
+              place.freed.add(sync);
+            }
+            if (kind !== "take") continue;
+            const accepts = (one: { sync: string }) =>
+              !refused.includes(one.sync);
+            const how = { leaseMs: LEASE_MS, limit, accepts };
+            const free = ledger
+              .listQueue({ sync: null, states: ["queued"], limit: 1_000 })
+              .filter((one) => accepts(one) && !held.has(one.sync))
+              .sort(
+                (x, y) =>
+                  x.dueAt - y.dueAt ||
+                  Number(x.queueId.slice(2)) - Number(y.queueId.slice(2)),
+              );
+            const wanted = [...Map.groupBy(free, (one) => one.sync).values()]
+              .map(([oldest]) => oldest?.queueId)
+              .slice(0, limit);
+            const taken = ledger.takeQueued("d1", { ...how, place });
+            expect(taken.map(({ queueId }) => queueId)).toEqual(wanted);
+            for (const one of taken) held.set(one.sync, one);
+          }
+          for (const { queueId } of ledger.releaseLeases(null))
+            ledger.cancelQueued(queueId);
+          for (const { queueId } of ledger.listQueue({
+            ...{ sync: null, states: ["queued"], limit: 1_000 },
+          }))
+            ledger.cancelQueued(queueId);
+        }),
+        { numRuns: Math.ceil(interleavings / 2) },
+      );
     });
 
     test("what is out of bounds is refused by name, and nothing of it is recorded", ({
@@ -311,7 +446,7 @@ export function testQueue(
         originJson: "{}",
         scopeJson: "[]",
         dueAt: null,
-        message: { topic: "t", partition: 0, offset: "1" },
+        message: { topic: "t", partition: 0, offset: "1", writtenAt: null },
       };
       const bad = [
         { sync: "x".repeat(2_000) },

@@ -1,0 +1,113 @@
+import { describe, expect, test } from "vitest";
+import type { Ledger } from "../../checkpoint/store/ledger.ts";
+import { LogApplies } from "../../daemon/log-applies.ts";
+import { LogGroups } from "../../daemon/log-groups.ts";
+
+type Advance = Parameters<Ledger["advanceLog"]>[2];
+
+function openGroups() {
+  const advanced: Advance[] = [];
+  const ledger = {
+    advanceLog: (_run: string, _epoch: number, to: Advance) => {
+      advanced.push(to);
+    },
+  } as unknown as Ledger;
+  const groups = new LogGroups({ ledger, runId: "r1", epoch: 1 });
+  let count = 0;
+  const add = (members: readonly (readonly [number, number])[], more = {}) =>
+    groups.add({
+      type: "log.checkpoint",
+      group: ++count,
+      position: `p${count}`,
+      offset: null,
+      history: null,
+      members: members.map(([stream, index]) => ({ stream, index })),
+      ...more,
+    });
+  return { groups, advanced, add };
+}
+
+describe("checkpoints of the log over all streams", () => {
+  test("count once all their members are recorded, in order", () => {
+    const { groups, advanced, add } = openGroups();
+    add([
+      [1, 1],
+      [2, 1],
+    ]);
+    add([[2, 2]], { offset: "o2", history: ["h"] });
+    groups.noteRecorded(2, 2);
+    expect(groups.record()).toBeNull();
+    expect(advanced).toEqual([]);
+    groups.noteRecorded(1, 1);
+    expect(groups.record()?.group).toBe(2);
+    expect(advanced).toEqual([
+      { position: "p2", offset: "o2", history: ["h"] },
+    ]);
+  });
+
+  test("count at once where no stream had rows", () => {
+    const { groups, advanced, add } = openGroups();
+    add([], { offset: "o1" });
+    expect(groups.record()?.position).toBe("p1");
+    expect(advanced).toHaveLength(1);
+    expect(groups.record()).toBeNull();
+  });
+
+  test("count no more once a stream has failed: its changes have to come again", () => {
+    const { groups, advanced, add } = openGroups();
+    add([[1, 1]]);
+    groups.noteRecorded(1, 1);
+    groups.noteFailed(2);
+    expect(groups.record()).toBeNull();
+    expect(advanced).toEqual([]);
+  });
+
+  test("come one by one", () => {
+    const { groups, add } = openGroups();
+    add([]);
+    expect(() =>
+      groups.add({
+        type: "log.checkpoint",
+        group: 3,
+        position: "p3",
+        offset: null,
+        history: null,
+        members: [],
+      }),
+    ).toThrow("one by one");
+  });
+});
+
+describe("what readers are shown", () => {
+  test("is one step at a time, each with the newest place", () => {
+    const orders: [number, string][] = [];
+    const applies = new LogApplies((stream, upTo) =>
+      orders.push([stream, upTo]),
+    );
+    applies.want(1, "p1");
+    applies.want(1, "p2");
+    applies.want(1, "p3");
+    applies.want(2, "p3");
+    expect(orders).toEqual([
+      [1, "p1"],
+      [2, "p3"],
+    ]);
+    applies.noteApplied(1);
+    expect(orders.at(-1)).toEqual([1, "p3"]);
+    applies.noteApplied(1);
+    expect(orders).toHaveLength(3);
+  });
+
+  test("is left to the commit, which waits for the step that is under way", () => {
+    const orders: string[] = [];
+    const applies = new LogApplies((_, upTo) => orders.push(upTo));
+    applies.want(1, "p1");
+    applies.want(1, "p2");
+    applies.afterwards(1, () => orders.push("commit"));
+    expect(orders).toEqual(["p1"]);
+    applies.noteApplied(1);
+    expect(orders).toEqual(["p1", "commit"]);
+    applies.afterwards(2, () => orders.push("at once"));
+    expect(orders.at(-1)).toBe("at once");
+  });
+});
