@@ -12,8 +12,10 @@ const entries = [
   "actors/destination/main",
   "actors/destination/worker",
   "actors/keeper/main",
+  "actors/doctor/main",
   "actors/inline/thread",
   "checkpoint/store/postgres-worker",
+  "checkpoint/store/log-worker",
 ];
 
 /** What a browser is sent of the inspector; its model is stripped of its types when it is. */

@@ -5,12 +5,14 @@ const pgSuffix = "test/**/*.pg.test.ts";
 const mysqlSuffix = "test/**/*.mysql.test.ts";
 const s3Suffix = "test/**/*.s3.test.ts";
 const kafkaSuffix = "test/**/*.kafka.test.ts";
+const debeziumSuffix = "test/**/*.debezium.test.ts";
 const browserSuffix = "test/**/*.browser.test.ts";
 const withServer = [
   pgSuffix,
   mysqlSuffix,
   s3Suffix,
   kafkaSuffix,
+  debeziumSuffix,
   browserSuffix,
 ];
 const conformanceSuffix = "test/conformance/*.conformance.test.ts";
@@ -18,6 +20,7 @@ const build = "test/services/build.setup.ts";
 const postgres = "test/services/postgres.setup.ts";
 const mysql = "test/services/mysql.setup.ts";
 const s3 = "test/services/s3.setup.ts";
+const debezium = "test/services/debezium.setup.ts";
 const suiteTimes = "./test/fixtures/suite-times.ts";
 const e2eFolder = "test/e2e/**/*.test.ts";
 
@@ -111,8 +114,22 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: "debezium",
+          include: [debeziumSuffix],
+          globalSetup: [build, postgres, mysql, debezium],
+          // each test starts a JVM or more
+          maxWorkers: 2,
+          testTimeout: 180_000,
+          hookTimeout: 900_000,
+          sequence: { groupOrder: 4 },
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: "e2e",
           include: [e2eFolder],
+          exclude: [...configDefaults.exclude, debeziumSuffix],
           // a file that needs another server starts it by itself
           globalSetup: [build, postgres],
           // each file starts several processes of its own, which mostly wait for each other

@@ -8,7 +8,7 @@ import {
   type StreamFact,
 } from "../actors/run/run.machine.ts";
 import { streamRunMachine } from "../actors/run/stream-run.machine.ts";
-import { fromEffect } from "../actors/effects.ts";
+import { fromEffect, giveEffects } from "../actors/effects.ts";
 import type { Inspector } from "../actors/inspect.ts";
 import type { StateMessage } from "../actors/state-message.ts";
 import type { Ledger } from "../checkpoint/store/ledger.ts";
@@ -18,6 +18,8 @@ import type {
   DestinationSettings,
   DiscoveredWire,
   KeeperFact,
+  LogOpened,
+  LogOpenOrder,
   SnapshotWire,
   SourceFact,
   SourceSettings,
@@ -36,6 +38,7 @@ import {
   describeSplit,
 } from "./figures.ts";
 import type { KeeperHold } from "./keeper-hold.ts";
+import { LogApplies } from "./log-applies.ts";
 import { PingWatch } from "./ping-watch.ts";
 import type { Placement } from "./placement.ts";
 import type { Child } from "./processes.ts";
@@ -44,6 +47,8 @@ import { StateAccounts } from "./states.ts";
 
 const START_DEADLINE_MS = 60_000;
 const CLOSE_DEADLINE_MS = 120_000;
+/** What a run has made durable is listed with each of its steps: after so long it is committed, and the next one begins. */
+const TURN_MS = 15 * 60_000;
 
 export interface AttemptInput {
   readonly ledger: Ledger;
@@ -57,6 +62,12 @@ export interface AttemptInput {
     readonly exclude: readonly string[];
     readonly columns: readonly string[] | null;
   };
+  /** The source's log is followed; null: rows are read and that is all. */
+  readonly log: {
+    readonly order: LogOpenOrder;
+    /** The run goes on until it is stopped. */
+    readonly isContinuous: boolean;
+  } | null;
   /** Patterns of the streams that this run is narrowed to; null: all that are selected. */
   readonly streams: readonly string[] | null;
   /** A run whose plans are read by, where they can be. */
@@ -106,6 +117,16 @@ export class Attempt {
   readonly #orders: ActorOrders;
   #discovered: readonly DiscoveredWire[] = [];
   #isSnapshotKept = false;
+  #log: LogOpened | null = null;
+  /** Nothing but the log is read any more. */
+  #isLogOnly = false;
+  /** Ends a run that goes on without end, so that another one begins. */
+  #turn: NodeJS.Timeout | null = null;
+  readonly #applies = new LogApplies((stream, upTo) =>
+    this.#orderApply(stream, upTo),
+  );
+  /** Streams with rows that no reader has been shown. */
+  readonly #unshown = new Set<number>();
 
   constructor(input: AttemptInput, events: AttemptEvents) {
     this.#input = input;
@@ -124,6 +145,13 @@ export class Attempt {
         this.#tell(describeReleased(stream, index));
       },
       (error) => this.#fault(error),
+      ({ group, position, members }) => {
+        this.#child("source").send({ type: "log.committed", group } as {
+          type: string;
+        });
+        for (const { stream } of members) this.#unshown.add(stream);
+        this.#showLog(position);
+      },
     );
     this.#pings = new PingWatch(input.probeDeadlineMs, (role, deadlineMs) => {
       if (role === "keeper") input.keeper.kill();
@@ -167,6 +195,7 @@ export class Attempt {
       this.#actor.start();
     });
     this.#pings.stop();
+    if (this.#turn) clearTimeout(this.#turn);
     this.#orders.end();
     const isOver =
       result.outcome === "succeeded" || result.outcome === "partlyFailed";
@@ -181,7 +210,10 @@ export class Attempt {
   }
 
   stop(): void {
-    this.#actor.send({ type: "run.stop" });
+    // what was to go on until it is stopped ends here, and is committed
+    if (this.#isLogOnly && this.#input.log?.isContinuous)
+      this.#child("source").send({ type: "log.stop" });
+    else this.#actor.send({ type: "run.stop" });
   }
 
   abort(): void {
@@ -247,6 +279,7 @@ export class Attempt {
     } as { type: string });
     keeper.open(
       source.url,
+      this.#input.log?.order ?? null,
       (fact) => this.#guarded(() => this.#receive("keeper", fact)),
       (child) => this.#pings.add("keeper", child),
     );
@@ -306,10 +339,30 @@ export class Attempt {
       case "channel.connected":
       case "channel.joined":
         return;
+      case "log.checkpoint":
+        this.#states.addGroup(fact);
+        return;
+      case "log.ending": {
+        const position = this.#input.book.endLog(fact.position);
+        this.#child("source").send({ type: "log.end", position } as {
+          type: string;
+        });
+        return;
+      }
+      case "snapshot.read":
+        this.#isLogOnly = true;
+        if (this.#input.log?.isContinuous)
+          this.#turn = setTimeout(() => this.stop(), TURN_MS);
+        // while the log is followed nothing at the source is held that its users would wait for
+        this.#pings.remove("keeper");
+        this.#input.keeper.letGo("release");
+        return;
+      case "stream.applied":
+        this.#applies.noteApplied(fact.stream);
+        return;
       case "source.discovered": {
-        const chosen = this.#choose(fact.streams);
         const { streams, problems } = this.#narrow({
-          streams: chosen,
+          streams: this.#choose(fact.streams),
           problems: this.#choose(fact.problems),
         });
         this.#discovered = streams;
@@ -322,10 +375,17 @@ export class Attempt {
       }
       case "snapshot.opened":
         this.#isSnapshotKept = this.#input.keeper.isKept(fact.snapshot);
+        if (fact.log) {
+          this.#log = fact.log;
+          this.#input.book.openLog(fact.log, fact.snapshot.visible);
+        }
         this.#input.book.noteOpenTransactions(fact.openTransactions);
         break;
       case "stream.read":
         this.#events.onStreamRead(fact);
+        break;
+      case "stream.failed":
+        this.#leaveLog(fact.stream);
         break;
       default:
         break;
@@ -335,10 +395,41 @@ export class Attempt {
     else this.#actor.send(fact as RunEvent);
   }
 
+  /** Where a run goes on without end its commit is not waited for. */
+  #showLog(upTo: string): void {
+    if (!this.#isLogOnly || !this.#input.log?.isContinuous) return;
+    for (const stream of this.#unshown) this.#applies.want(stream, upTo);
+    this.#unshown.clear();
+  }
+
+  #orderApply(stream: number, upTo: string): void {
+    const step = this.#input.book.applyStep(stream, upTo);
+    if (step) this.#child("destination").send(step);
+    else this.#applies.noteApplied(stream);
+  }
+
+  /** Its changes are not read on; those of the others are, and the log stays for it where it is. */
+  #leaveLog(stream: number): void {
+    if (this.#log === null) return;
+    this.#states.noteFailed(stream);
+    this.#child("source").send({ type: "log.leave", stream } as {
+      type: string;
+    });
+  }
+
   /** A view holds no rows of its own: it is moved when it was named, not with everything else. */
   #choose<Found extends { readonly relationKind: string }>(
     found: readonly Found[],
   ): readonly Found[] {
+    const log = this.#log;
+    // what has come since the log was asked for has no changes there, and is copied by the next run
+    if (log !== null)
+      return found.filter((one) => {
+        const { namespace, name } = nameFound(one);
+        return log.tables.some(
+          (table) => table.namespace === namespace && table.name === name,
+        );
+      });
     if (this.#input.selection.include.length > 0) return found;
     return found.filter(
       ({ relationKind }) =>
@@ -437,9 +528,9 @@ export class Attempt {
       this.#child("source").send(order);
     const destination = (order: { readonly type: string }): void =>
       this.#child("destination").send(order);
-    return runMachine.provide({
+    return giveEffects(runMachine, {
       actors: {
-        streamRun: streamRunMachine.provide({
+        streamRun: giveEffects(streamRunMachine, {
           actors: {
             recordPlan: fromEffect(
               async ({ input: { stream, plan, window } }) => {
@@ -484,6 +575,13 @@ export class Attempt {
                 destination({ type: "stream.abandon", stream } as {
                   type: string;
                 });
+              else if (step === "verify")
+                this.#applies.afterwards(stream, () =>
+                  destination({
+                    type: "stream.verify",
+                    ...book.commitStep(stream),
+                  } as { type: string }),
+                );
               else
                 destination({
                   type: `stream.${step}`,
@@ -509,13 +607,15 @@ export class Attempt {
           this.#guarded(() => {
             keeper.send({
               type: "snapshot.lock",
-              relations: this.#discovered.flatMap(({ leaves }) =>
-                leaves.map(({ schema, name, oid, fileNode }) => ({
-                  schema,
-                  name,
-                  oid,
-                  fileNode,
-                })),
+              relations: this.#discovered.flatMap(({ schema, leaves }) =>
+                (this.#log && book.isCopied(schema) ? [] : leaves).map(
+                  (leaf) => ({
+                    schema: leaf.schema,
+                    name: leaf.name,
+                    oid: leaf.oid,
+                    fileNode: leaf.fileNode,
+                  }),
+                ),
               ),
             });
           });
@@ -560,6 +660,13 @@ export class Attempt {
             const streams = book.begin();
             for (const { stream, work } of streams)
               if (work) this.#events.onPlanned(stream);
+            // before any stream is ordered to be read
+            if (this.#log !== null && streams.some((one) => !one.isCommitting))
+              source(
+                book.logOrder(
+                  this.#input.log?.isContinuous ? null : this.#log.now,
+                ),
+              );
             setImmediate(() =>
               this.#actor.send({
                 type: "run.registered",
@@ -585,4 +692,13 @@ export class Attempt {
       },
     });
   }
+}
+
+function nameFound(found: object): {
+  readonly namespace: string;
+  readonly name: string;
+} {
+  const one = found as
+    DiscoveredWire | { readonly namespace: string; readonly name: string };
+  return "schema" in one ? one.schema : one;
 }

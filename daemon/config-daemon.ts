@@ -159,6 +159,13 @@ export function readSchedule(
   };
 }
 
+/** A sync that goes on without end is begun again soon after it has ended, whatever ended it. */
+export const continuousSchedule: ScheduleSettings = {
+  cron: "*/15 * * * * *",
+  timezone: TIMEZONE_DEFAULT,
+  jitterMs: 0,
+};
+
 /** As people read it: `0 3 * * * Europe/Zurich`. */
 export function describeSchedule({
   cron,

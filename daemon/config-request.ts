@@ -27,7 +27,7 @@ export interface SyncSettings extends DestinationSettings {
   readonly format?: FormatName;
   readonly compression?: CompressionName;
   readonly plainEncodings?: boolean;
-  readonly mode?: SyncMode;
+  readonly mode?: SyncMode | "continuous";
   /** Template with {namespace}. */
   readonly namespace?: string;
   readonly streamPrefix?: string;
@@ -50,6 +50,7 @@ export interface SyncSettings extends DestinationSettings {
   readonly mappers?: SyncRequest["mappers"];
   readonly rowBytesMax?: number;
   readonly restart?: boolean;
+  readonly resync?: boolean;
   readonly ledgerPath?: string;
   readonly tracePath?: string;
   readonly snapshotGraceMs?: number;
@@ -100,6 +101,7 @@ export const settingNames: Readonly<
   mappers: { flag: "mappers", yaml: ["mappers"] },
   rowBytesMax: { flag: "--row-bytes-max", yaml: ["rowBytesMax"] },
   restart: { flag: "--restart", yaml: null },
+  resync: { flag: "--resync", yaml: null },
   ledgerPath: { flag: "--ledger", yaml: ["ledger"] },
   tracePath: { flag: "--trace", yaml: ["trace"] },
   snapshotGraceMs: { flag: "--snapshot-grace", yaml: ["snapshotGrace"] },
@@ -117,7 +119,23 @@ export function findContradictions(
   settings: Partial<SyncSettings>,
 ): Contradiction[] {
   const found: Contradiction[] = [];
-  const incremental = isIncremental(settings.mode);
+  const { mode } = settings;
+  const logged = mode === "cdc" || mode === "continuous";
+  if (logged) {
+    for (const setting of ["columns", "where", "mappers"] as const) {
+      if (settings[setting] !== undefined && settings[setting].length > 0)
+        found.push({
+          setting,
+          reason: `has no meaning yet in the mode ${mode}, which copies tables as they are`,
+        });
+    }
+  } else if (settings.resync !== undefined) {
+    found.push({
+      setting: "resync",
+      reason: "has a meaning only in the modes cdc and continuous",
+    });
+  }
+  const incremental = mode !== "continuous" && isIncremental(mode);
   if (incremental && settings.cursor === undefined) {
     found.push({
       setting: "cursor",
@@ -203,7 +221,10 @@ export function buildRequest(settings: SyncSettings): SyncRequest {
       plainEncodings:
         settings.plainEncodings ?? requestDefaults.format.plainEncodings,
     },
-    mode: settings.mode ?? requestDefaults.mode,
+    mode:
+      settings.mode === "continuous"
+        ? "cdc"
+        : (settings.mode ?? requestDefaults.mode),
     naming: {
       namespace: settings.namespace ?? requestDefaults.naming.namespace,
       streamPrefix:
@@ -219,6 +240,13 @@ export function buildRequest(settings: SyncSettings): SyncRequest {
       settings.cursorLagSeconds ?? requestDefaults.cursorLagSeconds,
     channels: settings.channels ?? requestDefaults.channels,
     limits: settings.limits ?? requestDefaults.limits,
+    log: {
+      continuous: settings.mode === "continuous",
+      checkpointEverySeconds:
+        settings.checkpointEverySeconds ??
+        requestDefaults.log.checkpointEverySeconds,
+      resync: settings.resync ?? requestDefaults.log.resync,
+    },
     readers: settings.readers ?? requestDefaults.readers,
     attemptsMax: settings.attemptsMax ?? requestDefaults.attemptsMax,
     checkpointEverySeconds:

@@ -47,7 +47,7 @@ export const UNREPRESENTABLE = [
 ] as const satisfies readonly UnrepresentablePolicy[];
 
 /** Every accepted spelling of a mode. */
-export const MODES: Readonly<Record<string, SyncMode>> = {
+export const MODES: Readonly<Record<string, SyncMode | "continuous">> = {
   "full-refresh-overwrite": "full-refresh-overwrite",
   "full-refresh-append": "full-refresh-append",
   "incremental-append": "incremental-append",
@@ -56,6 +56,8 @@ export const MODES: Readonly<Record<string, SyncMode>> = {
   append: "full-refresh-append",
   incremental: "incremental-append",
   dedupe: "incremental-append-dedupe",
+  cdc: "cdc",
+  continuous: "continuous",
 };
 
 export const CHANNELS_MAX = 64;
@@ -187,12 +189,12 @@ export function parseChoice<T extends string>(
 }
 
 /** @throws InvalidValue listing the modes */
-export function parseMode(value: string): SyncMode {
+export function parseMode(value: string): SyncMode | "continuous" {
   const key = value.toLowerCase();
   const mode = Object.hasOwn(MODES, key) ? MODES[key] : undefined;
   if (mode === undefined) {
     throw new InvalidValue(
-      "must be one of full-refresh-overwrite (overwrite), full-refresh-append (append), incremental-append (incremental), incremental-append-dedupe (dedupe)",
+      "must be one of full-refresh-overwrite (overwrite), full-refresh-append (append), incremental-append (incremental), incremental-append-dedupe (dedupe), cdc, continuous",
     );
   }
   return mode;

@@ -20,6 +20,7 @@ import {
 } from "./config-request.ts";
 import {
   readDaemonSettings,
+  continuousSchedule,
   readSchedule,
   type DaemonSettings,
   type ScheduleSettings,
@@ -174,7 +175,9 @@ function readTree(
       const sync = result.data.syncs[name] as SyncConfig;
       const read = readSync(name, sync, base);
       syncs.set(name, ledgerPath === null ? read : { ...read, ledgerPath });
-      const schedule = readSchedule(sync.schedule);
+      const schedule =
+        readSchedule(sync.schedule) ??
+        (read.mode === "continuous" ? continuousSchedule : null);
       if (schedule) schedules.set(name, schedule);
       if (sync.afterRun) hooks.set(name, readAfterRun(sync.afterRun, base));
       reportContradictions(read, path, faults);
@@ -306,6 +309,8 @@ function guessSettings(raw: Record<string, unknown>): Partial<SyncSettings> {
     "incremental-append": "incremental-append",
     dedupe: "incremental-append-dedupe",
     "incremental-append-dedupe": "incremental-append-dedupe",
+    cdc: "cdc",
+    continuous: "continuous",
   };
   return omitUndefined({
     mode: modes[String(raw["mode"])],

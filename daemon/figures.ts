@@ -94,6 +94,7 @@ export function describeReleased(stream: number, index: number): Figures {
 function describePosition(position: Position | null): string | null {
   if (position === null) return null;
   if (position.kind === "pages") return `page ${position.nextPage}`;
+  if (position.kind === "log") return position.after;
   return position.after.length === 1
     ? (position.after[0] ?? null)
     : `(${position.after.join(", ")})`;

@@ -38,6 +38,7 @@ export function recordRequest(request: SyncRequest): string {
     destination: withoutPassword(request.destination),
     source: { ...request.source, url: removePassword(request.source.url) },
     restart: false,
+    log: { ...request.log, resync: false },
     ledgerPath: request.ledgerPath && nameLedger(request.ledgerPath),
   });
 }

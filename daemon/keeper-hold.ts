@@ -8,6 +8,7 @@ import { processStartTime } from "../checkpoint/store/process-identity.ts";
 import type {
   KeeperFact,
   KeeperOrder,
+  LogOpenOrder,
   SnapshotWire,
 } from "../proto/control.ts";
 import { toWireError } from "../proto/error.ts";
@@ -30,6 +31,7 @@ export class KeeperHold {
   #attempt: { readonly runId: string; readonly epoch: number } | null = null;
   #listen: (fact: KeeperFact) => void = () => {};
   #watch: (child: Child) => void = () => {};
+  #log: LogOpenOrder | null = null;
   #isForgotten = false;
   /** Where to begin anew when the keeper that was adopted has nothing that can still be joined. */
   #adoptedUrl: string | null = null;
@@ -45,14 +47,19 @@ export class KeeperHold {
     this.#attempt = attempt;
   }
 
-  /** Opens a snapshot, or tells of the one that is still held. `watch` is given the process as soon as it is known. */
+  /**
+   * Opens a snapshot, or tells of the one that is still held. `watch` is given the process as soon as it is known.
+   * @param log what is to hold the source's log before; null: nothing
+   */
   open(
     url: string,
+    log: LogOpenOrder | null,
     listen: (fact: KeeperFact) => void,
     watch: (child: Child) => void,
   ): void {
     this.#listen = listen;
     this.#watch = watch;
+    this.#log = log;
     this.#open(url).catch((error: unknown) => {
       this.#listen({ type: "process.failed", error: toWireError(error) });
     });
@@ -93,7 +100,8 @@ export class KeeperHold {
     this.#watch(this.#child);
     if (this.#options.inspect) this.send({ type: "keeper.inspect" });
     this.send({ type: "keeper.hold", graceMs, socketPath: this.#socketPath });
-    this.send({ type: "snapshot.open", url });
+    const log = this.#log;
+    this.send({ type: "snapshot.open", url, ...(log ? { log } : {}) });
   }
 
   #listener(): ChildListener {

@@ -18,7 +18,9 @@ export type SyncMode =
   | "full-refresh-append"
   | "incremental-append"
   /** Into a database: rows replace those of the same key. */
-  | "incremental-append-dedupe";
+  | "incremental-append-dedupe"
+  /** A snapshot once, and from then on the changes that the source's log tells of. */
+  | "cdc";
 
 /** Whether a run moves only what is new since the last one. */
 export function isIncremental(mode: SyncMode | undefined): boolean {
@@ -49,6 +51,16 @@ export interface Narrowing {
   } | null;
 }
 
+/** How a sync follows the log of its source (mode `cdc`). */
+export interface LogRequest {
+  /** The run goes on until it is stopped; else it ends where the log stood when it began. */
+  readonly continuous: boolean;
+  /** A row of the log waits for no longer than this until it is durable and shown. */
+  readonly checkpointEverySeconds: number;
+  /** The log that the sync has is given up: every table is copied anew, and a new log begins. */
+  readonly resync: boolean;
+}
+
 export interface SyncRequest {
   /** The name in the YAML file; null from the shell. */
   readonly name: string | null;
@@ -75,6 +87,8 @@ export interface SyncRequest {
   /** Null: two per core, or per CPU of the limits. The ceiling; the governor decides how many work. */
   readonly channels: number | null;
   readonly limits: RunLimits;
+  /** Only where `mode` is `cdc`. */
+  readonly log: LogRequest;
   /** Readers at work, fixed; null: the governor starts with one and adds while that pays. */
   readonly readers: number | null;
   /** Attempts of one run within one call, the first included, while its faults are worth retrying. */
@@ -115,6 +129,7 @@ export const requestDefaults = {
   cursorLagSeconds: null,
   channels: null,
   limits: noLimits,
+  log: { continuous: false, checkpointEverySeconds: 10, resync: false },
   readers: null,
   attemptsMax: 3,
   checkpointEverySeconds: 300,

@@ -2,6 +2,7 @@
  * The bookkeeper's book of one attempt: what the ledger knows of the run's streams, and what each is to do. Everything
  * that must survive is written to the ledger before anyone acts on it.
  */
+import { strict as assert } from "node:assert";
 import type {
   StreamRunInput,
   StreamWork,
@@ -20,6 +21,8 @@ import type {
   DiscoveredWire,
   GenerationIntent,
   HeldColumns,
+  LogBoundWire,
+  LogOpened,
   OpenTransactions,
   SourceFact,
   SourceOrder,
@@ -58,6 +61,8 @@ export interface BookSettings {
     readonly column: string;
     readonly lagSeconds: number | null;
   } | null;
+  /** The log of the source is followed. */
+  readonly isLogged?: boolean;
   /** The run has earlier attempts. */
   readonly isResumed: boolean;
   readonly schemaChanges: {
@@ -124,6 +129,9 @@ export class RunBook {
   readonly #work = new Map<number, StreamWork>();
   readonly #problems: { ref: StreamRef; error: WireError }[] = [];
   readonly #schemaChanges: SchemaChange[] = [];
+  #log: LogOpened | null = null;
+  /** What the snapshot shows, where the log begins before it was taken. */
+  #visible: string | null = null;
   #openTransactions: OpenTransactions | null = null;
 
   constructor(settings: BookSettings) {
@@ -188,6 +196,91 @@ export class RunBook {
   /** As they were before the snapshot that this attempt reads under. */
   noteOpenTransactions(openTransactions: OpenTransactions): void {
     this.#openTransactions = openTransactions;
+  }
+
+  /** The log is held at the source. @throws where it is not that of the ledger */
+  openLog(opened: LogOpened, visible: string): void {
+    const { ledger, syncId, runId, epoch } = this.#settings;
+    const known = ledger.logOf(syncId);
+    if (known?.stage !== "ready") ledger.openLog(runId, epoch, opened);
+    this.#log = opened;
+    this.#visible = opened.offset === null ? visible : null;
+  }
+
+  /** Whether the log goes on where an earlier run of the table has ended, and no row of it is read. */
+  isCopied({
+    namespace,
+    name,
+  }: Pick<StreamRef, "namespace" | "name">): boolean {
+    const { ledger, runId } = this.#settings;
+    const known = ledger
+      .streamsOf(runId)
+      .find((one) => one.namespace === namespace && one.name === name);
+    return known
+      ? known.mode === "cdc"
+      : this.#logPosition(namespace, name) !== null;
+  }
+
+  /** The tables whose changes alone are read. */
+  get copied(): readonly Pick<StreamRef, "namespace" | "name">[] {
+    const { ledger, syncId } = this.#settings;
+    return ledger
+      .lastSchemasOf(syncId)
+      .filter((one) => this.isCopied(one))
+      .map(({ namespace, name }) => ({ namespace, name }));
+  }
+
+  /** Null: the table is to be copied. */
+  #logPosition(namespace: string, name: string): string | null {
+    const { ledger, syncId, runId } = this.#settings;
+    if (ledger.isStreamReset(runId, namespace, name)) return null;
+    const state = ledger.cursorState(syncId, namespace, name);
+    const position = state === null ? null : readLogCursor(state);
+    const reached = ledger.logOf(syncId)?.position ?? null;
+    // what has gone on without this table, in a run that was given up or has failed for it, does not come again
+    return position === null || reached === null || position < reached
+      ? null
+      : position;
+  }
+
+  /** What the log's reader begins with. */
+  logOrder(until: string | null): Extract<SourceOrder, { type: "source.log" }> {
+    const { ledger, syncId, runId } = this.#settings;
+    const known = ledger.logOf(syncId);
+    assert(known?.position && this.#log);
+    const { position, offset, history } = known;
+    return {
+      type: "source.log",
+      streams: this.streams
+        .filter(({ state }) => state === "open")
+        .map(({ ref }) => ref.number),
+      from: { position, offset, history },
+      until,
+      discoveredAt: this.#log.before,
+      end: ledger.logEndOf(runId),
+    };
+  }
+
+  endLog(position: string): string {
+    const { ledger, runId, epoch } = this.#settings;
+    return ledger.endLog(runId, epoch, position);
+  }
+
+  /** Null: the stream has no log, or none of it counts yet. */
+  logBound(number: number, upTo: string | null): LogBoundWire | null {
+    const { ledger, runId } = this.#settings;
+    const position = upTo ?? ledger.logEndOf(runId);
+    const partitions = (this.stream(number).plan?.partitions ?? [])
+      .filter(({ split }) => split.kind === "log")
+      .map(({ ordinal }) => ordinal);
+    if (partitions.length === 0 || position === null) return null;
+    const log = this.#log;
+    return {
+      partitions,
+      upTo: position,
+      // the slot's own snapshot is of the moment at which the log begins
+      consistentFrom: log === null || log.offset !== null ? null : log.now,
+    };
   }
 
   noteProblem(ref: Omit<StreamRef, "number">, error: WireError): void {
@@ -313,14 +406,15 @@ export class RunBook {
   }
 
   #begin(schema: StreamSchema): BookStream {
-    const { ledger, syncId, runId, mode } = this.#settings;
+    const { ledger, syncId, runId, mode, isLogged } = this.#settings;
     const { namespace, name } = schema;
+    const replaces = isLogged
+      ? !this.isCopied(schema)
+      : ledger.isStreamReset(runId, namespace, name);
     return createStream(
       schema,
       ledger.nextGeneration(syncId, namespace, name),
-      ledger.isStreamReset(runId, namespace, name)
-        ? "full-refresh-overwrite"
-        : mode,
+      replaces ? "full-refresh-overwrite" : mode,
     );
   }
 
@@ -496,7 +590,27 @@ export class RunBook {
       state: ledger.cursorState(syncId, namespace, name),
       openTransactions: this.#openTransactions,
     };
-    return { type: "source.plan", stream: number, where, cursor: order };
+    const log = this.#log;
+    return {
+      type: "source.plan",
+      stream: number,
+      where,
+      cursor: order,
+      ...(log ? { log: this.#planLog(log, { namespace, name }) } : {}),
+    };
+  }
+
+  #planLog(
+    { position, takenAt }: LogOpened,
+    { namespace, name }: Pick<StreamRef, "namespace" | "name">,
+  ): NonNullable<Extract<SourceOrder, { type: "source.plan" }>["log"]> {
+    const after = this.#logPosition(namespace, name);
+    return after === null
+      ? {
+          after: position,
+          snapshot: { position, takenAt, visible: this.#visible },
+        }
+      : { after, snapshot: null };
   }
 
   /** For people, before a stream is planned. */
@@ -596,7 +710,37 @@ export class RunBook {
       mode: stream.mode,
       files: stream.files.length > 0 ? stream.files : durable,
       committedAt: new Date().toISOString(),
+      ...this.#describeBound(number),
     };
+  }
+
+  /** Shows readers what the ledger has of the stream up to a place in the log; null: nothing of it yet. */
+  applyStep(
+    number: number,
+    upTo: string,
+  ): Extract<DestinationOrder, { type: "stream.apply" }> | null {
+    const { ledger, runId } = this.#settings;
+    const log = this.logBound(number, upTo);
+    const stream = this.stream(number);
+    if (log === null || stream.state !== "open") return null;
+    return {
+      type: "stream.apply",
+      stream: this.destinationStream(number),
+      mode: stream.mode,
+      files: ledger
+        .durableOf(runId, number)
+        .filter(
+          ({ position }) => position?.kind !== "log" || position.after <= upTo,
+        )
+        .flatMap(({ files }) => files),
+      committedAt: new Date().toISOString(),
+      log,
+    };
+  }
+
+  #describeBound(number: number): { readonly log?: LogBoundWire } {
+    const log = this.#settings.isLogged ? this.logBound(number, null) : null;
+    return log ? { log } : {};
   }
 
   supersedeOrder(
@@ -623,7 +767,11 @@ export class RunBook {
   recordCommitted(number: number): void {
     const { ledger, runId, epoch } = this.#settings;
     const stream = this.stream(number);
-    const cursorState = stream.window?.nextState ?? null;
+    const end = ledger.logEndOf(runId);
+    const cursorState =
+      end === null
+        ? (stream.window?.nextState ?? null)
+        : JSON.stringify({ log: end });
     stream.removable = ledger.commitStream(runId, epoch, number, {
       cursorState,
     }).removable;
@@ -656,6 +804,16 @@ export class RunBook {
 
   rungOf(number: number): Rung | null {
     return this.stream(number).plan?.rung ?? null;
+  }
+}
+
+/** Null: what another mode of the sync has left. */
+function readLogCursor(state: string): string | null {
+  try {
+    const { log } = JSON.parse(state) as { readonly log?: unknown };
+    return typeof log === "string" ? log : null;
+  } catch {
+    return null;
   }
 }
 

@@ -6,6 +6,10 @@ import type { Role } from "../actors/run/run.machine.ts";
 import { stateJson } from "../checkpoint/state.ts";
 import type { Ledger } from "../checkpoint/store/ledger.ts";
 import type { DurableReport, StreamState } from "../proto/checkpoint.ts";
+import type { SourceFact } from "../proto/control.ts";
+import { LogGroups } from "./log-groups.ts";
+
+type LoggedGroup = Extract<SourceFact, { type: "log.checkpoint" }>;
 
 interface Account {
   state: StreamState | null;
@@ -28,6 +32,8 @@ export class StateAccounts {
   readonly #onRecorded: (stream: number, index: number) => void;
   readonly #onFault: (error: unknown) => void;
   readonly #streams = new Map<number, StreamAccounts>();
+  readonly #groups: LogGroups;
+  readonly #onLogged: (group: LoggedGroup) => void;
   #reports: DurableReport[] = [];
   #isScheduled = false;
 
@@ -39,7 +45,10 @@ export class StateAccounts {
     },
     onRecorded: (stream: number, index: number) => void,
     onFault: (error: unknown) => void,
+    onLogged: (group: LoggedGroup) => void = () => {},
   ) {
+    this.#groups = new LogGroups(place);
+    this.#onLogged = onLogged;
     this.#ledger = place.ledger;
     this.#runId = place.runId;
     this.#epoch = place.epoch;
@@ -50,6 +59,17 @@ export class StateAccounts {
   addDurable(report: DurableReport): void {
     this.#reports.push(report);
     this.#schedule();
+  }
+
+  /** A checkpoint of the log, over all streams. */
+  addGroup(group: LoggedGroup): void {
+    this.#groups.add(group);
+    this.#schedule();
+  }
+
+  /** The log stays where it is. */
+  noteFailed(stream: number): void {
+    this.#groups.noteFailed(stream);
   }
 
   addState(side: Exclude<Role, "keeper">, state: StreamState): void {
@@ -92,6 +112,7 @@ export class StateAccounts {
     const reports = this.#reports;
     this.#reports = [];
     const recorded: { stream: number; index: number }[] = [];
+    let logged: LoggedGroup | null = null;
     this.#ledger.fenced(this.#runId, this.#epoch, () => {
       for (const report of reports) {
         this.#ledger.recordDurable(this.#runId, this.#epoch, report);
@@ -103,10 +124,13 @@ export class StateAccounts {
         )) {
           if (!this.#record(accounts, index)) break;
           recorded.push({ stream, index });
+          this.#groups.noteRecorded(stream, index);
         }
       }
+      logged = this.#groups.record();
     });
     for (const { stream, index } of recorded) this.#onRecorded(stream, index);
+    if (logged) this.#onLogged(logged);
   }
 
   #record(accounts: StreamAccounts, index: number): boolean {

@@ -1,4 +1,5 @@
 /** A sync from request to summary: the bookkeeper living for one run. */
+import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { dirname } from "node:path";
 import { createActor } from "xstate";
@@ -19,6 +20,7 @@ import type { RunRecord } from "../checkpoint/store/records.ts";
 import { identifyDatabase, redactUrl } from "../connectors/sources/url.ts";
 import type {
   ActorOrder,
+  LogOpenOrder,
   MapperSettings,
   RangeFilter,
 } from "../proto/control.ts";
@@ -51,6 +53,7 @@ import {
   removeRunFolder,
   type RunFolder,
 } from "./run-folder.ts";
+import { settleOrders } from "./settled-orders.ts";
 import { RunTally } from "./tally.ts";
 import { TraceFile } from "./trace-file.ts";
 
@@ -96,9 +99,10 @@ class SyncRun {
   ) {
     this.#request = request;
     this.#observe = observe;
-    this.#placement = hasLimits(request.limits)
+    const chosen = hasLimits(request.limits)
       ? new LimitedProcesses(request.limits, (message) => this.#warn(message))
       : placement;
+    this.#placement = settleOrders(chosen, () => given(this.#ledger));
     this.#shared = ledger;
     this.#planOf = planOf;
     this.#onBegun = onBegun;
@@ -134,12 +138,6 @@ class SyncRun {
     // who shares a file with us is locked out of all of it already; a database only by sync
     if (!this.#shared || isPostgresLedger(ledger.path))
       this.#lock = ledger.acquireRunLock(syncId);
-    ledger.upsertSync({
-      id: syncId,
-      name,
-      source: redactUrl(source.url),
-      destination: nameDestination(destination),
-    });
     this.#folder = createRunFolder();
     if (!this.#folder.isInMemory) {
       this.#warn(
@@ -160,22 +158,32 @@ class SyncRun {
       pidStartTime: processStartTime(process.pid),
       runDir: this.#folder.path,
     };
-    if (resumed) {
-      this.#run = {
-        runId: resumed.runId,
-        epoch: ledger.beginAttempt(resumed.runId, owner),
-        isResumed: true,
-      };
-    } else {
-      const begun = ledger.beginRun({
-        syncId,
-        mode,
-        requestJson: recordRequest(this.#request),
-        ...owner,
+    // whoever asked for the run names it in the same transaction: there is no run that nobody asked for
+    this.#run = ledger.transaction(() => {
+      ledger.upsertSync({
+        id: syncId,
+        name,
+        source: redactUrl(source.url),
+        destination: nameDestination(destination),
       });
-      this.#run = { ...begun, isResumed: false };
-    }
-    this.#onBegun(this.#run.runId);
+      const run = resumed
+        ? {
+            runId: resumed.runId,
+            epoch: ledger.beginAttempt(resumed.runId, owner),
+            isResumed: true,
+          }
+        : {
+            ...ledger.beginRun({
+              syncId,
+              mode,
+              requestJson: recordRequest(this.#request),
+              ...owner,
+            }),
+            isResumed: false,
+          };
+      this.#onBegun(run.runId);
+      return run;
+    });
   }
 
   /** The unfinished run when it is to be gone on with; null when a new one begins. */
@@ -204,7 +212,7 @@ class SyncRun {
     }
     // it failed before it knew its tables: there is nothing to go on with, and nothing to say
     if (ledger.streamsOf(unfinished.runId).length === 0) return null;
-    if (this.#request.restart) return null;
+    if (this.#request.restart || this.#request.log.resync) return null;
     const isSame =
       fingerprintRequest(unfinished.requestJson) ===
       fingerprintRequest(recordRequest(this.#request));
@@ -241,6 +249,8 @@ class SyncRun {
     const { mode, where, cursor, cursorLagSeconds, tables, exclude, columns } =
       this.#request;
     const { narrowing } = this.#request;
+    const isLogged = mode === "cdc";
+    const log = isLogged ? this.#openLog(ledger, { runId, epoch }) : null;
     const book = new RunBook({
       ledger,
       syncId: identifySync(this.#request),
@@ -253,6 +263,7 @@ class SyncRun {
         cursor === null || isNarrowed(narrowing)
           ? null
           : { column: cursor, lagSeconds: cursorLagSeconds },
+      isLogged,
       isResumed,
       schemaChanges: {
         policy: this.#request.schemaChanges,
@@ -271,12 +282,17 @@ class SyncRun {
           createSocketFolder(folder.path, epoch),
           { runId, epoch },
           book.heldColumns,
+          log,
         ),
         destination: {
           ...this.#destinationSettings({ runId, epoch }),
           config: await configOf(this.#request),
         },
         selection: { include: tables, exclude, columns },
+        log: log && {
+          order: { ...log, include: tables, exclude, copied: book.copied },
+          isContinuous: this.#request.log.continuous,
+        },
         streams: narrowing?.streams ?? null,
         planOf: this.#planOf,
         probeDeadlineMs: this.#request.probeDeadlineMs,
@@ -325,10 +341,35 @@ class SyncRun {
     return result;
   }
 
+  /** What holds the log at the source has its names in the ledger before it is made. */
+  #openLog(
+    ledger: Ledger,
+    { runId, epoch }: { runId: string; epoch: number },
+  ): Omit<LogOpenOrder, "include" | "exclude" | "copied"> {
+    const syncId = identifySync(this.#request);
+    if (this.#request.log.resync && !given(this.#run).isResumed)
+      ledger.resetLog(syncId);
+    const known = ledger.logOf(syncId);
+    const { slot, publication, sourceEpoch, identity, position, offset } =
+      known?.stage === "ready"
+        ? known
+        : ledger.beginLog(runId, epoch, nameLog(ledger.id, syncId));
+    return {
+      slot,
+      publication,
+      sourceEpoch,
+      known:
+        identity === null || position === null
+          ? null
+          : { identity, position, offset },
+    };
+  }
+
   #sourceSettings(
     socketDir: string,
     attempt: { runId: string; epoch: number },
     heldColumns: MapperSettings["heldColumns"],
+    log: Omit<LogOpenOrder, "include" | "exclude" | "copied"> | null,
   ) {
     const request = this.#request;
     return {
@@ -345,6 +386,16 @@ class SyncRun {
       partitionBy: request.partitionBy,
       partitionBytesMin: request.partitionBytesMin,
       mappers: describeMappers(request, heldColumns),
+      ...(log
+        ? {
+            log: {
+              slot: log.slot,
+              publication: log.publication,
+              sourceEpoch: log.sourceEpoch,
+              checkpointEveryMs: request.log.checkpointEverySeconds * 1000,
+            },
+          }
+        : {}),
       ranges: describeRanges(request),
       times: this.#times(),
       inspect: this.inspector !== null,
@@ -411,6 +462,8 @@ class SyncRun {
     if (run && this.#ledger) {
       try {
         this.#ledger.finishRun(run.runId, run.epoch, ledgerState(last), error);
+        // what is told of its end is not taken back
+        await this.#ledger.settled();
       } catch (cause) {
         error ??= toWireError(cause);
       }
@@ -453,6 +506,18 @@ class SyncRun {
   #warn(message: string): void {
     this.#observe({ type: "warning", message });
   }
+}
+
+/** Of this sync of this ledger alone: what the server has under them is never another's. */
+function nameLog(
+  ledgerId: string,
+  syncId: string,
+): { readonly slot: string; readonly publication: string } {
+  const name = createHash("sha256")
+    .update(JSON.stringify([ledgerId, syncId]))
+    .digest("hex")
+    .slice(0, 24);
+  return { slot: `millrace_${name}`, publication: `millrace_${name}` };
 }
 
 function describeMappers(
@@ -534,7 +599,10 @@ export interface RunOptions {
   readonly ledger?: Ledger | null;
   /** A run whose recorded plans are read by, where the tables have the columns that they had then. */
   readonly planOf?: string | null;
-  /** The run is in the ledger, whatever becomes of it. What this throws ends it. */
+  /**
+   * The run is in the ledger with what this writes there, or neither is: it is called within that transaction. What it
+   * throws ends the run.
+   */
   readonly onBegun?: (runId: string) => void;
   /** Absent: processes of their own. */
   readonly placement?: Placement;

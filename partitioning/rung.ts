@@ -90,4 +90,5 @@ const splitKindOf = {
   pages: "pages",
   keyRanges: "key",
   whole: "whole",
+  log: "log",
 } as const satisfies Record<Rung, Split["kind"]>;

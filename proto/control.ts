@@ -5,7 +5,7 @@
 import type { ReadOrder, DurableReport, SealedFile } from "./checkpoint.ts";
 import type { WireError } from "./error.ts";
 import type { Figures } from "./figures.ts";
-import type { Partition, Plan } from "./partition.ts";
+import type { LogSnapshot, Partition, Plan } from "./partition.ts";
 import type { StreamSchema, UnrepresentablePolicy } from "./schema.ts";
 
 export interface AttemptRef {
@@ -61,6 +61,65 @@ export interface RangeFilter {
   readonly bounds: "[)" | "(]";
 }
 
+/** How the source's log is followed. */
+export interface SourceLogSettings {
+  readonly slot: string;
+  readonly publication: string;
+  readonly sourceEpoch: number;
+  /** Rows of the log wait for no longer than this until a checkpoint covers them; it stands at a commit. */
+  readonly checkpointEveryMs: number;
+}
+
+/** Where the log of a sync stands, as the ledger has it. */
+export interface LogPlace {
+  /** Every change up to here is durable. */
+  readonly position: string;
+  /** The engine's own, opaque: at or before `position`. */
+  readonly offset: string | null;
+  readonly history: readonly string[];
+}
+
+/** What the keeper is to see to before the snapshot is taken, where the log is followed. */
+export interface LogOpenOrder {
+  readonly slot: string;
+  readonly publication: string;
+  readonly sourceEpoch: number;
+  /** Null: what has these names is of an attempt that died, and is made anew. */
+  readonly known: {
+    readonly identity: string;
+    readonly position: string;
+    readonly offset: string | null;
+  } | null;
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+  /** Tables that are in the copy already; the others are read under the snapshot. */
+  readonly copied: readonly {
+    readonly namespace: string;
+    readonly name: string;
+  }[];
+}
+
+/** The log is held at the source, from where the sync stands. */
+export interface LogOpened {
+  /** Of the server. */
+  readonly identity: string;
+  /** All changes up to here are in the snapshot. */
+  readonly position: string;
+  /** Where the engine begins when the log is new; null: from what the ledger has. */
+  readonly offset: string | null;
+  /** When the snapshot was taken: microseconds since the Unix epoch, in decimal. */
+  readonly takenAt: string;
+  /** Where the log stood when this was found out; the source sees to it that the log goes beyond. */
+  readonly now: string;
+  /** Where it stood before: tables are discovered with what was committed up to here. */
+  readonly before: string;
+  /** Whose changes the log has, and no others'. */
+  readonly tables: readonly {
+    readonly namespace: string;
+    readonly name: string;
+  }[];
+}
+
 export interface SourceSettings {
   readonly attempt: AttemptRef;
   readonly url: string;
@@ -75,6 +134,8 @@ export interface SourceSettings {
   readonly partitionBytesMin: number;
   /** Null: rows travel as they are read. */
   readonly mappers: MapperSettings | null;
+  /** Absent: rows are read, changes are not. */
+  readonly log?: SourceLogSettings;
   /** Absent: all rows. */
   readonly ranges?: readonly RangeFilter[];
   readonly times: ChannelTimes;
@@ -150,6 +211,13 @@ export type SourceOrder =
       readonly stream: number;
       readonly where: string | null;
       readonly cursor: CursorOrder | null;
+      /** The stream's changes are read as well. */
+      readonly log?: {
+        /** Changes up to and with this position are in the copy, or in the snapshot. */
+        readonly after: string;
+        /** Null: nothing but changes. */
+        readonly snapshot: LogSnapshot | null;
+      };
     }
   | {
       readonly type: "source.read";
@@ -171,6 +239,26 @@ export type SourceOrder =
       readonly stream: number;
       readonly index: number;
     }
+  | {
+      /** Of these streams, once each is ordered to be read or has failed. */
+      readonly type: "source.log";
+      readonly streams: readonly number[];
+      readonly from: LogPlace;
+      /** The log ends once it has got here; null: when it is told to. */
+      readonly until: string | null;
+      /** Changes up to here were made before the streams were discovered. */
+      readonly discoveredAt: string;
+      /** An earlier attempt has begun to end it here. */
+      readonly end: string | null;
+    }
+  /** The stream has failed: its changes are not read any more. */
+  | { readonly type: "log.leave"; readonly stream: number }
+  /** The log ends at the next commit. */
+  | { readonly type: "log.stop" }
+  /** The ledger knows where the log of this run ends. */
+  | { readonly type: "log.end"; readonly position: string }
+  /** Up to the group of this number all rows are durable and recorded: the source may forget them. */
+  | { readonly type: "log.committed"; readonly group: number }
   | {
       /** From an operator; answered by `source.ordered` of the same id. */
       readonly type: "source.order";
@@ -270,6 +358,26 @@ export type SourceFact =
       /** Null: it is followed. */
       readonly refusal: string | null;
     }
+  | {
+      /** A checkpoint of all streams: it counts once those of its members do. */
+      readonly type: "log.checkpoint";
+      /** From 1. */
+      readonly group: number;
+      readonly position: string;
+      /** Null: none since the group before. */
+      readonly offset: string | null;
+      /** Null: as it was. */
+      readonly history: readonly string[] | null;
+      /** The streams that have had rows since the group before, with the index of their checkpoint. */
+      readonly members: readonly {
+        readonly stream: number;
+        readonly index: number;
+      }[];
+    }
+  /** The log has got to where it is to end, and waits to be told so. */
+  | { readonly type: "log.ending"; readonly position: string }
+  /** No partition of a snapshot is left to be read. */
+  | { readonly type: "snapshot.read" }
   | { readonly type: "source.drained" }
   | { readonly type: "source.finished" }
   | CommonFact;
@@ -304,6 +412,13 @@ export interface DestinationStream {
   readonly mode?: string;
 }
 
+/** How far the log of a stream counts. */
+export interface LogBoundWire {
+  readonly partitions: readonly number[];
+  readonly upTo: string;
+  readonly consistentFrom: string | null;
+}
+
 /** The destination connector's own configuration; only its kind is read elsewhere. */
 export interface DestinationConfig {
   readonly kind: string;
@@ -336,6 +451,8 @@ export interface CommitStep {
   readonly files: readonly SealedFile[];
   /** ISO 8601, UTC. */
   readonly committedAt: string;
+  /** Left out: there is no log, or all that is durable of it counts. */
+  readonly log?: LogBoundWire;
 }
 
 export type DestinationOrder =
@@ -376,6 +493,8 @@ export type DestinationOrder =
     }
   | ({ readonly type: "stream.verify" } & CommitStep)
   | ({ readonly type: "stream.publish" } & CommitStep)
+  /** Shows readers what is durable up to a place in the log, while the generation goes on. */
+  | ({ readonly type: "stream.apply"; readonly log: LogBoundWire } & CommitStep)
   | {
       readonly type: "stream.supersede";
       readonly stream: DestinationStream;
@@ -416,6 +535,13 @@ export type DestinationFact =
       readonly files: readonly SealedFile[];
     }
   | { readonly type: "stream.published"; readonly stream: number }
+  | {
+      readonly type: "stream.applied";
+      readonly stream: number;
+      readonly upTo: string;
+      readonly rows: number;
+      readonly isConsistent: boolean;
+    }
   | { readonly type: "stream.superseded"; readonly stream: number }
   | {
       readonly type: "stream.failed";
@@ -426,7 +552,11 @@ export type DestinationFact =
   | CommonFact;
 
 export type KeeperOrder =
-  | { readonly type: "snapshot.open"; readonly url: string }
+  | {
+      readonly type: "snapshot.open";
+      readonly url: string;
+      readonly log?: LogOpenOrder;
+    }
   | {
       readonly type: "snapshot.lock";
       readonly relations: readonly {
@@ -453,6 +583,7 @@ export type KeeperFact =
       readonly openTransactions: OpenTransactions;
       /** `at-the-start`: it ends with the sessions that have joined it, and no attempt after this one can read it. */
       readonly joins: "any-time" | "at-the-start";
+      readonly log?: LogOpened;
     }
   | {
       readonly type: "snapshot.locked";

@@ -94,6 +94,21 @@ export const errorCodes = {
     exitCode: 4,
     help: "Raise rowBytesMax or leave the large column out with --columns.",
   },
+  SOURCE_EVENT_INVALID: {
+    disposition: "failStream",
+    exitCode: 4,
+    help: "An event of the log could not be read; its place and the reason are in the details. Let it go into the quarantine, or copy the table anew.",
+  },
+  SOURCE_TYPE_NOT_IN_LOG: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "Leave these columns out with --columns, or copy the table without its log: a change of theirs would give another value than the table holds.",
+  },
+  SOURCE_LOG_UNUSABLE: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "Changes can be followed where the table has a key that its log names: see REPLICA IDENTITY (Postgres) or binlog_row_image (MySQL).",
+  },
   SOURCE_SNAPSHOT_LOST: {
     disposition: "failRun",
     exitCode: 3,
@@ -104,10 +119,30 @@ export const errorCodes = {
     exitCode: 1,
     help: "The source's log no longer reaches from where this sync stands to now; nothing was passed over. `--resync` begins a new log and copies every table again.",
   },
+  LOG_TURNED: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "A table was changed while its log was followed; this run ends before that, and the next one goes on with the table as it is.",
+  },
   SOURCE_LOG_UNSUITABLE: {
     disposition: "failRun",
     exitCode: 2,
     help: "The source cannot give its log as it is set up; the message says what to change, and `millrace doctor <source-url>` looks at all of it.",
+  },
+  SOURCE_LOG_BUSY: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "Somebody else reads with the same slot or server id: an earlier attempt that has not ended yet, or another program.",
+  },
+  ENGINE_UNAVAILABLE: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "Change data capture runs Debezium on Java 17 or later and is built by Maven once; `millrace doctor` says what is missing and how to get it.",
+  },
+  ENGINE_FAILED: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "The change data engine ended; its own words are in the message. `millrace resume` goes on from the last checkpoint.",
   },
   SOURCE_PROTOCOL_VIOLATION: {
     disposition: "retryPartition",
@@ -188,6 +223,11 @@ export const errorCodes = {
     disposition: "failRun",
     exitCode: 1,
     help: "A newer attempt of this run has taken over; this one has stopped without harm.",
+  },
+  IDEMPOTENCY_CONFLICT: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "An Idempotency-Key belongs to one request; draw another for this one.",
   },
   LEDGER_FULL: {
     disposition: "failRun",

@@ -13,6 +13,7 @@ export type KeyTuple = readonly string[];
  * - `whole`: no predicate; resumable only at its end.
  * - `key`: a range of a unique NOT NULL key, read in key order; resumable behind any row.
  * - `pages`: heap pages `[startPage, endPage)` read as ctid ranges; resumable at the page borders where one query ends.
+ * - `log`: the stream's changes, as the source's log has them; resumable behind each transaction.
  */
 export type Split =
   | { readonly kind: "whole" }
@@ -28,12 +29,34 @@ export type Split =
       readonly kind: "pages";
       readonly startPage: number;
       readonly endPage: number | null;
+    }
+  | {
+      readonly kind: "log";
+      /** Changes up to and with this position are in the copy, or in the snapshot. */
+      readonly after: string;
+      /** What the run's snapshot of the stream stands at; null where the run reads changes only. */
+      readonly snapshot: LogSnapshot | null;
     };
 
-/** Everything of the partition before (`pages`) or up to and with (`key`) this place is covered by a checkpoint. */
+/** Every change at or below the position is in the snapshot; what is above it comes by the log, even if it is in it. */
+export interface LogSnapshot {
+  /** As in the column `_position`, with event number 0. */
+  readonly position: string;
+  /** When it was taken: microseconds since the Unix epoch, in decimal. */
+  readonly takenAt: string;
+  /**
+   * As the server prints it (Postgres: `xmin:xmax:xip,…`): what a transaction that it shows has done does not come again
+   * by the log. Null where the log begins exactly where the snapshot was taken.
+   */
+  readonly visible: string | null;
+}
+
+/** Everything of the partition before (`pages`) or up to and with (`key`, `log`) this place is covered by a checkpoint. */
 export type Position =
   | { readonly kind: "key"; readonly after: KeyTuple }
-  | { readonly kind: "pages"; readonly nextPage: number };
+  | { readonly kind: "pages"; readonly nextPage: number }
+  /** The last position of a transaction: texts that compare as the log goes. */
+  | { readonly kind: "log"; readonly after: string };
 
 /** A table or a leaf of one, as read by `FROM ONLY`. */
 export interface RelationRef {
@@ -56,7 +79,7 @@ export interface Partition {
 }
 
 /** The rung of the ladder a plan stands on, from the cheapest to the dearest. */
-export type Rung = "pages" | "keyRanges" | "whole";
+export type Rung = "pages" | "keyRanges" | "whole" | "log";
 
 export interface Plan {
   readonly stream: number;

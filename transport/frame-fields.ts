@@ -45,6 +45,13 @@ export function readPosition(json: string): Position | null {
     ) {
       return { kind: "key", after: value.after };
     }
+    if (
+      value.kind === "log" &&
+      "after" in value &&
+      typeof value.after === "string"
+    ) {
+      return { kind: "log", after: value.after };
+    }
     if (value.kind === "pages" && "nextPage" in value) {
       const { nextPage } = value;
       if (typeof nextPage === "number" && isCount(nextPage)) {

@@ -17,7 +17,7 @@ import { ExtractError, toWireError } from "../../proto/error.ts";
 import type { DestinationChannel } from "../../transport/channel.ts";
 import { connectChannel } from "../../transport/destination-channel.ts";
 import { given } from "../child.ts";
-import { fromEffect } from "../effects.ts";
+import { fromEffect, giveEffects } from "../effects.ts";
 import { createInspector, type Inspector } from "../inspect.ts";
 import type { ChannelPort, Hosted } from "../surroundings.ts";
 import { inputFlowMachine } from "./input-flow.machine.ts";
@@ -128,10 +128,10 @@ class DestinationChannelWorker implements Hosted {
   }
 
   #provide(): typeof inputFlowMachine {
-    return inputFlowMachine.provide({
+    return giveEffects(inputFlowMachine, {
       actors: {
         takeFrames: fromEffect(({ signal }) => this.#opened().take(signal)),
-        writer: writerMachine.provide({
+        writer: giveEffects(writerMachine, {
           actors: {
             seal: fromEffect(({ input }) =>
               this.#finish(this.#opened().seal(input.key, input.stamp)),

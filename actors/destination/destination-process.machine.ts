@@ -32,6 +32,7 @@ export type StorageOrder = OrderOf<
   | "destination.clean"
   | "stream.verify"
   | "stream.publish"
+  | "stream.apply"
   | "stream.supersede"
 >;
 
@@ -239,6 +240,9 @@ export const destinationProcessMachine = setup({
           actions: { type: "askStorage", params: ({ event }) => event },
         },
         "stream.publish": {
+          actions: { type: "askStorage", params: ({ event }) => event },
+        },
+        "stream.apply": {
           actions: { type: "askStorage", params: ({ event }) => event },
         },
         "stream.supersede": {

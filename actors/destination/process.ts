@@ -16,7 +16,7 @@ import type { CheckpointStamp } from "../../proto/checkpoint.ts";
 import { ExtractError, toWireError } from "../../proto/error.ts";
 import type { Figures } from "../../proto/figures.ts";
 import { describeTraceError, given, type ControlPipe } from "../child.ts";
-import { fromEffect } from "../effects.ts";
+import { fromEffect, giveEffects } from "../effects.ts";
 import { inspectChild, type Inspector } from "../inspect.ts";
 import { createLog } from "../log.ts";
 import { createStateMessages } from "../state-message.ts";
@@ -224,6 +224,11 @@ class DestinationProcess implements Hosted {
       case "stream.publish":
         await kept.publish(order);
         return { type: "stream.published", stream: order.stream.schema.number };
+      case "stream.apply": {
+        const applied = await kept.apply(order);
+        const stream = order.stream.schema.number;
+        return { type: "stream.applied", stream, ...applied };
+      }
       case "stream.supersede":
         await kept.supersede(order.stream, order.intents);
         return {
@@ -261,10 +266,10 @@ class DestinationProcess implements Hosted {
   }
 
   #provide(): typeof destinationProcessMachine {
-    return destinationProcessMachine.provide({
+    return giveEffects(destinationProcessMachine, {
       actors: {
         openDestination: fromEffect(({ input }) => this.#open(input)),
-        checkpointCoordinator: checkpointCoordinatorMachine.provide({
+        checkpointCoordinator: giveEffects(checkpointCoordinatorMachine, {
           actions: { releaseState: (_, { state }) => this.#release(state) },
         }),
       },

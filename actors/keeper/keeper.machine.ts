@@ -7,6 +7,10 @@ import type { KeeperFact, KeeperOrder } from "../../proto/control.ts";
 import { toWireError, type WireError } from "../../proto/error.ts";
 
 type Relations = Extract<KeeperOrder, { type: "snapshot.lock" }>["relations"];
+type OpenOrder = Pick<
+  Extract<KeeperOrder, { type: "snapshot.open" }>,
+  "url" | "log"
+>;
 type Opened = Extract<KeeperFact, { type: "snapshot.opened" }>;
 type Problems = Extract<KeeperFact, { type: "snapshot.locked" }>["problems"];
 
@@ -36,7 +40,7 @@ function describeHeld({
 export const keeperMachine = setup({
   types: { context: {} as KeeperContext, events: {} as KeeperEvent },
   actors: {
-    openSnapshot: fromPromise<Opened, { url: string }>(() =>
+    openSnapshot: fromPromise<Opened, OpenOrder>(() =>
       Promise.reject(new Error("openSnapshot is not provided")),
     ),
     lockRelations: fromPromise<Problems, { relations: Relations }>(() =>
@@ -86,7 +90,7 @@ export const keeperMachine = setup({
         input: ({ event }) => {
           if (event.type !== "snapshot.open")
             throw new Error(`opening after ${event.type}`);
-          return { url: event.url };
+          return event;
         },
         onDone: {
           target: "holding",

@@ -10,11 +10,15 @@ import type {
   HeldSnapshot,
   SourceDriver,
 } from "../../connectors/sources/source.ts";
-import type { KeeperFact, KeeperOrder } from "../../proto/control.ts";
+import type {
+  KeeperFact,
+  KeeperOrder,
+  LogOpenOrder,
+} from "../../proto/control.ts";
 import { ExtractError, toWireError } from "../../proto/error.ts";
 import { createLineReader, writeLine } from "../../transport/control-lines.ts";
 import type { ControlPipe } from "../child.ts";
-import { fromEffect } from "../effects.ts";
+import { fromEffect, giveEffects } from "../effects.ts";
 import { inspectChild } from "../inspect.ts";
 import { createLog } from "../log.ts";
 import type { Hosted, Surroundings } from "../surroundings.ts";
@@ -174,18 +178,27 @@ class KeeperProcess implements Hosted {
 
   async #open(
     url: string,
+    log: LogOpenOrder | null,
   ): Promise<Extract<KeeperFact, { type: "snapshot.opened" }>> {
     const driver = await loadSource(url);
     this.#driver = driver;
-    const held = await driver.holdSnapshot(url, (error) =>
-      this.#root.send({ type: "connection.lost", error: toWireError(error) }),
+    const held = await driver.holdSnapshot(
+      url,
+      (error) =>
+        this.#root.send({ type: "connection.lost", error: toWireError(error) }),
+      log,
     );
     this.#held = held;
     if (this.#isDestroyed) await held.close();
     this.#tellWarnings(held);
     const { ref: snapshot, openTransactions } = held;
     const { joins } = driver;
-    return { type: "snapshot.opened", snapshot, openTransactions, joins };
+    const opened = { snapshot, openTransactions, joins };
+    return {
+      type: "snapshot.opened",
+      ...opened,
+      ...(held.log ? { log: held.log } : {}),
+    };
   }
 
   /** What has changed between the snapshot and the locks is seen by a new snapshot, as a rewritten table is. */
@@ -228,9 +241,11 @@ class KeeperProcess implements Hosted {
   }
 
   #provide(): typeof keeperMachine {
-    return keeperMachine.provide({
+    return giveEffects(keeperMachine, {
       actors: {
-        openSnapshot: fromEffect(({ input }) => this.#open(input.url)),
+        openSnapshot: fromEffect(({ input }) =>
+          this.#open(input.url, input.log ?? null),
+        ),
         lockRelations: fromEffect(({ input }) => this.#lock(input.relations)),
       },
       actions: {

@@ -17,12 +17,14 @@ import type {
 import type { Mapper } from "../../connectors/mappers/mapper.ts";
 import type { SnapshotWire } from "../../proto/control.ts";
 import { ExtractError, toWireError } from "../../proto/error.ts";
+import type { LogSnapshot } from "../../proto/partition.ts";
 import {
   listenChannel,
   type ChannelListener,
 } from "../../transport/channel-listener.ts";
 import type { ReplyFrame, SourceChannel } from "../../transport/channel.ts";
 import type { ChannelPort, Hosted } from "../surroundings.ts";
+import { LogChannelWorker } from "./log-channel-worker.ts";
 import { findMapper } from "./mapping.ts";
 import { PhaseClock } from "../../connectors/channels/phase-clock.ts";
 import type {
@@ -60,7 +62,9 @@ export function startSourceChannel(
   port: SourcePort,
   data: SourceWorkerData,
 ): Hosted {
-  return new SourceChannelWorker(port, data);
+  return data.log === null
+    ? new SourceChannelWorker(port, data)
+    : new LogChannelWorker(port, data);
 }
 
 class SourceChannelWorker implements Hosted {
@@ -261,13 +265,18 @@ class SourceChannelWorker implements Hosted {
     });
   }
 
-  #rememberStream(stream: DiscoveredStream): void {
-    const knowing = findMapper(stream.schema, this.#data.mappers).then(
-      (mapper) => ({
-        stream,
-        mapper,
-      }),
-    );
+  #rememberStream(
+    stream: DiscoveredStream,
+    snapshot: LogSnapshot | null = null,
+  ): void {
+    const knowing = findMapper(
+      stream.schema,
+      this.#data.mappers,
+      snapshot,
+    ).then((mapper) => ({
+      stream,
+      mapper,
+    }));
     knowing.catch(() => {
       // told by the read that needs it
     });
@@ -399,9 +408,26 @@ class SourceChannelWorker implements Hosted {
             this.#tell({ type: "snapshot.joined", error: toWireError(error) }),
         );
         return;
+      case "snapshot.leave":
+        this.#dropConnection();
+        this.#spare?.destroy();
+        this.#spare = null;
+        return;
       case "stream.known":
         this.#rememberStream(order.stream);
         return;
+      case "stream.logged": {
+        const known = await this.#streams.get(order.stream);
+        if (known) this.#rememberStream(known.stream, order.snapshot);
+        return;
+      }
+      case "log.start":
+      case "log.leave":
+      case "log.stop":
+      case "log.end":
+      case "log.committed":
+      case "log.cancel":
+        throw new Error(`${order.type} for a channel of partitions`);
       case "read.start":
         await this.#startReading(order);
         return;

@@ -2,16 +2,23 @@
 import { meansRelation } from "../../proto/pattern.ts";
 import type { Mapper } from "../../connectors/mappers/mapper.ts";
 import type { MapperSettings } from "../../proto/control.ts";
+import type { LogSnapshot } from "../../proto/partition.ts";
 import type { StreamSchema } from "../../proto/schema.ts";
 
 /**
- * Null where the stream travels as it is read.
+ * Null where the stream travels as it is read. `snapshot`: its rows travel as those of a change log.
  * @throws ExtractError CONFIG_INVALID naming all that is wrong with the steps
  */
 export async function findMapper(
   schema: StreamSchema,
   settings: MapperSettings | null,
+  snapshot: LogSnapshot | null = null,
 ): Promise<Mapper | null> {
+  if (snapshot !== null) {
+    const { createChangeMapper } =
+      await import("../../connectors/mappers/change-columns.ts");
+    return createChangeMapper(schema, snapshot);
+  }
   if (settings === null) return null;
   const { namespace, name } = schema;
   const steps = settings.sets

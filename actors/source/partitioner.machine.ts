@@ -1,6 +1,10 @@
 /** One stream's plan: asks the connector to sample and split it, once more when the server was only away. */
 import { assign, fromPromise, sendParent, setup } from "xstate";
-import type { CursorOrder, CursorWindow } from "../../proto/control.ts";
+import type {
+  CursorOrder,
+  CursorWindow,
+  SourceOrder,
+} from "../../proto/control.ts";
 import { errorCodes, toWireError, type WireError } from "../../proto/error.ts";
 import type { Plan } from "../../proto/partition.ts";
 
@@ -11,7 +15,13 @@ export interface PartitionerInput {
   readonly stream: number;
   readonly where: string | null;
   readonly cursor: CursorOrder | null;
+  /** Its changes are read as well. */
+  readonly log: LogPlan | null;
 }
+
+export type LogPlan = NonNullable<
+  Extract<SourceOrder, { type: "source.plan" }>["log"]
+>;
 
 export interface PartitionerOutput {
   readonly plan: Plan;
@@ -62,10 +72,11 @@ export const partitionerMachine = setup({
       invoke: {
         id: "planStream",
         src: "planStream",
-        input: ({ context: { stream, where, cursor } }) => ({
+        input: ({ context: { stream, where, cursor, log } }) => ({
           stream,
           where,
           cursor,
+          log,
         }),
         onDone: {
           target: "planned",

@@ -4,6 +4,7 @@
  */
 import { createActor, type Actor } from "xstate";
 import { stateJson } from "../../checkpoint/state.ts";
+import { describeChanges } from "../../proto/change-columns.ts";
 import { joinPredicates } from "../../connectors/sources/narrow.ts";
 import { loadSource } from "../../connectors/sources/index.ts";
 import type {
@@ -18,7 +19,7 @@ import type {
 } from "../../proto/control.ts";
 import { toWireError, type WireError } from "../../proto/error.ts";
 import { describeTraceError, given, type ControlPipe } from "../child.ts";
-import { fromEffect } from "../effects.ts";
+import { fromEffect, giveEffects } from "../effects.ts";
 import { inspectChild, type Inspector } from "../inspect.ts";
 import { createLog } from "../log.ts";
 import { createStateMessages } from "../state-message.ts";
@@ -28,6 +29,8 @@ import { sourceChannelMachine } from "./channel.machine.ts";
 import { countChannels } from "./channels-needed.ts";
 import { SourceCheckpoints } from "./checkpoints.ts";
 import { ReaderGovernor } from "./governing.ts";
+import { addLog, planLogOnly } from "./log-plan.ts";
+import { logReaderMachine } from "./log-reader.machine.ts";
 import { findMapper } from "./mapping.ts";
 import { findSubject } from "./order-subject.ts";
 import { ReadFigures } from "./read-figures.ts";
@@ -244,6 +247,14 @@ class SourceProcess implements Hosted {
     });
   }
 
+  /** All is planned and read: what follows comes from the log. */
+  #leaveSnapshot(): void {
+    const session = this.#session;
+    this.#session = null;
+    session?.close().catch(() => session.destroy());
+    this.#threads.leaveSnapshot();
+  }
+
   /** Whoever has not joined the snapshot by now never reads. */
   #limitChannels(channelsMax: number): void {
     const wanted = given(this.#settings, "settings");
@@ -257,6 +268,8 @@ class SourceProcess implements Hosted {
     stream: DiscoveredStream,
     warnings: string[],
   ): Promise<DiscoveredStream> {
+    if (this.#settings?.log)
+      return { ...stream, schema: describeChanges(stream.schema) };
     const mapper = await findMapper(
       stream.schema,
       this.#settings?.mappers ?? null,
@@ -300,7 +313,7 @@ class SourceProcess implements Hosted {
   }
 
   #provide(): typeof sourceProcessMachine {
-    return sourceProcessMachine.provide({
+    return giveEffects(sourceProcessMachine, {
       actors: {
         openSource: fromEffect(async ({ input }) => {
           const { serverVersion } = await this.#connect(input.url);
@@ -357,21 +370,30 @@ class SourceProcess implements Hosted {
             channelsMax: given(this.#settings, "settings").channelsMax,
           };
         }),
-        reader: readerMachine.provide({
+        reader: giveEffects(readerMachine, {
           actions: {
             orderWorker: (_, { channel, order }) =>
               this.#threads.order(channel, order),
           },
         }),
-        channel: sourceChannelMachine.provide({
+        logReader: giveEffects(logReaderMachine, {
+          actions: {
+            orderWorker: (_, { channel, order }) =>
+              this.#threads.order(channel, order),
+          },
+        }),
+        channel: giveEffects(sourceChannelMachine, {
           actions: {
             orderEnd: (_, { channel }) =>
               this.#threads.order(channel, { type: "channel.end" }),
           },
         }),
-        partitioner: partitionerMachine.provide({
+        partitioner: giveEffects(partitionerMachine, {
           actors: {
-            planStream: fromEffect(({ input: { stream, where, cursor } }) => {
+            planStream: fromEffect(async ({ input }) => {
+              const { stream, where, cursor, log } = input;
+              if (log && log.snapshot === null)
+                return planLogOnly(this.#streamOf(stream), log);
               const {
                 channelsMax,
                 readers,
@@ -379,7 +401,10 @@ class SourceProcess implements Hosted {
                 partitionBy,
                 partitionBytesMin,
               } = given(this.#settings, "settings");
-              return given(this.#session, "the session").planStream(
+              const planned = await given(
+                this.#session,
+                "the session",
+              ).planStream(
                 this.#streamOf(stream),
                 { where, cursor },
                 {
@@ -393,10 +418,13 @@ class SourceProcess implements Hosted {
                   partitionBytesMin,
                 },
               );
+              return log
+                ? addLog(planned, this.#streamOf(stream), log)
+                : planned;
             }),
           },
         }),
-        resplitter: resplitterMachine.provide({
+        resplitter: giveEffects(resplitterMachine, {
           actors: {
             findSplit: fromEffect(({ input }) =>
               given(this.#session, "the session").findSplit(
@@ -406,7 +434,7 @@ class SourceProcess implements Hosted {
             ),
           },
         }),
-        statsEmitter: statsEmitterMachine.provide({
+        statsEmitter: giveEffects(statsEmitterMachine, {
           actions: { emitStats: () => this.#emitStats() },
         }),
       },
@@ -419,14 +447,19 @@ class SourceProcess implements Hosted {
       },
       actions: {
         report: (_, fact) => this.#report(fact),
-        startWorker: (_, { channel }) => this.#threads.open(channel),
+        startWorker: (_, { channel, isLog = false }) =>
+          this.#threads.open(channel, isLog),
         useSnapshot: (_, { snapshot }) => this.#threads.useSnapshot(snapshot),
-        seedStream: (_, { stream, seed, orders }) => {
+        leaveSnapshot: () => this.#leaveSnapshot(),
+        seedStream: (_, { stream, seed, orders, partitions }) => {
           this.#log.write("debug", "stream begun", {
             stream,
             partitions: orders.length,
           });
           given(this.#checkpoints, "the checkpoints").begin(stream, seed);
+          const log = partitions.find(({ split }) => split.kind === "log");
+          if (log?.split.kind === "log" && log.split.snapshot)
+            this.#threads.makeLogged(stream, log.split.snapshot);
         },
         allotIndex: (_, { channel, fact }) => {
           const {

@@ -9,6 +9,7 @@ import { errorCodes, type WireError } from "../../proto/error.ts";
 import type { Partition } from "../../proto/partition.ts";
 import { statsEmitterMachine } from "../stats-emitter.machine.ts";
 import { sourceChannelMachine } from "./channel.machine.ts";
+import { logReaderMachine } from "./log-reader.machine.ts";
 import { partitionerMachine } from "./partitioner.machine.ts";
 import { readerMachine } from "./reader.machine.ts";
 import { resplitterMachine } from "./resplitter.machine.ts";
@@ -36,6 +37,7 @@ export const sourceProcessBase = setup({
     ),
     reader: readerMachine,
     channel: sourceChannelMachine,
+    logReader: logReaderMachine,
     partitioner: partitionerMachine,
     resplitter: resplitterMachine,
     statsEmitter: statsEmitterMachine,
@@ -44,11 +46,15 @@ export const sourceProcessBase = setup({
     report: (_, _params: SourceFact) => {
       throw new Error("report is not provided");
     },
-    startWorker: (_, _params: { channel: number }) => {
+    startWorker: (_, _params: { channel: number; isLog?: boolean }) => {
       throw new Error("startWorker is not provided");
     },
     useSnapshot: (_, _params: { snapshot: SnapshotWire | null }) => {
       throw new Error("useSnapshot is not provided");
+    },
+    // nothing is held at the server any more that its users would wait for
+    leaveSnapshot: () => {
+      throw new Error("leaveSnapshot is not provided");
     },
     seedStream: (_, _params: ReadStreamOrder) => {
       throw new Error("seedStream is not provided");
@@ -102,7 +108,8 @@ export const sourceProcessBase = setup({
       errorCodes[params.error.code].disposition === "failStream",
     streamAlreadyFailed: ({ context }, params: { key: string }) =>
       context.failedStreams.includes(streamOfKey(params.key)),
-    allReadersGone: ({ context }) => context.readersAlive === 0,
+    allReadersGone: ({ context }) =>
+      context.readersAlive === 0 && context.log?.isDone !== false,
     allChannelsClosed: ({ context }) =>
       context.channelsClosed >= context.channelsOpened,
   },

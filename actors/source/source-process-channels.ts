@@ -9,7 +9,8 @@ export const withChannels = sourceProcessBase.extend({
     openChannel: enqueueActions(({ context, enqueue }) => {
       const settings = context.settings;
       // a process that is only asked about its source has no channel
-      if (!settings || settings.channelsMax <= context.channelsOpened) return;
+      const opened = context.channelsOpened - (context.log ? 1 : 0);
+      if (!settings || settings.channelsMax <= opened) return;
       const channel = context.channelsOpened + 1;
       enqueue.assign({ channelsOpened: channel });
       enqueue.spawnChild("channel", {
@@ -50,11 +51,13 @@ export const withChannels = sourceProcessBase.extend({
       }
       enqueue.assign({ queue, channels });
       const wanted = Math.min(target, active + queue.length);
-      if (wanted > context.channelsOpened - context.channelsLost.length)
+      const opened = context.channelsOpened - (context.log ? 1 : 0);
+      if (wanted > opened - context.channelsLost.length)
         enqueueNamed(enqueue, { type: "openChannel" });
     }),
     noteIdle: assign({
       channels: ({ context }, { channel }: { channel: number }) =>
+        context.log?.channel === channel ||
         context.channelsLost.includes(channel)
           ? without(context.channels, `${channel}`)
           : { ...context.channels, [channel]: null },

@@ -14,8 +14,9 @@ import type { WireError } from "../../proto/error.ts";
 import type { ReadSoFar } from "../../partitioning/resplit.ts";
 import type { Partition } from "../../proto/partition.ts";
 import type { ChannelNews } from "./channel.machine.ts";
+import type { LogReaderNews } from "./log-reader.machine.ts";
 import type { OrderedActor } from "./order-subject.ts";
-import type { PartitionerNews } from "./partitioner.machine.ts";
+import type { LogPlan, PartitionerNews } from "./partitioner.machine.ts";
 import type { ReaderNews } from "./reader.machine.ts";
 import type { ResplitterNews } from "./resplitter.machine.ts";
 import type { SourceWorkerFact } from "./worker-messages.ts";
@@ -94,10 +95,19 @@ export interface SourceProcessContext {
     stream: number;
     where: string | null;
     cursor: CursorOrder | null;
+    log: LogPlan | null;
   }[];
   readonly planning: boolean;
   readonly failedStreams: readonly number[];
   readonly readersAlive: number;
+  /** Null: no log is followed. */
+  readonly log: {
+    readonly channel: number;
+    /** Every stream is ordered to be read, or has failed. */
+    readonly isGathered: boolean;
+    readonly isDone: boolean;
+    readonly isSnapshotTold: boolean;
+  } | null;
   readonly channelsClosed: number;
   readonly error: WireError | null;
 }
@@ -110,10 +120,19 @@ export type SourceProcessEvent =
       readonly stream: number;
       readonly where: string | null;
       readonly cursor: CursorOrder | null;
+      readonly log?: LogPlan;
     }
   | ({ readonly type: "source.read" } & ReadStreamOrder)
   | Extract<SourceOrder, { type: "source.resplit" }>
   | { readonly type: "resplit.consider" }
+  | Extract<
+      SourceOrder,
+      {
+        type:
+          "source.log" | "log.leave" | "log.stop" | "log.end" | "log.committed";
+      }
+    >
+  | LogReaderNews
   | OrderedActor
   | { readonly type: "source.drain" }
   | { readonly type: "source.finish" }

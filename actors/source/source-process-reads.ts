@@ -34,6 +34,7 @@ export const withReads = withChannels.extend({
           0,
         );
         const lastOrdinal = Math.max(...byOrdinal.keys());
+        let readers = 0;
         const weights: Record<string, QueuedRead> = { ...context.weights };
         const reads: Record<string, KnownRead> = { ...context.reads };
         for (const order of params.orders) {
@@ -42,6 +43,8 @@ export const withReads = withChannels.extend({
             throw new Error(
               `partition ${order.stream}/${order.partition} is not in the plan`,
             );
+          // the reader of all logs has it
+          if (range.split.kind === "log") continue;
           const key = readerKey(order);
           weights[key] = {
             key,
@@ -49,6 +52,7 @@ export const withReads = withChannels.extend({
             edge: order.partition === 0 || order.partition === lastOrdinal,
           };
           reads[key] = beginRead(key, range);
+          readers += 1;
           enqueue.spawnChild("reader", {
             id: `reader:${key}`,
             systemId: `reader:${key}`,
@@ -71,7 +75,7 @@ export const withReads = withChannels.extend({
             ...context.remaining,
             [params.stream]: params.orders.length,
           },
-          readersAlive: context.readersAlive + params.orders.length,
+          readersAlive: context.readersAlive + readers,
         });
         if (params.orders.length === 0)
           enqueueNamed(enqueue, {
@@ -116,11 +120,19 @@ export const withReads = withChannels.extend({
           case "value.nulled":
             enqueueNamed(enqueue, { type: "countRead", params: fact });
             return;
+          case "log.checkpoint":
+          case "log.ending":
+            enqueueNamed(enqueue, { type: "report", params: fact });
+            return;
+          case "log.closed":
+          case "log.failed":
+            tell(enqueue, system.get("logReader"), fact);
+            return;
           default:
             break;
         }
         const reader = system.get(`reader:${readerKey(fact)}`);
-        tell(enqueue, reader, fact);
+        tell(enqueue, reader ?? system.get("logReader"), fact);
       },
     ),
     countBytes: assign(

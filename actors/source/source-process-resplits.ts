@@ -6,9 +6,9 @@ import { checkNamed, enqueueNamed, tell } from "../enqueue.ts";
 import { readerKey } from "./reader.machine.ts";
 import type { ResplitterEvent, ResplitterNews } from "./resplitter.machine.ts";
 import { beginRead, streamOfKey } from "./source-process-context.ts";
-import { withReads } from "./source-process-reads.ts";
+import { withLog } from "./source-process-log.ts";
 
-export const withResplits = withReads.extend({
+export const withResplits = withLog.extend({
   actions: {
     // more could work than there are partitions waiting: the reader with the most left is asked for the tail of its range
     askForTail: enqueueActions(({ context, enqueue, system, check }) => {

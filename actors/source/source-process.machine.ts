@@ -55,11 +55,23 @@ export const sourceProcessMachine = withOrders.createMachine({
     planning: false,
     failedStreams: [],
     readersAlive: 0,
+    log: null,
     channelsClosed: 0,
     error: null,
   },
   on: {
     "worker.fact": { actions: { type: "route", params: ({ event }) => event } },
+    "log.leave": { actions: { type: "tellLog", params: ({ event }) => event } },
+    "log.stop": { actions: { type: "tellLog", params: ({ event }) => event } },
+    "log.end": { actions: { type: "tellLog", params: ({ event }) => event } },
+    "log.committed": {
+      actions: { type: "tellLog", params: ({ event }) => event },
+    },
+    "logReader.done": { actions: "noteLogDone" },
+    "logReader.failed": {
+      target: ".failed",
+      actions: { type: "keepError", params: ({ event }) => event },
+    },
     "channel.announced": {
       actions: {
         type: "report",
@@ -74,6 +86,7 @@ export const sourceProcessMachine = withOrders.createMachine({
       actions: [
         { type: "noteIdle", params: ({ event }) => event },
         { type: "tellConnected", params: ({ event }) => event },
+        { type: "giveLogChannel", params: ({ event }) => event },
         "dispatch",
       ],
     },
@@ -193,9 +206,22 @@ export const sourceProcessMachine = withOrders.createMachine({
           actions: [
             { type: "noteIdle", params: ({ event }) => event },
             { type: "tellConnected", params: ({ event }) => event },
+            { type: "giveLogChannel", params: ({ event }) => event },
             "dispatch",
             "askForTail",
           ],
+        },
+        "source.log": {
+          actions: { type: "beginLog", params: ({ event }) => event },
+        },
+        "logReader.gathered": {
+          actions: ["noteGathered", "tellSnapshotRead"],
+        },
+        "logReader.streamRead": {
+          actions: {
+            type: "countStreamPart",
+            params: ({ event }) => event,
+          },
         },
         "reader.yielded": {
           actions: {
@@ -251,6 +277,7 @@ export const sourceProcessMachine = withOrders.createMachine({
                   stream: event.stream,
                   where: event.where,
                   cursor: event.cursor,
+                  log: event.log ?? null,
                 },
               ],
             }),
@@ -302,6 +329,7 @@ export const sourceProcessMachine = withOrders.createMachine({
           actions: [
             { type: "seedStream", params: ({ event }) => event },
             { type: "spawnReaders", params: ({ event }) => event },
+            { type: "joinLog", params: ({ event }) => event },
             raise(
               { type: "resplit.consider" },
               { id: "consider", delay: CONSIDER_AFTER_MS },
@@ -369,17 +397,12 @@ export const sourceProcessMachine = withOrders.createMachine({
             { type: "keepWhole", params: ({ event }) => event },
             { type: "forgetReader", params: ({ event }) => event },
             { type: "freeChannel", params: ({ event }) => event },
-            enqueueActions(({ context, event, enqueue }) => {
+            enqueueActions(({ event, enqueue }) => {
               if (event.outcome !== "done") return;
               const stream = streamOfKey(event.key);
-              const left = (context.remaining[stream] ?? 0) - 1;
-              enqueue.assign({
-                remaining: { ...context.remaining, [stream]: left },
-              });
-              enqueue({ type: "countPartition", params: { stream } });
-              if (left === 0)
-                enqueue({ type: "reportStreamRead", params: { stream } });
+              enqueue({ type: "countStreamPart", params: { stream } });
             }),
+            "tellSnapshotRead",
           ],
         },
         "reader.failed": [
@@ -392,6 +415,7 @@ export const sourceProcessMachine = withOrders.createMachine({
               { type: "keepWhole", params: ({ event }) => event },
               { type: "forgetReader", params: ({ event }) => event },
               { type: "freeChannel", params: ({ event }) => event },
+              "tellSnapshotRead",
             ],
           },
           {
@@ -406,6 +430,7 @@ export const sourceProcessMachine = withOrders.createMachine({
                 type: "cancelStream",
                 params: ({ event }) => ({ stream: streamOfKey(event.key) }),
               },
+              "tellSnapshotRead",
               {
                 type: "report",
                 params: ({ event }) => ({
@@ -438,7 +463,10 @@ export const sourceProcessMachine = withOrders.createMachine({
       },
     },
     draining: {
-      entry: { type: "tellReaders", params: { type: "reader.stop" } },
+      entry: [
+        { type: "tellReaders", params: { type: "reader.stop" } },
+        { type: "tellLog", params: { type: "log.cancel" } },
+      ],
       always: { guard: "allReadersGone", target: "drained" },
       on: {
         ...leaving.on,
@@ -451,7 +479,10 @@ export const sourceProcessMachine = withOrders.createMachine({
     },
     // readers of failed streams may still be letting go of their channels: nothing may follow a channel's End
     clearing: {
-      entry: { type: "tellReaders", params: { type: "reader.cancel" } },
+      entry: [
+        { type: "tellReaders", params: { type: "reader.cancel" } },
+        { type: "tellLog", params: { type: "log.cancel" } },
+      ],
       always: { guard: "allReadersGone", target: "finishing" },
       on: leaving.on,
     },

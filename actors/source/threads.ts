@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import type { DiscoveredStream } from "../../connectors/sources/source.ts";
 import type { SourceSettings } from "../../proto/control.ts";
+import type { LogSnapshot } from "../../proto/partition.ts";
 import {
   ExtractError,
   fromWireError,
@@ -42,6 +43,7 @@ export class SourceThreads {
   /** Settles when the channel's session is inside of the snapshot. */
   readonly #joins = new Map<number, PromiseWithResolvers<void>>();
   readonly #streams = new Map<number, DiscoveredStream>();
+  readonly #logged = new Map<number, SourceWorkerOrder>();
   #snapshot: SnapshotOrder | null = null;
   #clock: NodeJS.Timeout | null = null;
 
@@ -61,15 +63,26 @@ export class SourceThreads {
   }
 
   /** Opens the channel's socket, in a worker of its own. */
-  open(channel: number): void {
+  open(channel: number, isLog = false): void {
     if (this.#threads.has(channel))
       this.order(channel, { type: "channel.open" });
-    else this.#create(channel, true);
+    else this.#create(channel, true, isLog);
   }
 
   useSnapshot(snapshot: SnapshotOrder["snapshot"]): void {
     this.#snapshot = { type: "snapshot.use", snapshot };
     this.#tellAll(this.#snapshot);
+  }
+
+  leaveSnapshot(): void {
+    this.#tellAll({ type: "snapshot.leave" });
+  }
+
+  /** Its rows become rows of a log from now on: before any of them is read. */
+  makeLogged(stream: number, snapshot: LogSnapshot): void {
+    const order = { type: "stream.logged", stream, snapshot } as const;
+    this.#logged.set(stream, order);
+    this.#tellAll(order);
   }
 
   makeKnown(stream: DiscoveredStream): void {
@@ -123,8 +136,8 @@ export class SourceThreads {
     else this.#joins.get(channel)?.resolve();
   }
 
-  #create(channel: number, listens: boolean): void {
-    const thread = this.#start(this.#describe(channel, listens), {
+  #create(channel: number, listens: boolean, isLog = false): void {
+    const thread = this.#start(this.#describe(channel, listens, isLog), {
       onMessage: (message) => {
         if (message.type === "snapshot.joined") {
           this.#settleJoin(channel, message.error);
@@ -156,9 +169,14 @@ export class SourceThreads {
     if (this.#snapshot) thread.postMessage(this.#snapshot);
     for (const stream of this.#streams.values())
       thread.postMessage({ type: "stream.known", stream });
+    for (const order of this.#logged.values()) thread.postMessage(order);
   }
 
-  #describe(channel: number, listens: boolean): SourceWorkerData {
+  #describe(
+    channel: number,
+    listens: boolean,
+    isLog: boolean,
+  ): SourceWorkerData {
     const {
       attempt,
       url,
@@ -168,6 +186,7 @@ export class SourceThreads {
       policy,
       checkpointEveryMs,
       mappers,
+      log = null,
       inspect,
     } = this.#settings();
     return {
@@ -180,6 +199,7 @@ export class SourceThreads {
       policy,
       checkpointEveryMs,
       mappers,
+      log: isLog ? log : null,
       inspect,
       listens,
       // others give their partitions to those that are left; this one may be alone

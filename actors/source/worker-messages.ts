@@ -3,11 +3,18 @@ import type {
   CursorWindow,
   AttemptRef,
   ChannelTimes,
+  LogPlace,
   MapperSettings,
   SnapshotWire,
+  SourceFact,
+  SourceLogSettings,
 } from "../../proto/control.ts";
 import type { WireError } from "../../proto/error.ts";
-import type { Partition, Position } from "../../proto/partition.ts";
+import type {
+  LogSnapshot,
+  Partition,
+  Position,
+} from "../../proto/partition.ts";
 import type { UnrepresentablePolicy } from "../../proto/schema.ts";
 import type { ReadPhases } from "../../connectors/channels/phase-clock.ts";
 import type { DiscoveredStream } from "../../connectors/sources/source.ts";
@@ -23,6 +30,8 @@ export interface SourceWorkerData {
   readonly policy: UnrepresentablePolicy;
   readonly checkpointEveryMs: number;
   readonly mappers: MapperSettings | null;
+  /** What the channel carries: the log of all streams, and nothing else. Null: partitions. */
+  readonly log: SourceLogSettings | null;
   /** Tells its statements. */
   readonly inspect: boolean;
   /** Opens its socket at once; else on `channel.open`. */
@@ -38,10 +47,42 @@ export interface ReadRef {
   readonly attempt: number;
 }
 
+/** A stream whose changes are read. */
+export interface LogJoin {
+  readonly stream: number;
+  readonly partition: number;
+  /** Its changes up to and with this position are durable. */
+  readonly after: string;
+  /** As of its snapshot: what these transactions have done is durable as well. Null: none behind `after`. */
+  readonly visible: string | null;
+}
+
 export type SourceWorkerOrder =
   | { readonly type: "channel.open" }
   | { readonly type: "snapshot.use"; readonly snapshot: SnapshotWire | null }
+  /** Nothing is read from it any more. */
+  | { readonly type: "snapshot.leave" }
   | { readonly type: "stream.known"; readonly stream: DiscoveredStream }
+  /** The rows of its snapshot travel as rows of its log. */
+  | {
+      readonly type: "stream.logged";
+      readonly stream: number;
+      readonly snapshot: LogSnapshot;
+    }
+  | {
+      readonly type: "log.start";
+      readonly streams: readonly LogJoin[];
+      readonly from: LogPlace;
+      readonly until: string | null;
+      readonly discoveredAt: string;
+    }
+  | { readonly type: "log.leave"; readonly stream: number }
+  /** Ends the log of the run at the next commit. */
+  | { readonly type: "log.stop" }
+  | { readonly type: "log.end"; readonly position: string }
+  | { readonly type: "log.committed"; readonly group: number }
+  /** Leaves behind a checkpoint at the next commit, while the log goes on in another attempt. */
+  | { readonly type: "log.cancel" }
   | ({
       readonly type: "read.start";
       readonly range: Partition;
@@ -118,6 +159,9 @@ export type SourceWorkerFact =
       readonly rows: number;
       readonly bytes: number;
     } & ReadRef)
+  | Extract<SourceFact, { type: "log.checkpoint" | "log.ending" }>
+  | { readonly type: "log.closed" }
+  | { readonly type: "log.failed"; readonly error: WireError }
   | ({
       readonly type: "value.nulled";
       readonly column: string;

@@ -7,6 +7,8 @@ import type {
   CursorOrder,
   CursorWindow,
   HeldColumns,
+  LogOpened,
+  LogOpenOrder,
   OpenTransactions,
   RepeatFilter,
   RangeFilter,
@@ -253,6 +255,8 @@ export interface LockProblem extends RelationRef {
 /** The run's snapshot, held by the keeper process. */
 export interface HeldSnapshot {
   readonly ref: SnapshotRef;
+  /** Where the log was asked for. */
+  readonly log?: LogOpened;
   readonly openTransactions: OpenTransactions;
   /** Sentences for people: what this snapshot does not promise. */
   readonly warnings?: readonly string[];
@@ -287,9 +291,14 @@ export interface SourceDriver {
     stream: DiscoveredStream,
     ranges: readonly RangeFilter[],
   ): string | null;
-  /** @param onLost called once, when the snapshot is gone without `close` */
+  /**
+   * @param onLost called once, when the snapshot is gone without `close`
+   * @param log what is to hold the source's log before the snapshot is taken; null: nothing
+   * @throws ExtractError SOURCE_LOG_UNSUITABLE, SOURCE_POSITION_EXPIRED
+   */
   holdSnapshot(
     url: string,
     onLost: (error: ExtractError) => void,
+    log?: LogOpenOrder | null,
   ): Promise<HeldSnapshot>;
 }

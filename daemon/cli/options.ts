@@ -75,6 +75,7 @@ export interface SyncOptions extends OutputOptions {
   readonly acceptSchemaChanges?: boolean;
   readonly rowBytesMax?: number;
   readonly restart?: boolean;
+  readonly resync?: boolean;
   readonly dryRun?: boolean;
   readonly ledger?: string;
   readonly trace?: string;
@@ -164,7 +165,7 @@ const syncOptionGroups: Readonly<Record<string, () => readonly Option[]>> = {
     text("--where <sql>", "only rows for which the server finds this true"),
     valued(
       "-m, --mode <mode>",
-      "full-refresh-overwrite (overwrite), full-refresh-append (append), incremental-append (incremental) or, into a database, incremental-append-dedupe (dedupe) (default: overwrite)",
+      "full-refresh-overwrite (overwrite), full-refresh-append (append), incremental-append (incremental) or, into a database, incremental-append-dedupe (dedupe); cdc (a snapshot once, then the changes from the source's log), continuous (the same without end) (default: overwrite)",
       parseMode,
     ),
     text(
@@ -230,6 +231,10 @@ const syncOptionGroups: Readonly<Record<string, () => readonly Option[]>> = {
     flag(
       "--restart",
       "begin anew even where an unfinished run could be resumed",
+    ),
+    flag(
+      "--resync",
+      "cdc: give up the log that is followed, copy every table again and begin a new one",
     ),
     options.channels(),
     options.readers(),
@@ -309,6 +314,7 @@ export function readSettings(
     acceptSchemaChanges: given.acceptSchemaChanges,
     rowBytesMax: given.rowBytesMax,
     restart: given.restart,
+    resync: given.resync,
     ledgerPath:
       given.ledger === undefined ? undefined : resolveLedger(given.ledger, cwd),
     tracePath: toAbsolute(given.trace, cwd),

@@ -189,6 +189,28 @@ function describeSourceCommands(program: Command, finish: Finish): void {
     finish(await runCheck(source, destination, given));
   });
 
+  const doctor = program
+    .command("doctor")
+    .summary("say what change data capture lacks")
+    .description(
+      "Looks at this machine and, where one is named, at a source: what change data capture needs, what is missing, and the commands that mend it. Nothing is changed.",
+    )
+    .argument("[source-url]", "with -f: the name of the sync")
+    .addOption(options.file())
+    .addOption(options.table())
+    .addOption(options.exclude())
+    .addOption(options.json())
+    .addOption(options.logLevel());
+  addExamples(
+    doctor,
+    "doctor",
+    "doctor postgres://me@localhost/shop -t orders",
+    "doctor -f millrace.yaml shop",
+  ).action(async (source, given) => {
+    const { runDoctor } = await import("./commands/doctor.ts");
+    finish(await runDoctor(source, given));
+  });
+
   const discover = program
     .command("discover")
     .summary("list the tables of a source")

@@ -7,6 +7,7 @@ export function describeRange({ split, relation }: Partition): string {
     const end = split.endPage === null ? "…" : split.endPage - 1;
     return `${relation.name} pages ${split.startPage}–${end}`;
   }
+  if (split.kind === "log") return `${relation.name} changes`;
   const bound = (key: readonly string[] | null) =>
     key === null ? "…" : key.length === 1 ? key[0] : `(${key.join(", ")})`;
   return `${split.columns.join(", ")} from ${bound(split.start)} to before ${bound(split.end)}`;

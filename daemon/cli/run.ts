@@ -49,9 +49,29 @@ export async function runToEnd(
     loadStartRun(),
     import("./progress.ts"),
   ]);
+  for (;;) {
+    const { summary, isStopped } = await runOnce(
+      startRun,
+      createProgress,
+      request,
+      options,
+    );
+    await report(summary, request, options);
+    if (hook !== null) await callAfterRun(hook, request, summary);
+    // a log that is followed without end is followed by one run after the other
+    const goesOn = request.log.continuous && summary.state === "succeeded";
+    if (isStopped || !goesOn) return summary.exitCode;
+  }
+}
+
+async function runOnce(
+  startRun: StartRun,
+  createProgress: typeof import("./progress.ts").createProgress,
+  request: SyncRequest,
+  options: OutputOptions,
+): Promise<{ readonly summary: RunSummary; readonly isStopped: boolean }> {
   const silent = options.json === true || options.quiet === true;
   const progress = silent ? null : createProgress(process.stderr);
-  let summary: RunSummary;
   // Before the run begins: from then on there are processes that a signal must not leave behind.
   const stopping = listenForStop();
   const handle = startRun(request, (event) => {
@@ -63,14 +83,12 @@ export async function runToEnd(
   });
   stopping.attach(handle);
   try {
-    summary = await handle.done;
+    const summary = await handle.done;
+    return { summary, isStopped: stopping.isStopped() };
   } finally {
     stopping.release();
     progress?.close();
   }
-  await report(summary, request, options);
-  if (hook !== null) await callAfterRun(hook, request, summary);
-  return summary.exitCode;
 }
 
 /**
@@ -101,6 +119,7 @@ function listenForStop() {
     attach(running: RunHandle) {
       handle = running;
     },
+    isStopped: () => presses > 0,
     release() {
       for (const signal of signals) process.off(signal, onSignal);
     },

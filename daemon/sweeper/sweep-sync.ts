@@ -58,6 +58,8 @@ export async function sweepSync(input: SweepInput): Promise<SyncSweep | null> {
   const runIds = new Set(generations.map(({ runId }) => runId));
   if (!newest || isAtWork(ledger, [...runIds, newest.runId], newest.startedAt))
     return { ...swept, outcome: "busy" };
+  // what a failing machine could make count again is not removed
+  await ledger.settled();
   let removed = 0;
   const done: GenerationOver[] = [];
   const faults: unknown[] = [];

@@ -36,6 +36,7 @@ const SAMPLE_MS = 500;
 const SCRAPE_MS = 5_000;
 const STOP_MS_MAX = 120_000;
 const MB = 1_000_000;
+const TICKS_PER_SECOND = 100;
 
 const goals = { memoryMb: 2_000, firstRowMs: 300, apiP99Ms: 50 };
 
@@ -217,6 +218,31 @@ async function measureFirstRow(daemon: LoadedDaemon): Promise<number> {
   return findMedian(times);
 }
 
+/**
+ * A server beside the daemon that has nothing to do: how long it takes to answer is what the machine costs any caller
+ * while it is busy.
+ */
+async function startIdle(): Promise<{
+  readonly url: string;
+  readonly stop: () => void;
+}> {
+  const script = `require("node:http").createServer((_, answer) => answer.end("{}")).listen(0, "127.0.0.1",
+    function () { console.log(this.address().port) })`;
+  const child = spawn(process.execPath, ["-e", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [port] = (await once(child.stdout, "data")) as [Buffer];
+  const url = `http://127.0.0.1:${port.toString().trim()}/`;
+  return { url, stop: () => child.kill() };
+}
+
+/** Of the daemon's main thread, in seconds. @see proc_pid_stat(5) */
+function readLoopCpu(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/task/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
 function readResidentMb(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   return (Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) * 1024) / MB;
@@ -246,6 +272,7 @@ interface Seen {
   children: number;
   loopDelayMs: number;
   readonly apiMs: number[];
+  readonly idleMs: number[];
   readonly scrapeMs: number[];
   metrics: string;
 }
@@ -253,12 +280,16 @@ interface Seen {
 /** Looks at the daemon until `isOver`. */
 async function watch(
   daemon: LoadedDaemon,
-  { ledger, admin }: { ledger: DatabaseSync; admin: pg.Client },
+  {
+    ledger,
+    admin,
+    idle,
+  }: { ledger: DatabaseSync; admin: pg.Client; idle: string },
   isOver: () => boolean,
 ): Promise<Seen> {
   const seen: Seen = {
     ...{ held: 0, memoryMb: 0, sessions: 0, children: 0, loopDelayMs: 0 },
-    ...{ apiMs: [], scrapeMs: [], metrics: "" },
+    ...{ apiMs: [], idleMs: [], scrapeMs: [], metrics: "" },
   };
   const running = ledger.prepare(
     "SELECT count(*) AS runs FROM runs WHERE state = 'running'",
@@ -275,6 +306,9 @@ async function watch(
     seen.sessions = Math.max(seen.sessions, Number(rows[0]?.count ?? 0));
     for (const path of paths)
       seen.apiMs.push((await daemon.call("GET", path)).ms);
+    const asked = performance.now();
+    await (await fetch(idle)).text();
+    seen.idleMs.push(performance.now() - asked);
     if (performance.now() - scrapedAt > SCRAPE_MS) {
       scrapedAt = performance.now();
       const { body, ms } = await daemon.call("GET", "/metrics");
@@ -348,6 +382,7 @@ export async function measureDaemon(
   const folder = mkdtempSync(join(tmpdir(), "millrace-daemon-"));
   const daemon = new LoadedDaemon(folder, writeConfig(folder, url, load));
   const admin = new pg.Client({ connectionString: server.url });
+  const idle = await startIdle();
   let ledger: DatabaseSync | null = null;
   try {
     await admin.connect();
@@ -362,10 +397,11 @@ export async function measureDaemon(
       "SELECT count(*) AS entries FROM queue WHERE state IN ('queued', 'taken')",
     );
     let isTriggered = false;
+    const cpuBefore = readLoopCpu(daemon.pid);
     const began = performance.now();
     const watching = watch(
       daemon,
-      { ledger, admin },
+      { ledger, admin, idle: idle.url },
       () => isTriggered && open.get()?.["entries"] === 0,
     );
     const queued: string[] = [];
@@ -383,6 +419,8 @@ export async function measureDaemon(
     isTriggered = true;
     const seen = await watching;
     const seconds = (performance.now() - began) / 1000;
+    const loopCpuMs =
+      ((readLoopCpu(daemon.pid) - cpuBefore) * 1000) / queued.length;
     const { body: metrics } = await daemon.call("GET", "/metrics");
     await daemon.stop();
     const losses = await findLosses(folder, ledger, load, queued);
@@ -396,6 +434,8 @@ export async function measureDaemon(
       `permits                ${entered} given, waited ${(waited / entered).toFixed(2)} s at the mean, ${readGauge(metrics, "millrace_inline_wait_seconds_max").toFixed(1)} s at most`,
       `memory                 ${seen.memoryMb.toFixed(0)} MB at most, threads and all`,
       `loop delay             ${seen.loopDelayMs.toFixed(0)} ms at the 99th percentile of the worst ${SCRAPE_MS / 1000} s`,
+      `loop's CPU             ${loopCpuMs.toFixed(1)} ms a run`,
+      `an idle server beside  ${findMedian(seen.idleMs).toFixed(1)} ms at the median, ${percentile(seen.idleMs, 0.99).toFixed(1)} ms at the 99th percentile of ${seen.idleMs.length} calls`,
       `API                    ${findMedian(seen.apiMs).toFixed(1)} ms at the median, ${apiP99Ms.toFixed(1)} ms at the 99th percentile of ${seen.apiMs.length} calls`,
       `triggers               ${findMedian(triggerMs).toFixed(1)} ms at the median, ${percentile(triggerMs, 0.99).toFixed(1)} ms at the 99th percentile`,
       `/metrics               ${Math.max(...seen.scrapeMs).toFixed(0)} ms at most`,
@@ -403,7 +443,10 @@ export async function measureDaemon(
       `load of the machine    ${loadavg()[0]?.toFixed(1)}`,
     ];
     for (const line of lines) console.log(line);
-    const figures = { load, firstRowMs, seconds, apiP99Ms, losses, entered };
+    const figures = {
+      ...{ load, firstRowMs, seconds, apiP99Ms, loopCpuMs },
+      ...{ losses, entered },
+    };
     console.log(
       `every figure: ${writeResults("daemon", [{ ...figures, ...seen, metrics: "" }])}`,
     );
@@ -416,6 +459,7 @@ export async function measureDaemon(
     return losses.length === 0 && (isReached || isQuick);
   } finally {
     await daemon.stop();
+    idle.stop();
     ledger?.close();
     await admin.end();
     rmSync(folder, { recursive: true, force: true });

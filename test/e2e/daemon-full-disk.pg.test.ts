@@ -61,7 +61,7 @@ test("a full disk under the ledger is named, refuses what it cannot keep, and co
       return answer.status === 202 ? null : answer;
     });
     expect(refused.status).toBe(507);
-    expect(refused.body.error.code).toBe("DESTINATION_FULL");
+    expect(refused.body.error.code).toBe("LEDGER_DISK_FULL");
     expect(refused.body.error.message).toContain(
       "no space left for the ledger",
     );

@@ -65,7 +65,7 @@ function boundsOf(split: Partition["split"]): { start: string; end: string } {
       start: split.start?.[0] ?? "open",
       end: split.end?.[0] ?? "open",
     };
-  if (split.kind === "whole") throw new Error("a table that does not split");
+  if (split.kind !== "pages") throw new Error("a table that does not split");
   return {
     start: split.startPage === 0 ? "open" : String(split.startPage),
     end: split.endPage === null ? "open" : String(split.endPage),

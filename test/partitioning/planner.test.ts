@@ -402,6 +402,8 @@ test("whatever is answered, the planner ends, and every row and page has one own
 
 function owns({ split }: Partition, page: number, key: string): boolean {
   switch (split.kind) {
+    case "log":
+      return false;
     case "whole":
       return true;
     case "pages":

@@ -36,6 +36,7 @@ async function build(): Promise<string> {
     cp(join(repositoryRoot, name), join(folder, name), { recursive: true });
   await copy("bin");
   await copy("package.json");
+  await copy("deploy/debezium");
   await symlink(
     join(repositoryRoot, "node_modules"),
     join(folder, "node_modules"),

@@ -63,6 +63,10 @@ export class KeyFinder {
   readonly #types: readonly string[];
   /** By text type: characters in the order of its collation, equal ones together. */
   readonly #alphabets = new Map<string, readonly (readonly string[])[]>();
+  /** Keys that cut a range: each is the first one of the part behind it. */
+  readonly #cuts = new Set<string>();
+  /** Last keys of ranges by the text of their ends: a part behind a cut ends as the whole did. */
+  readonly #lasts = new Map<string, KeyTuple>();
 
   constructor(connection: Queryable, stream: MysqlStream, leaf: LeafRelation) {
     assert(stream.key !== null, "keys of a stream that has one");
@@ -93,9 +97,15 @@ export class KeyFinder {
    * none was found.
    */
   async middle(range: KeyRange): Promise<KeyTuple | null> {
+    const key = await this.#findMiddle(range);
+    if (key !== null) this.#cuts.add(JSON.stringify(key));
+    return key;
+  }
+
+  async #findMiddle(range: KeyRange): Promise<KeyTuple | null> {
     const conditions = this.#toConditions(range);
-    const first = await this.#findEnd(conditions, "ASC");
-    let last = first && (await this.#findEnd(conditions, "DESC"));
+    const first = await this.#findFirst(range, conditions);
+    let last = first && (await this.#findLast(range, conditions));
     for (let column = 0; column < this.#columns.length; column++) {
       if (first === null || last === null || equalKeys(first, last))
         return null;
@@ -109,6 +119,32 @@ export class KeyFinder {
       last = await this.#findEnd([...conditions, ...same], "DESC");
     }
     return null;
+  }
+
+  /** Spares the question where the range begins with a key that was found here. */
+  async #findFirst(
+    { start, after }: KeyRange,
+    conditions: readonly string[],
+  ): Promise<KeyTuple | null> {
+    // the text of a float may lie above the float
+    const isExact = !this.#types.some((type) => kindOf(type) === "float");
+    const isKnown = start !== null && this.#cuts.has(JSON.stringify(start));
+    if (isKnown && isExact && !after) return start;
+    return this.#findEnd(conditions, "ASC");
+  }
+
+  /** Spares the question where the range is what a cut has left of one that was asked about. */
+  async #findLast(
+    { start, end, after }: KeyRange,
+    conditions: readonly string[],
+  ): Promise<KeyTuple | null> {
+    const name = JSON.stringify(end);
+    const isRest = start !== null && this.#cuts.has(JSON.stringify(start));
+    const known = isRest && !after ? this.#lasts.get(name) : undefined;
+    if (known !== undefined) return known;
+    const last = await this.#findEnd(conditions, "DESC");
+    if (last !== null) this.#lasts.set(name, last);
+    return last;
   }
 
   /** Guesses values of one column between those of two keys which have the columns before it in common. */

@@ -114,10 +114,8 @@ export class HeldSnapshot implements SourceSnapshot {
     config: MysqlConfig,
     options: HeldSnapshotOptions = {},
   ): Promise<HeldSnapshot> {
-    const gate = await MysqlConnection.connect(config);
-    let holder: MysqlConnection | null = null;
+    const [gate, holder] = await connectTwo(config);
     try {
-      holder = await MysqlConnection.connect(config);
       const openTransactions = await readOpenTransactions(gate);
       const guard = `millrace-${crypto.randomUUID()}`;
       await gate.query(`SET SESSION lock_wait_timeout = ${LOCK_WAIT_SECONDS}`);
@@ -143,8 +141,7 @@ export class HeldSnapshot implements SourceSnapshot {
       const state = { ...rung, guard, position, openTransactions };
       return new HeldSnapshot(gate, holder, state, options);
     } catch (error) {
-      await gate.close();
-      await holder?.close();
+      await Promise.all([gate.close(), holder.close()]);
       throw error;
     }
   }
@@ -286,6 +283,23 @@ export class HeldSnapshot implements SourceSnapshot {
     this.#isOver = true;
     clearInterval(this.#probe);
     clearTimeout(this.#release);
+  }
+}
+
+/** Both or none; at once, since a login takes several round trips. */
+async function connectTwo(
+  config: MysqlConfig,
+): Promise<[MysqlConnection, MysqlConnection]> {
+  const connecting = [
+    MysqlConnection.connect(config),
+    MysqlConnection.connect(config),
+  ] as const;
+  try {
+    return await Promise.all(connecting);
+  } catch (error) {
+    for (const one of await Promise.allSettled(connecting))
+      if (one.status === "fulfilled") await one.value.close();
+    throw error;
   }
 }
 

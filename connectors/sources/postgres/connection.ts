@@ -153,6 +153,7 @@ export class PostgresConnection {
         keepAliveInitialDelayMillis: KEEPALIVE_DELAY_MS,
         ssl: tls ? await tlsOptions(config) : false,
         types,
+        ...(config.replication ? { replication: "database" } : {}),
         ...(plain === null ? {} : { stream: () => plain.socket }),
       });
       // Without a listener, the driver's error event would end the process; queries and reads report by themselves.
@@ -236,6 +237,15 @@ export class PostgresConnection {
         this.details,
       );
     }
+  }
+
+  /** As `beginSnapshot`, in a snapshot of which only the name is known yet. */
+  async importSnapshot(id: string): Promise<void> {
+    assert(!this.#inTransaction, "a snapshot inside of another");
+    this.#inTransaction = true;
+    await this.query(
+      `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT ${quoteLiteral(id)}`,
+    );
   }
 
   /** Ends the transaction of `beginSnapshot`, if one is open. */

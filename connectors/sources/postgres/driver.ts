@@ -54,6 +54,6 @@ export const postgresDriver: SourceDriver = {
       // a literal without a type takes that of the column that it is compared with
       writeLiteral: (_, text) => quoteLiteral(text),
     }),
-  holdSnapshot: (url, onLost) =>
-    HeldSnapshot.open(parseSourceUrl(url), { onLost }),
+  holdSnapshot: (url, onLost, log = null) =>
+    HeldSnapshot.open(parseSourceUrl(url), { onLost, log }),
 };

@@ -47,7 +47,8 @@ export async function findSplit(
 ): Promise<FoundSplit | null> {
   const leaf = findLeaf(stream, range);
   const { split } = range;
-  if (leaf === undefined || split.kind === "whole") return null;
+  if (leaf === undefined || split.kind === "whole" || split.kind === "log")
+    return null;
   const pages = await countPages(connection, leaf);
   const rowsMin = rowBytes > 0 ? bytesMin / rowBytes : Infinity;
   const found =
@@ -100,22 +101,23 @@ function cutPages(
   { count }: { readonly count: number },
   rowsMin: number,
 ): Cut | null {
-  assert(resumeAfter?.kind !== "key", "a key in pages");
+  const position = resumeAfter?.kind === "pages" ? resumeAfter : null;
+  assert(position === resumeAfter, "another position in pages");
   const whole = (split.endPage ?? count) - split.startPage;
   const rowsPerPage = whole > 0 ? estimatedRows / whole : 0;
   if (!(rowsPerPage > 0)) return null;
   const pagesMin = Math.ceil(rowsMin / rowsPerPage);
-  const middlePage = findMiddlePage(split, resumeAfter, count, pagesMin);
+  const middlePage = findMiddlePage(split, position, count, pagesMin);
   if (middlePage === null) return null;
   const parts = resplit({
     kind: "pages",
     split,
-    position: resumeAfter,
+    position,
     middlePage,
   });
   const left =
     (split.endPage ?? count) -
-    Math.max(split.startPage, resumeAfter?.nextPage ?? 0);
+    Math.max(split.startPage, position?.nextPage ?? 0);
   return parts && { parts, rowsLeft: left * rowsPerPage };
 }
 

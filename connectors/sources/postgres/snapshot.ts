@@ -2,7 +2,11 @@
  * The snapshot that all readers of a run share, and the locks under which DDL cannot empty a table: a TRUNCATE or a
  * rewriting ALTER would give readers under the old snapshot 0 rows and no error.
  */
-import type { OpenTransactions } from "../../../proto/control.ts";
+import type {
+  LogOpened,
+  LogOpenOrder,
+  OpenTransactions,
+} from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import type {
   HeldSnapshot as SourceSnapshot,
@@ -11,6 +15,7 @@ import type {
   SnapshotRef,
 } from "../source.ts";
 import { PostgresConnection } from "./connection.ts";
+import type { HeldLog } from "./change-log.ts";
 import { readOpenTransactions } from "./cursor.ts";
 import { oidArray, quoteRelation } from "./sql.ts";
 import type { PostgresConfig } from "./url.ts";
@@ -25,6 +30,17 @@ const PROBE_DEADLINE_MS = 30_000;
 export interface HeldSnapshotOptions {
   /** Called once, when the transaction is gone without close(). */
   readonly onLost?: (error: ExtractError) => void;
+  /** The log is held first, and the snapshot is of the place where it begins, or of a later one. */
+  readonly log?: LogOpenOrder | null;
+}
+
+/** Loaded only where a log is followed. */
+async function holdNow(
+  config: PostgresConfig,
+  order: LogOpenOrder,
+): Promise<HeldLog> {
+  const { holdLog } = await import("./change-log.ts");
+  return holdLog(config, order);
 }
 
 export class HeldSnapshot implements SourceSnapshot {
@@ -32,6 +48,7 @@ export class HeldSnapshot implements SourceSnapshot {
   /** As they were just before the snapshot was taken: what the lag of an incremental window is made from. */
   readonly openTransactions: OpenTransactions;
   readonly serverVersion: number;
+  readonly log?: LogOpened;
   readonly #connection: PostgresConnection;
   readonly #onLost: ((error: ExtractError) => void) | null;
   /** Statements one after the other, probes between them. */
@@ -45,8 +62,10 @@ export class HeldSnapshot implements SourceSnapshot {
     ref: SnapshotRef,
     openTransactions: OpenTransactions,
     options: HeldSnapshotOptions,
+    log: LogOpened | null,
   ) {
     this.#connection = connection;
+    if (log !== null) this.log = log;
     this.ref = ref;
     this.openTransactions = openTransactions;
     this.serverVersion = connection.serverVersion;
@@ -63,10 +82,12 @@ export class HeldSnapshot implements SourceSnapshot {
     config: PostgresConfig,
     options: HeldSnapshotOptions = {},
   ): Promise<HeldSnapshot> {
+    const held = options.log ? await holdNow(config, options.log) : null;
     const connection = await PostgresConnection.connect(config);
     try {
       const openTransactions = await readOpenTransactions(connection);
-      await connection.beginSnapshot(null);
+      if (held?.slot) await connection.importSnapshot(held.slot.snapshot);
+      else await connection.beginSnapshot(null);
       const [ref] = await connection.query<SnapshotRef>(
         "SELECT pg_export_snapshot() AS id, pg_current_snapshot()::text AS visible",
       );
@@ -78,10 +99,13 @@ export class HeldSnapshot implements SourceSnapshot {
         );
       }
       await connection.query("SAVEPOINT unlocked");
-      return new HeldSnapshot(connection, ref, openTransactions, options);
+      const log = held ? await held.describe() : null;
+      return new HeldSnapshot(connection, ref, openTransactions, options, log);
     } catch (error) {
       await connection.close();
       throw error;
+    } finally {
+      await held?.close();
     }
   }
 

@@ -26,6 +26,8 @@ export interface PostgresConfig {
   readonly sslkey: string | null;
   readonly applicationName: string;
   readonly connectTimeoutMs: number;
+  /** The session can make replication slots; it takes statements without parameters only. */
+  readonly replication?: boolean;
 }
 
 const PORT_DEFAULT = 5432;

@@ -147,6 +147,7 @@ const rungNames: Readonly<Record<Plan["rung"], string>> = {
   pages: "pages (ctid)",
   keyRanges: "key ranges",
   whole: "not cut",
+  log: "changes only",
 };
 
 function renderPartitions(

@@ -241,9 +241,14 @@ function renderPartitions(
 function describeDurable({ done, rows, position }: PartitionState): string {
   if (done) return "all";
   if (position === null) return rows === 0 ? "nothing" : "in part";
-  return position.kind === "pages"
-    ? `to before page ${position.nextPage}`
-    : `to ${position.after.join(", ")}`;
+  switch (position.kind) {
+    case "pages":
+      return `to before page ${position.nextPage}`;
+    case "key":
+      return `to ${position.after.join(", ")}`;
+    case "log":
+      return `to ${position.after}`;
+  }
 }
 
 function renderTimeline(

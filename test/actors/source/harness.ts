@@ -107,6 +107,7 @@ export function createSource(effects: SourceEffects) {
       report: (_, fact) => effects.report(fact),
       startWorker: (_, { channel }) => effects.startWorker(channel),
       useSnapshot: () => {},
+      leaveSnapshot: () => {},
       seedStream: (_, { stream, seed }) => checkpoints.begin(stream, seed),
       allotIndex: (_, { channel, fact: { type: _type, ...place } }) => {
         const { stream, partition, attempt, sequence } = place;

@@ -18,7 +18,7 @@ type Event = "planned" | "serverAway" | "refused" | "backoff";
 
 const away = new ExtractError("SOURCE_CONNECTION_LOST", "the server is away");
 const refused = new ExtractError("SOURCE_PERMISSION_DENIED", "no SELECT");
-const input = { stream: 7, where: null, cursor: null };
+const input = { stream: 7, where: null, cursor: null, log: null };
 const output = { plan: makePlan(7, 2), window: null };
 
 const events: Record<Event, AnyEvent> = {

@@ -42,6 +42,22 @@ const broken: WireError = {
 const plan = makePlan(1, 2);
 
 const events: Record<Event, AnyEvent> = {
+  "source.log": {
+    type: "source.log",
+    streams: [1],
+    from: { position: "p", offset: null, history: [] },
+    until: null,
+    discoveredAt: "p",
+    end: null,
+  },
+  "log.leave": { type: "log.leave", stream: 1 },
+  "log.stop": { type: "log.stop" },
+  "log.end": { type: "log.end", position: "p" },
+  "log.committed": { type: "log.committed", group: 1 },
+  "logReader.gathered": { type: "logReader.gathered" },
+  "logReader.streamRead": { type: "logReader.streamRead", stream: 1 },
+  "logReader.done": { type: "logReader.done" },
+  "logReader.failed": { type: "logReader.failed", error: broken },
   "source.open": { type: "source.open", settings },
   "source.discover": {
     type: "source.discover",
@@ -177,6 +193,7 @@ describeTable<
     planning: false,
     failedStreams: [],
     readersAlive: 1,
+    log: null,
     channelsClosed: 0,
     error: null,
   }),
@@ -193,6 +210,9 @@ describeTable<
       "channel.closed": "waiting", "partitioner.planned": "waiting", "partitioner.failed": "waiting",
       opened: "waiting", openFailed: "waiting", discovered: "waiting", discoverFailed: "waiting",
       "reader.paused": "waiting", "actor.order": "waiting",
+      "source.log": "waiting", "log.leave": "waiting", "log.stop": "waiting", "log.end": "waiting",
+      "log.committed": "waiting", "logReader.gathered": "waiting", "logReader.streamRead": "waiting", "logReader.done": "waiting",
+      "logReader.failed": "failed",
     },
     opening: {
       "source.open": "opening", "source.discover": "opening", "source.plan": "opening",
@@ -205,6 +225,9 @@ describeTable<
       "channel.closed": "opening", "partitioner.planned": "opening", "partitioner.failed": "opening",
       opened: "opened", openFailed: "failed", discovered: "opening", discoverFailed: "opening",
       "reader.paused": "opening", "actor.order": "opening",
+      "source.log": "opening", "log.leave": "opening", "log.stop": "opening", "log.end": "opening",
+      "log.committed": "opening", "logReader.gathered": "opening", "logReader.streamRead": "opening", "logReader.done": "opening",
+      "logReader.failed": "failed",
     },
     opened: {
       "source.open": "opened", "source.discover": "discovering", "source.plan": "opened",
@@ -217,6 +240,9 @@ describeTable<
       "channel.closed": "opened", "partitioner.planned": "opened", "partitioner.failed": "opened",
       opened: "opened", openFailed: "opened", discovered: "opened", discoverFailed: "opened",
       "reader.paused": "opened", "actor.order": "opened",
+      "source.log": "opened", "log.leave": "opened", "log.stop": "opened", "log.end": "opened",
+      "log.committed": "opened", "logReader.gathered": "opened", "logReader.streamRead": "opened", "logReader.done": "opened",
+      "logReader.failed": "failed",
     },
     discovering: {
       "source.open": "discovering", "source.discover": "discovering", "source.plan": "discovering",
@@ -230,6 +256,9 @@ describeTable<
       "partitioner.failed": "discovering", opened: "discovering", openFailed: "discovering",
       discovered: "serving", discoverFailed: "failed",
       "reader.paused": "discovering", "actor.order": "discovering",
+      "source.log": "discovering", "log.leave": "discovering", "log.stop": "discovering", "log.end": "discovering",
+      "log.committed": "discovering", "logReader.gathered": "discovering", "logReader.streamRead": "discovering", "logReader.done": "discovering",
+      "logReader.failed": "failed",
     },
     serving: {
       "source.open": "serving", "source.discover": "serving", "source.plan": "serving",
@@ -242,6 +271,9 @@ describeTable<
       "channel.closed": "serving", "partitioner.planned": "serving", "partitioner.failed": "failed",
       opened: "serving", openFailed: "serving", discovered: "serving", discoverFailed: "serving",
       "reader.paused": "serving", "actor.order": "serving",
+      "source.log": "serving", "log.leave": "serving", "log.stop": "serving", "log.end": "serving",
+      "log.committed": "serving", "logReader.gathered": "serving", "logReader.streamRead": "serving", "logReader.done": "serving",
+      "logReader.failed": "failed",
     },
     draining: {
       "source.open": "draining", "source.discover": "draining", "source.plan": "draining",
@@ -254,6 +286,9 @@ describeTable<
       "channel.closed": "draining", "partitioner.planned": "draining", "partitioner.failed": "draining",
       opened: "draining", openFailed: "draining", discovered: "draining", discoverFailed: "draining",
       "reader.paused": "draining", "actor.order": "draining",
+      "source.log": "draining", "log.leave": "draining", "log.stop": "draining", "log.end": "draining",
+      "log.committed": "draining", "logReader.gathered": "draining", "logReader.streamRead": "draining", "logReader.done": "draining",
+      "logReader.failed": "failed",
     },
     drained: {
       "source.open": "drained", "source.discover": "drained", "source.plan": "drained",
@@ -266,6 +301,9 @@ describeTable<
       "channel.closed": "drained", "partitioner.planned": "drained", "partitioner.failed": "drained",
       opened: "drained", openFailed: "drained", discovered: "drained", discoverFailed: "drained",
       "reader.paused": "drained", "actor.order": "drained",
+      "source.log": "drained", "log.leave": "drained", "log.stop": "drained", "log.end": "drained",
+      "log.committed": "drained", "logReader.gathered": "drained", "logReader.streamRead": "drained", "logReader.done": "drained",
+      "logReader.failed": "failed",
     },
     clearing: {
       "source.open": "clearing", "source.discover": "clearing", "source.plan": "clearing",
@@ -278,6 +316,9 @@ describeTable<
       "channel.closed": "clearing", "partitioner.planned": "clearing", "partitioner.failed": "clearing",
       opened: "clearing", openFailed: "clearing", discovered: "clearing", discoverFailed: "clearing",
       "reader.paused": "clearing", "actor.order": "clearing",
+      "source.log": "clearing", "log.leave": "clearing", "log.stop": "clearing", "log.end": "clearing",
+      "log.committed": "clearing", "logReader.gathered": "clearing", "logReader.streamRead": "clearing", "logReader.done": "clearing",
+      "logReader.failed": "failed",
     },
     finishing: {
       "source.open": "finishing", "source.discover": "finishing", "source.plan": "finishing",
@@ -290,6 +331,9 @@ describeTable<
       "channel.closed": "finished", "partitioner.planned": "finishing", "partitioner.failed": "finishing",
       opened: "finishing", openFailed: "finishing", discovered: "finishing", discoverFailed: "finishing",
       "reader.paused": "finishing", "actor.order": "finishing",
+      "source.log": "finishing", "log.leave": "finishing", "log.stop": "finishing", "log.end": "finishing",
+      "log.committed": "finishing", "logReader.gathered": "finishing", "logReader.streamRead": "finishing", "logReader.done": "finishing",
+      "logReader.failed": "failed",
     },
   },
 });

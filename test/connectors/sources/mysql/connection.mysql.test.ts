@@ -100,7 +100,7 @@ describe.each(flavours)("%s", (flavour) => {
     await expect(
       connect(change(server.url, { pathname: "/no_such_database" })),
     ).rejects.toMatchObject({
-      code: "SOURCE_UNREACHABLE",
+      code: "SOURCE_DATABASE_NOT_FOUND",
       message: "Unknown database 'no_such_database'",
     });
   });

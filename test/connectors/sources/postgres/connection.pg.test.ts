@@ -134,7 +134,7 @@ describe("failures to connect", () => {
     };
     await expect(
       connect(at((to) => (to.pathname = "/nowhere"))),
-    ).rejects.toMatchObject({ code: "SOURCE_UNREACHABLE" });
+    ).rejects.toMatchObject({ code: "SOURCE_DATABASE_NOT_FOUND" });
     await expect(
       connect(at((to) => (to.username = "nobody_here"))),
     ).rejects.toMatchObject({ code: "SOURCE_AUTH_FAILED" });

@@ -1,0 +1,334 @@
+import { describe, expect, test } from "vitest";
+import { LogDecoder } from "../../../connectors/channels/log-decoder.ts";
+import {
+  LogRows,
+  type LogGroup,
+  type LogRowsOptions,
+} from "../../../connectors/channels/log-rows.ts";
+import { ChannelRows } from "../../../connectors/channels/source-rows.ts";
+import type {
+  EngineMessage,
+  EngineOffset,
+} from "../../../connectors/sources/debezium/engine/protocol.ts";
+import { describeChanges } from "../../../proto/change-columns.ts";
+import {
+  positionBehind,
+  positionOfSnapshot,
+} from "../../../proto/log-position.ts";
+import type { StreamSchema } from "../../../proto/schema.ts";
+import type { SourceChannel } from "../../../transport/channel.ts";
+import { buildSchema } from "../../fixtures/batches.ts";
+
+const hex = (lsn: number) => lsn.toString(16).padStart(20, "0");
+const behind = (lsn: number) => positionBehind(1, hex(lsn));
+const before = (lsn: number) => positionOfSnapshot(1, hex(lsn));
+const offset = (lsn: number) => `{"lsn":${lsn}}` as EngineOffset;
+
+const begin = (lsn: number, xid = lsn): EngineMessage => ({
+  type: "begin",
+  transaction: String(xid),
+  position: hex(lsn),
+  committedAtMs: 1_000,
+});
+const commit = (lsn: number): EngineMessage => ({
+  type: "commit",
+  number: 1,
+  events: 1,
+  offset: offset(lsn + 1),
+});
+let events = 0;
+const insert = (table: string, row: object): EngineMessage => ({
+  type: "event",
+  number: ++events,
+  order: 1,
+  topic: `m.public.${table}`,
+  key: Buffer.from(JSON.stringify({ id: 1 })),
+  value: Buffer.from(
+    JSON.stringify({
+      before: null,
+      after: row,
+      source: {
+        connector: "postgresql",
+        ts_ms: 1_000,
+        schema: "public",
+        table,
+        ts_us: 1_000_000,
+      },
+      op: "c",
+      ts_ms: 1_000,
+    }),
+  ),
+  headers: null,
+});
+
+interface Sent {
+  readonly what: string;
+  readonly stream: number;
+  readonly rows: number;
+}
+
+/** An engine that says this, and then that it is alive for as long as somebody listens. */
+class Script {
+  readonly acks: string[] = [];
+  isDrained = false;
+  readonly #chunks: readonly (readonly EngineMessage[])[];
+
+  constructor(chunks: readonly (readonly EngineMessage[])[]) {
+    this.#chunks = chunks;
+  }
+
+  async *messages(): AsyncGenerator<readonly EngineMessage[], void> {
+    for (const chunk of this.#chunks) yield chunk;
+    while (!this.isDrained) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      yield [{ type: "heartbeat", offset: null }];
+    }
+  }
+
+  ack(place: EngineOffset): void {
+    this.acks.push(place);
+  }
+
+  async drain(): Promise<void> {
+    this.isDrained = true;
+  }
+
+  async kill(): Promise<void> {
+    this.isDrained = true;
+  }
+}
+
+const schemas: StreamSchema[] = ["a", "b"].map((name, i) => ({
+  ...buildSchema({ id: "int32", v: "text" }, ["id"]),
+  key: ["id"],
+  number: i + 1,
+  namespace: "public",
+  name,
+}));
+
+function open(
+  chunks: readonly (readonly EngineMessage[])[],
+  options: Partial<LogRowsOptions> & {
+    readonly after?: string;
+    readonly visible?: string | null;
+  } = {},
+) {
+  const sent: Sent[] = [];
+  const groups: LogGroup[] = [];
+  const endings: string[] = [];
+  const engine = new Script(chunks);
+  const socket = {
+    writeSchema: async () => {},
+    writeBatch: async ({ stream }, { rowCount }) =>
+      void sent.push({ what: "batch", stream, rows: rowCount }),
+    writeCheckpoint: async ({ stream, rows, last }) =>
+      void sent.push({ what: last ? "last" : "checkpoint", stream, rows }),
+  } as Partial<SourceChannel> as SourceChannel;
+  const channel = new ChannelRows(() => socket);
+  let index = 0;
+  const { after = before(1), visible = null, ...rest } = options;
+  const log: LogRows = new LogRows({
+    engine,
+    streams: schemas.map((schema) => ({
+      number: schema.number,
+      namespace: schema.namespace,
+      name: schema.name,
+      after,
+      visible,
+      rows: channel.begin({
+        stream: schema.number,
+        partition: 5,
+        attempt: 1,
+        schema: describeChanges(schema),
+        mapper: null,
+        onCheckpoint: ({ stream }) =>
+          setImmediate(() => log.giveIndex(stream, ++index)),
+        onNulled: () => {},
+      }),
+      decoder: new LogDecoder(schema, {
+        connector: "postgresql",
+        beforeImage: "key",
+        policy: "error",
+        valueNulled: () => {},
+        unavailableValue: "__unavailable_0123456789",
+        transactionId: false,
+        timePrecision: "microseconds",
+      }),
+    })),
+    sourceEpoch: 1,
+    from: { position: before(1), offset: offset(1), history: [] },
+    until: null,
+    discoveredAt: before(1_000),
+    checkpointEveryMs: 0,
+    events: {
+      onGroup: (group) => {
+        groups.push(group);
+        setImmediate(() => log.commit(group.group));
+      },
+      onEnding: (position) => {
+        endings.push(position);
+        setImmediate(() => log.end(position));
+      },
+    },
+    ...rest,
+  });
+  return { log, sent, groups, endings, engine };
+}
+
+const row = { id: 1, v: "x" };
+
+describe("the log on one channel", () => {
+  test("is covered at commits, by one checkpoint of each stream that has had rows", async () => {
+    const { log, sent, groups, engine } = open(
+      [
+        [begin(10), insert("a", row), insert("b", row), commit(10)],
+        [begin(20), insert("b", row), commit(20)],
+        [begin(90)],
+      ],
+      { until: before(50) },
+    );
+    await log.run();
+    expect(groups.map(({ position, members }) => [position, members])).toEqual([
+      [
+        behind(10),
+        [
+          { stream: 1, index: 1 },
+          { stream: 2, index: 2 },
+        ],
+      ],
+      [behind(20), [{ stream: 2, index: 3 }]],
+      [
+        before(50),
+        [
+          { stream: 1, index: 4 },
+          { stream: 2, index: 5 },
+        ],
+      ],
+    ]);
+    expect(sent.filter(({ what }) => what !== "batch")).toEqual([
+      { what: "checkpoint", stream: 1, rows: 1 },
+      { what: "checkpoint", stream: 2, rows: 1 },
+      { what: "checkpoint", stream: 2, rows: 1 },
+      { what: "last", stream: 1, rows: 0 },
+      { what: "last", stream: 2, rows: 0 },
+    ]);
+    // the source forgets what the ledger has, and nothing before
+    expect(engine.acks).toEqual([offset(11), offset(21)]);
+  });
+
+  test("never stands inside a transaction, however it is cut into pieces", async () => {
+    const { log, groups } = open(
+      [
+        [begin(10), insert("a", row)],
+        [insert("a", row)],
+        [insert("b", row), commit(10)],
+        [begin(90)],
+      ],
+      { until: before(50) },
+    );
+    await log.run();
+    expect(groups.map(({ position }) => position)).toEqual([
+      behind(10),
+      before(50),
+    ]);
+  });
+
+  test("passes over what a stream has: up to its own place, and what its snapshot shows", async () => {
+    const chunks = [
+      [begin(10, 7), insert("a", row), commit(10)],
+      [begin(20, 8), insert("a", row), commit(20)],
+      [begin(30, 9), insert("a", row), commit(30)],
+      [begin(90)],
+    ];
+    const later = open(chunks, { until: before(50), after: behind(20) });
+    await later.log.run();
+    expect(later.sent.filter(({ what }) => what === "batch")).toHaveLength(1);
+    const seen = open(chunks, { until: before(50), visible: "9:10:" });
+    await seen.log.run();
+    expect(seen.sent.filter(({ what }) => what === "batch")).toHaveLength(1);
+  });
+
+  test("moves on where nobody changes anything", async () => {
+    const idle: EngineMessage = { type: "heartbeat", offset: offset(40) };
+    const { log, groups } = open([[idle], [begin(90)]], { until: before(50) });
+    await log.run();
+    expect(groups[0]).toMatchObject({
+      position: before(40),
+      offset: offset(40),
+      members: [],
+    });
+  });
+
+  test("ends behind the commit at which it is told to, and where an earlier attempt has begun to end it", async () => {
+    const { log, groups, endings } = open([
+      [begin(10), insert("a", row)],
+      [insert("a", row), commit(10)],
+    ]);
+    log.wish("stop");
+    await log.run();
+    expect(endings).toEqual([behind(10)]);
+    expect(groups.at(-1)?.position).toBe(behind(10));
+    const again = open(
+      [[begin(10), insert("a", row), commit(10)], [begin(20)]],
+      { until: behind(10) },
+    );
+    await again.log.run();
+    expect(again.endings).toEqual([behind(10)]);
+  });
+
+  test("is left to another attempt behind a checkpoint, without a last one", async () => {
+    const { log, sent, endings } = open([
+      [begin(10), insert("a", row), commit(10)],
+    ]);
+    log.wish("cancel");
+    await log.run();
+    expect(endings).toEqual([]);
+    expect(sent.map(({ what }) => what)).toEqual(["batch", "checkpoint"]);
+  });
+
+  test("has the columns of now, whatever the table had when the change was made", async () => {
+    const { log, sent } = open(
+      [
+        [begin(10), insert("a", { id: 1 }), commit(10)],
+        [begin(20), insert("a", row), commit(20)],
+        [begin(90)],
+      ],
+      { until: before(50) },
+    );
+    await log.run();
+    expect(sent.filter(({ what }) => what === "batch")).toHaveLength(2);
+  });
+
+  test("ends before a column that has come since the run began, and never cuts it off", async () => {
+    const added = { ...row, extra: 5 };
+    const { log, endings, groups } = open(
+      [
+        [begin(10), insert("a", row), commit(10)],
+        [begin(20), insert("a", added), commit(20)],
+      ],
+      { discoveredAt: before(15) },
+    );
+    await log.run();
+    expect(endings).toEqual([behind(10)]);
+    expect(groups.at(-1)?.position).toBe(behind(10));
+    // rows of the transaction are on their way already: another attempt ends the run
+    const late = open(
+      [
+        [begin(10), insert("a", row), commit(10)],
+        [begin(20), insert("b", row), insert("a", added), commit(20)],
+      ],
+      { discoveredAt: before(15) },
+    );
+    await expect(late.log.run()).rejects.toMatchObject({ code: "LOG_TURNED" });
+    expect(late.endings).toEqual([behind(10)]);
+  });
+
+  test("does not guess which column a renamed one has become", async () => {
+    const { log } = open([
+      [begin(10), insert("a", { id: 1, earlier: "x" }), commit(10)],
+    ]);
+    await expect(log.run()).rejects.toMatchObject({
+      code: "SOURCE_SCHEMA_CHANGED",
+    });
+  });
+});

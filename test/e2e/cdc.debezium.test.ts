@@ -1,0 +1,366 @@
+/** A snapshot, and the log from there on: whatever dies in between, the change log replays to the table. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, inject, describe, beforeEach } from "vitest";
+import "../services/debezium.setup.ts";
+import { withDatabase, type PostgresFixture } from "../fixtures/postgres.ts";
+import {
+  signal,
+  waitFor,
+  type Destination,
+  type Role,
+} from "./support/command.ts";
+import { findEngine } from "./support/engine-process.ts";
+import { test as base } from "./support/fixtures.ts";
+import { replayFiles } from "./support/log-replay.ts";
+import {
+  accounts,
+  createLoggedTables,
+  lines,
+  LogWorkload,
+  readSource,
+  visits,
+  type ComparedTable,
+} from "./support/log-workload.ts";
+import { createRandom, pick } from "./support/random.ts";
+
+beforeEach(({ skip }) => {
+  const { programs, reason } = inject("debezium");
+  if (programs === null) skip(reason);
+});
+
+/** A database of the test's own, whose slots go with it. */
+const test = base.extend<{ source: PostgresFixture }>({
+  // eslint-disable-next-line no-empty-pattern
+  source: async ({}, use) => {
+    const adminUrl = inject("postgresUrl");
+    if (adminUrl === null) throw new Error(inject("postgresReason"));
+    await withDatabase(adminUrl, async (fixture) => {
+      try {
+        await use(fixture);
+      } finally {
+        await dropSlots(fixture);
+      }
+    });
+  },
+});
+
+async function dropSlots({ query }: PostgresFixture): Promise<void> {
+  for (let tries = 0; tries < 100; tries++) {
+    const slots = await query<{ pid: number | null }>(
+      `SELECT pg_terminate_backend(active_pid), active_pid AS pid FROM pg_replication_slots WHERE database = current_database()`,
+    );
+    if (slots.every(({ pid }) => pid === null)) break;
+    await sleep(50);
+  }
+  await query(
+    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()",
+  );
+}
+
+const options = [
+  ...["--mode", "cdc", "--checkpoint-every", "200ms"],
+  ...["--partition-by", "key", "--readers", "2", "--channels", "2"],
+];
+
+async function expectSame(
+  source: PostgresFixture,
+  destination: Destination,
+  tables: readonly ComparedTable[],
+  hint: string,
+  isOneSnapshot = false,
+): Promise<void> {
+  for (const table of tables)
+    expect(
+      await replayFiles(destination.root, table, { isOneSnapshot }),
+      `${table.name}, ${hint}`,
+    ).toEqual(await readSource(source, table));
+}
+
+const SEEDS = Number(process.env["CDC_SEEDS"] ?? 20);
+const RUNS_MAX = 8;
+
+type Victim = Role | "engine";
+const victims: readonly Victim[] = [
+  ...(["bookkeeper", "source", "destination", "keeper"] as const),
+  ...(["engine", "engine", "bookkeeper"] as const),
+];
+
+/** Runs the sync until it succeeds, and kills what the seed says on the way. */
+async function runThroughKills(
+  destination: Destination,
+  url: string,
+  random: () => number,
+  killsMax: number,
+): Promise<string[]> {
+  const log: string[] = [];
+  let kills = killsMax;
+  for (let turn = 1; turn <= RUNS_MAX; turn += 1) {
+    const run = destination.start("sync", url, destination.root, ...options);
+    while (kills > 0 && !run.isOver()) {
+      const waitMs = Math.round(random() * 2_500);
+      const victim = pick(random, victims);
+      await Promise.race([sleep(waitMs), run.ended]);
+      const pid =
+        victim === "engine" ? findEngine(run.find("source")) : run.find(victim);
+      if (pid === null || !signal(pid, "SIGKILL")) continue;
+      kills -= 1;
+      log.push(`run ${turn}: ${victim} after ${waitMs} ms`);
+      if (victim === "bookkeeper") break;
+    }
+    const late = setTimeout(() => {
+      console.error(
+        `run ${turn} hangs: ${log.join("; ")}\n${run.stderr()}\n${JSON.stringify(run.events.filter(({ type }) => type !== "stream.progress")).slice(0, 3000)}`,
+        JSON.stringify(
+          destination.look((ledger) =>
+            ledger
+              .listRuns({ limit: 3 })
+              .map(({ runId, state, syncId }) => [
+                runId,
+                state,
+                ledger.logOf(syncId),
+                ledger
+                  .durableOf(runId)
+                  .map((d) => [
+                    d.stream,
+                    d.partition,
+                    d.index,
+                    d.last,
+                    d.position,
+                  ]),
+              ]),
+          ),
+        ).slice(0, 3000),
+      );
+    }, 60_000);
+    const { code, signal: by, stderr } = await run.ended;
+    clearTimeout(late);
+    if (code === 0) return log;
+    log.push(`run ${turn} ended with ${code ?? by}`);
+    expect([3, null], `${log.join("; ")}\n${stderr}`).toContain(code);
+  }
+  expect.fail(`not done after ${RUNS_MAX} runs: ${log.join("; ")}`);
+}
+
+describe("a sync that follows the log", () => {
+  test("copies the table once, and from then on its changes", async ({
+    source,
+    destination,
+  }) => {
+    await createLoggedTables(source, 500);
+    const first = await destination.run(
+      ...["sync", source.url, destination.root, ...options],
+    );
+    expect(first.code, first.stderr).toBe(0);
+    const workload = await LogWorkload.start(source.url, 1);
+    await sleep(500);
+    await workload.addColumn(source.query);
+    await sleep(300);
+    await workload.end();
+    const second = await destination.run(
+      ...["sync", source.url, destination.root, ...options],
+    );
+    expect(second.code, second.stderr).toBe(0);
+    expect(second.summary?.streams.map(({ rung }) => rung)).toEqual([
+      "log",
+      "log",
+      "log",
+    ]);
+    await expectSame(
+      source,
+      destination,
+      [accounts, workload.linesNow, visits],
+      "undisturbed",
+      true,
+    );
+    const [slot] = await source.query<{ kept: string }>(
+      "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::text AS kept FROM pg_replication_slots WHERE database = current_database()",
+    );
+    // what is durable is not kept at the source
+    expect(Number(slot?.kept)).toBeLessThan(1_000_000);
+  });
+
+  test("goes on until it is stopped, and shows what it has followed meanwhile", async ({
+    source,
+    destination,
+  }) => {
+    await createLoggedTables(source, 200);
+    const running = destination.start(
+      ...["sync", source.url, destination.root],
+      ...["--mode", "continuous", "--checkpoint-every", "200ms"],
+    );
+    const shows = async (id: number) => {
+      const rows = await replayFiles(destination.root, visits, {
+        isOneSnapshot: true,
+      }).catch(() => []);
+      return rows.includes(JSON.stringify([String(id), "/marked"]));
+    };
+    for (const id of [-1, -2]) {
+      await source.query(`INSERT INTO visits VALUES (${id}, '/marked')`);
+      await waitFor(`row ${id} in the files`, () => shows(id));
+    }
+    // nothing is held at the source that its users would wait for
+    const [held] = await source.query<{ count: number }>(
+      "SELECT count(*)::int AS count FROM pg_stat_activity WHERE datname = current_database() AND backend_xmin IS NOT NULL AND backend_type = 'client backend' AND pid <> pg_backend_pid()",
+    );
+    expect(held?.count).toBe(0);
+    await source.query("TRUNCATE visits");
+    signal(running.pid, "SIGTERM");
+    const { code, stderr, summary } = await running.ended;
+    expect(code, stderr).toBe(0);
+    expect(summary?.state).toBe("succeeded");
+    const last = await destination.run(
+      ...["sync", source.url, destination.root, ...options],
+    );
+    expect(last.code, last.stderr).toBe(0);
+    await expectSame(
+      source,
+      destination,
+      [accounts, lines, visits],
+      "continuous",
+      true,
+    );
+  });
+
+  test("keeps a copy in Postgres", async ({ source, destination }) => {
+    await withDatabase(inject("postgresUrl") ?? "", async (copy) => {
+      const sync = [
+        ...["sync", source.url, copy.url, ...options],
+        ...["--ledger", destination.ledgerPath],
+      ];
+      await createLoggedTables(source, 500);
+      const workload = await LogWorkload.start(source.url, 3);
+      const first = await destination.run(...sync);
+      expect(first.code, first.stderr).toBe(0);
+      await sleep(300);
+      await workload.end();
+      const second = await destination.run(...sync);
+      expect(second.code, second.stderr).toBe(0);
+      for (const table of [accounts, workload.linesNow, visits])
+        expect(await readSource(copy, table), table.name).toEqual(
+          await readSource(source, table),
+        );
+    });
+  });
+
+  test("copies a table that has come later, and goes on with the others", async ({
+    source,
+    destination,
+  }) => {
+    await createLoggedTables(source, 200);
+    const sync = ["sync", source.url, destination.root, ...options];
+    const first = await destination.run(...sync, "--exclude", "visits");
+    expect(first.code, first.stderr).toBe(0);
+    const workload = await LogWorkload.start(source.url, 5);
+    await sleep(300);
+    const second = await destination.run(...sync);
+    expect(second.code, second.stderr).toBe(0);
+    const rungs = second.summary?.streams.map(({ name, rung }) => [
+      name,
+      rung === "log",
+    ]);
+    expect(Object.fromEntries(rungs ?? [])).toEqual({
+      accounts: true,
+      lines: true,
+      visits: false,
+    });
+    await sleep(300);
+    await workload.end();
+    const third = await destination.run(...sync);
+    expect(third.code, third.stderr).toBe(0);
+    await expectSame(
+      source,
+      destination,
+      [accounts, workload.linesNow, visits],
+      "a table more",
+      true,
+    );
+  });
+
+  test("stops by name where the log is gone, and begins anew when it is told to", async ({
+    source,
+    destination,
+  }) => {
+    await createLoggedTables(source, 100);
+    const sync = ["sync", source.url, destination.root, ...options];
+    expect((await destination.run(...sync)).code).toBe(0);
+    await source.query("INSERT INTO visits VALUES (-7, '/lost')");
+    await dropSlots(source);
+    const refused = await destination.run(...sync);
+    expect(refused.summary?.error?.code).toBe("SOURCE_POSITION_EXPIRED");
+    // one of the same name that somebody has made again is not taken for it
+    const [slot] = await source.query<{ name: string }>(
+      "SELECT pubname AS name FROM pg_publication",
+    );
+    await source.query(
+      `SELECT pg_create_logical_replication_slot('${slot?.name}', 'pgoutput')`,
+    );
+    const ahead = await destination.run(...sync);
+    expect(ahead.summary?.error?.code).toBe("SOURCE_POSITION_EXPIRED");
+    const anew = await destination.run(...sync, "--resync");
+    expect(anew.code, anew.stderr).toBe(0);
+    await expectSame(
+      source,
+      destination,
+      [accounts, lines, visits],
+      "resync",
+      true,
+    );
+  });
+
+  test.for([
+    {
+      name: "a table whose rows the log could not tell apart",
+      sql: "CREATE TABLE nameless (v int)",
+      says: "public.nameless",
+    },
+    {
+      name: "a database without tables",
+      sql: "CREATE VIEW shown AS SELECT 1 AS one",
+      says: "no table",
+    },
+  ])("refuses $name before anything starts", async ({ sql, says }, context) => {
+    const { source, destination } = context;
+    await source.query(sql);
+    const { code, stderr } = await destination.run(
+      ...["sync", source.url, destination.root, "--mode", "cdc"],
+    );
+    expect(code).toBe(2);
+    expect(stderr).toContain(says);
+    const slots = await source.query(
+      "SELECT FROM pg_replication_slots WHERE database = current_database()",
+    );
+    expect(slots).toEqual([]);
+  });
+
+  test.for(Array.from({ length: SEEDS }, (_, i) => i + 1))(
+    "is complete, whatever is killed: seed %i",
+    async (seed, { source, destination }) => {
+      await createLoggedTables(source);
+      const random = createRandom(seed);
+      const workload = await LogWorkload.start(source.url, seed);
+      const first = await runThroughKills(
+        destination,
+        source.url,
+        random,
+        1 + Math.floor(random() * 2),
+      );
+      if (random() < 0.5) await workload.addColumn(source.query);
+      const second =
+        random() < 0.5
+          ? await runThroughKills(destination, source.url, random, 1)
+          : [];
+      await workload.end();
+      const last = await destination.run(
+        ...["sync", source.url, destination.root, ...options],
+      );
+      const hint = `seed ${seed}: ${[...first, "–", ...second].join("; ")}`;
+      expect(last.code, `${hint}\n${last.stderr}`).toBe(0);
+      await expectSame(
+        source,
+        destination,
+        [accounts, workload.linesNow, visits],
+        hint,
+      );
+    },
+  );
+});
