@@ -90,13 +90,23 @@ describe("the source", () => {
       change(url);
       return url.href;
     };
-    for (const [url, word] of [
-      [at((one) => (one.port = "1")), "127.0.0.1:1"],
-      [at((one) => (one.hostname = "nowhere.invalid")), "nowhere.invalid"],
-      [at((one) => (one.pathname = "/no_such_database")), "no_such_database"],
+    for (const [url, word, code, exitCode] of [
+      [at((one) => (one.port = "1")), "127.0.0.1:1", "SOURCE_UNREACHABLE", 3],
+      [
+        at((one) => (one.hostname = "nowhere.invalid")),
+        "nowhere.invalid",
+        "SOURCE_UNREACHABLE",
+        3,
+      ],
+      [
+        at((one) => (one.pathname = "/no_such_database")),
+        "no_such_database",
+        "SOURCE_DATABASE_NOT_FOUND",
+        2,
+      ],
     ] as const) {
       const run = await runCommand(["sync", url, folder]);
-      expectError(run, "SOURCE_UNREACHABLE", 3, word);
+      expectError(run, code, exitCode, word);
       expect(await listOutput(folder)).toEqual([]);
     }
   });

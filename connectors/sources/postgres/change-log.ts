@@ -242,7 +242,7 @@ async function findNameless(
 ): Promise<readonly string[]> {
   const oids = tables.flatMap(({ leaves }) => leaves.map(({ oid }) => oid));
   const rows = await connection.query<{ table: string }>(
-    `SELECT c.oid::regclass::text AS table FROM pg_class c
+    `SELECT s.nspname || '.' || c.relname AS table FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
     WHERE c.oid = ANY($1::oid[]) AND c.relkind IN ('r', 'p') AND CASE c.relreplident
       WHEN 'f' THEN false WHEN 'n' THEN true
       WHEN 'd' THEN NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
