@@ -351,6 +351,8 @@ export class Attempt {
       }
       case "snapshot.read":
         this.#isLogOnly = true;
+        for (const { ref, state } of this.#input.book.streams)
+          if (state === "open") this.#unshown.add(ref.number);
         if (this.#input.log?.isContinuous)
           this.#turn = setTimeout(() => this.stop(), TURN_MS);
         // while the log is followed nothing at the source is held that its users would wait for
@@ -404,8 +406,13 @@ export class Attempt {
 
   #orderApply(stream: number, upTo: string): void {
     const step = this.#input.book.applyStep(stream, upTo);
-    if (step) this.#child("destination").send(step);
-    else this.#applies.noteApplied(stream);
+    if (step) {
+      this.#child("destination").send(step);
+      return;
+    }
+    // the ledger does not have all of its snapshot yet
+    this.#unshown.add(stream);
+    this.#applies.noteApplied(stream);
   }
 
   /** Its changes are not read on; those of the others are, and the log stays for it where it is. */

@@ -723,12 +723,18 @@ export class RunBook {
     const log = this.logBound(number, upTo);
     const stream = this.stream(number);
     if (log === null || stream.state !== "open") return null;
+    const durable = ledger.durableOf(runId, number);
+    const isWhole = (stream.plan?.partitions ?? []).every(
+      ({ split, ordinal }) =>
+        split.kind === "log" ||
+        durable.some(({ partition, last }) => last && partition === ordinal),
+    );
+    if (!isWhole) return null;
     return {
       type: "stream.apply",
       stream: this.destinationStream(number),
       mode: stream.mode,
-      files: ledger
-        .durableOf(runId, number)
+      files: durable
         .filter(
           ({ position }) => position?.kind !== "log" || position.after <= upTo,
         )

@@ -54,6 +54,11 @@ export const errorCodes = {
     exitCode: 4,
     help: "GRANT SELECT on the table to the user of the URL, or leave it out with --exclude.",
   },
+  SOURCE_LOCKED: {
+    disposition: "failStream",
+    exitCode: 3,
+    help: "Another session holds the table exclusively or waits to (TRUNCATE, ALTER, VACUUM FULL): pg_stat_activity shows it. Run again when it is done.",
+  },
   SOURCE_TABLE_NOT_FOUND: {
     disposition: "failRun",
     exitCode: 2,

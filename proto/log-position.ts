@@ -6,7 +6,7 @@
 import { strict as assert } from "node:assert";
 
 /** Characters of the commit's place. */
-export const COMMIT_CHARS = 20;
+const COMMIT_CHARS = 20;
 const POSITION = /^[0-9a-f]{8}-[0-9a-f]{20}-[0-9]{10}$/;
 /** Behind every event of the transaction. */
 const WHOLE = "9999999999";
@@ -18,7 +18,7 @@ export function isLogPosition(text: string): boolean {
 }
 
 /** What stands before every position of the epoch's transactions. */
-export function epochPrefix(sourceEpoch: number): string {
+function epochPrefix(sourceEpoch: number): string {
   assert(Number.isSafeInteger(sourceEpoch) && sourceEpoch >= 1);
   return `${sourceEpoch.toString(16).padStart(8, "0")}-`;
 }
@@ -40,17 +40,6 @@ export function positionOfSnapshot(
 export function asSnapshot(position: string): string {
   assert(isLogPosition(position), `not a position: ${position}`);
   return `${position.slice(0, -NOTHING.length)}${NOTHING}`;
-}
-
-/** The same place, behind the whole transaction. */
-export function asWhole(position: string): string {
-  assert(isLogPosition(position), `not a position: ${position}`);
-  return `${position.slice(0, -WHOLE.length)}${WHOLE}`;
-}
-
-export function epochOf(position: string): number {
-  assert(isLogPosition(position), `not a position: ${position}`);
-  return Number.parseInt(position.slice(0, 8), 16);
 }
 
 /** The place that the kind of source has given. */

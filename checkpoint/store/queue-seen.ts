@@ -4,8 +4,8 @@ import type { LedgerDatabase } from "./database.ts";
 import type { QueueMessage, QueueRequest } from "./queue.ts";
 
 /** How long a request is known, in milliseconds; and how many are, the newest. */
-export const REQUESTS_KEPT_MS = 86_400_000;
-export const REQUESTS_KEPT_MAX = 100_000;
+const REQUESTS_KEPT_MS = 86_400_000;
+const REQUESTS_KEPT_MAX = 100_000;
 /** Every so many entries of the queue those beyond are removed. */
 const REQUESTS_PRUNED_EVERY = 64;
 

@@ -108,6 +108,7 @@ export class LogRows {
   #committed = Promise.withResolvers<void>();
   #lastCommitted = 0;
   #wish: "stop" | "cancel" | null = null;
+  #isReleased = false;
   #sendFailure: Error | null = null;
 
   constructor(options: LogRowsOptions) {
@@ -143,6 +144,9 @@ export class LogRows {
   /** At the next commit: `stop` ends the log of the run, `cancel` leaves it to another attempt. */
   wish(what: "stop" | "cancel"): void {
     this.#wish ??= what;
+    if (what !== "cancel") return;
+    this.#isReleased = true;
+    this.#wakeFinish();
   }
 
   end(position: string): void {
@@ -158,6 +162,10 @@ export class LogRows {
       if (one <= group) this.#offsets.delete(one);
     this.#lastCommitted = Math.max(this.#lastCommitted, group);
     if (offset !== undefined) this.#options.engine.ack(offset as EngineOffset);
+    this.#wakeFinish();
+  }
+
+  #wakeFinish(): void {
     this.#committed.resolve();
     this.#committed = Promise.withResolvers<void>();
   }
@@ -389,7 +397,9 @@ export class LogRows {
     const position = await this.#ended.promise;
     assert(position === this.#position, "the log ends where the ledger says");
     await this.#close([...this.#followed], true);
-    while (this.#lastCommitted < this.#group) await this.#committed.promise;
+    // where a stream has failed, the ledger does not take it up: it is cancelled once the others are done
+    while (this.#lastCommitted < this.#group && !this.#isReleased)
+      await this.#committed.promise;
   }
 }
 

@@ -24,6 +24,10 @@ export function checkScope(
   request: Pick<SyncRequest, "mode" | "cursor">,
 ): void {
   const { streams, ranges, window } = scope;
+  if (request.mode === "cdc" && !isWhole(scope))
+    throw invalid(
+      "a run that follows the log has all of its sync's streams, since the log is one for all of them",
+    );
   if (streams !== null) checkStreams(streams);
   if (ranges !== null) checkRanges(ranges);
   if (window !== null) checkWindow(window, request);

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { planResume } from "../../checkpoint/resume.ts";
 import type { DurableReport } from "../../proto/checkpoint.ts";
-import type { Partition, Position } from "../../proto/partition.ts";
+import type { Partition, Position, Split } from "../../proto/partition.ts";
 import { keySplit, makePartition, makeReport } from "./stamps.ts";
 
 const kept = { snapshotKept: true };
@@ -366,5 +366,51 @@ describe("a table read in attempts that are cut anywhere", () => {
         },
       ),
     );
+  });
+});
+
+describe("a stream whose log is followed", () => {
+  const log: Split = { kind: "log", after: "p1", snapshot: null };
+  const pages: Split = { kind: "pages", startPage: 0, endPage: null };
+
+  test("goes on behind its last commit, whatever became of the snapshot", () => {
+    const partitions = [makePartition(0, pages), makePartition(1, log)];
+    const plan = planResume(
+      partitions,
+      [
+        makeReport({ index: 1, partition: 0, last: true, position: null }),
+        makeReport({
+          index: 2,
+          partition: 1,
+          position: { kind: "log", after: "p5" },
+        }),
+      ],
+      { snapshotKept: false },
+    );
+    expect(plan.rePlanStreams).toEqual([]);
+    expect(plan.orders).toEqual([
+      {
+        stream: 1,
+        partition: 1,
+        resumeAfter: { kind: "log", after: "p5" },
+      },
+    ]);
+  });
+
+  test("starts over with its snapshot where that was not complete", () => {
+    const partitions = [makePartition(0, pages), makePartition(1, log)];
+    const plan = planResume(
+      partitions,
+      [
+        makeReport({
+          index: 1,
+          partition: 1,
+          position: { kind: "log", after: "p5" },
+        }),
+      ],
+      { snapshotKept: false },
+    );
+    expect(plan.rePlanStreams).toEqual([1]);
+    expect(plan.dropped).toHaveLength(1);
   });
 });

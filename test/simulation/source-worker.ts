@@ -97,6 +97,16 @@ export class SimulatedSourceWorker {
       case "snapshot.use":
       case "stream.known":
         return;
+      // no log is followed in a simulation
+      case "snapshot.leave":
+      case "stream.logged":
+      case "log.start":
+      case "log.leave":
+      case "log.stop":
+      case "log.end":
+      case "log.committed":
+      case "log.cancel":
+        throw new Error(`${order.type} in a simulation`);
     }
   }
 

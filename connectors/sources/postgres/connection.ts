@@ -41,8 +41,14 @@ const types: pg.CustomTypesConfig = {
 };
 
 /**
- * The session that every reader relies on: values print in one exact form, nothing times out while it waits, scans
- * start at the first page, and one backend does the work (rows come in order and splits are the parallelism).
+ * For a lock, in milliseconds. Without an end, a TRUNCATE or ALTER that waits for the keeper's lock and the readers that
+ * queue behind it would wait for each other for ever, and no server sees that as a deadlock.
+ */
+const LOCK_MS_MAX = 60_000;
+
+/**
+ * The session that every reader relies on: values print in one exact form, nothing but a lock times out while it waits,
+ * scans start at the first page, and one backend does the work (rows come in order and splits are the parallelism).
  */
 const sessionSettings: readonly string[] = [
   "SET client_encoding = 'UTF8'",
@@ -52,7 +58,7 @@ const sessionSettings: readonly string[] = [
   "SET bytea_output = 'hex'",
   "SET extra_float_digits = 3",
   "SET statement_timeout = 0",
-  "SET lock_timeout = 0",
+  `SET lock_timeout = ${LOCK_MS_MAX}`,
   "SET idle_in_transaction_session_timeout = 0",
   "SET max_parallel_workers_per_gather = 0",
   "SET synchronize_seqscans = off",

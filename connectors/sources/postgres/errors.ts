@@ -38,6 +38,7 @@ const codeByState: Readonly<Record<string, ErrorCode>> = {
   "57P02": "SOURCE_CONNECTION_LOST", // another backend crashed
   "57P05": "SOURCE_CONNECTION_LOST", // ended by idle_session_timeout
   "08P01": "SOURCE_PROTOCOL_VIOLATION",
+  "55P03": "SOURCE_LOCKED", // no lock within lock_timeout
   "0A000": "SOURCE_QUERY_FAILED",
 };
 

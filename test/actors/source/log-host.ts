@@ -20,5 +20,6 @@ export function hostOf(
       "*": { actions: assign(({ event }) => (heard.push(event), {})) },
     },
   });
-  return { host, news: () => heard };
+  const news = () => heard.filter(({ type }) => type.startsWith("logReader."));
+  return { host, news };
 }

@@ -243,7 +243,7 @@ describe("the log on one channel", () => {
     const later = open(chunks, { until: before(50), after: behind(20) });
     await later.log.run();
     expect(later.sent.filter(({ what }) => what === "batch")).toHaveLength(1);
-    const seen = open(chunks, { until: before(50), visible: "9:10:" });
+    const seen = open(chunks, { until: before(50), visible: "9:10:9" });
     await seen.log.run();
     expect(seen.sent.filter(({ what }) => what === "batch")).toHaveLength(1);
   });
@@ -330,5 +330,28 @@ describe("the log on one channel", () => {
     await expect(log.run()).rejects.toMatchObject({
       code: "SOURCE_SCHEMA_CHANGED",
     });
+  });
+
+  test("does not wait for a group that the ledger will never have, once it is told so", async () => {
+    const ends: string[] = [];
+    const { log, engine } = open(
+      [[begin(10), insert("a", row), commit(10)], [begin(90)]],
+      {
+        until: before(50),
+        events: {
+          onGroup: () => {},
+          onEnding: (position) => {
+            ends.push(position);
+            log.end(position);
+          },
+        },
+      },
+    );
+    const running = log.run();
+    while (ends.length === 0)
+      await new Promise((resolve) => setImmediate(resolve));
+    log.wish("cancel");
+    await running;
+    expect(engine.acks).toEqual([]);
   });
 });

@@ -27,10 +27,22 @@ const scope = (over: Partial<RunScope>): RunScope => ({
 const append = { mode: "full-refresh-append", cursor: null } as const;
 const overwrite = { mode: "full-refresh-overwrite", cursor: null } as const;
 const incremental = { mode: "incremental-append", cursor: "id" } as const;
+const logged = { mode: "cdc", cursor: null } as const;
 
 test.for([
   { given: scope({}), request: overwrite, fault: null },
   { given: scope({ streams: ["a"] }), request: overwrite, fault: null },
+  { given: scope({}), request: logged, fault: null },
+  {
+    given: scope({ streams: ["a"] }),
+    request: logged,
+    fault: "the log is one for all",
+  },
+  {
+    given: scope({ ranges: [range()] }),
+    request: logged,
+    fault: "the log is one for all",
+  },
   { given: scope({ ranges: [range()] }), request: append, fault: null },
   {
     given: scope({ window: { from: "1", to: null } }),

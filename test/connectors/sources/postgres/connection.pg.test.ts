@@ -97,6 +97,28 @@ test("a statement is cancelled, and the next one is not", async ({ pg }) => {
   await connection.close();
 });
 
+test("a lock that is not granted is waited for no longer than the bound, and named", async ({
+  pg,
+}) => {
+  await pg.query("CREATE TABLE locked (id int)");
+  const holder = await connect(pg.url);
+  await holder.query("BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE");
+  const connection = await connect(pg.url);
+  const [bound] = await connection.query<{ lock_timeout: string }>(
+    "SHOW lock_timeout",
+  );
+  expect(bound?.lock_timeout).toBe("1min");
+  await connection.query("SET lock_timeout = 50");
+  await expect(
+    connection.query("SELECT count(*) FROM locked"),
+  ).rejects.toMatchObject({
+    code: "SOURCE_LOCKED",
+    details: { sqlState: "55P03" },
+  });
+  await holder.close();
+  await connection.close();
+});
+
 describe("failures to connect", () => {
   test("nobody listens", async () => {
     await expect(connect("postgres://u@127.0.0.1:1/d")).rejects.toMatchObject({
