@@ -37,9 +37,9 @@ async function readImage() {
     ].map(([, from = "", to = ""]) => ({ from, to })),
     command: [...json("ENTRYPOINT"), ...json("CMD")],
     uid: Number(/^USER (\d+):/m.exec(stage)?.[1]),
-    environment: [
-      ...(/^ENV (.+)$/m.exec(stage)?.[1] ?? "").matchAll(/(\w+)=(\S+)/g),
-    ].map(([, name = "", value = ""]) => [name, value] as const),
+    environment: [...stage.matchAll(/^ENV (.+)$/gm)]
+      .flatMap(([, line = ""]) => [...line.matchAll(/(\w+)=(\S+)/g)])
+      .map(([, name = "", value = ""]) => [name, value] as const),
   };
 }
 
