@@ -21,6 +21,8 @@ const postgres = "test/services/postgres.setup.ts";
 const mysql = "test/services/mysql.setup.ts";
 const s3 = "test/services/s3.setup.ts";
 const debezium = "test/services/debezium.setup.ts";
+/** Tests with servers and processes of their own wait for those more than they compute. */
+const waitingWorkers = 3;
 const suiteTimes = "./test/fixtures/suite-times.ts";
 const e2eFolder = "test/e2e/**/*.test.ts";
 
@@ -61,6 +63,7 @@ export default defineConfig({
           globalSetup: postgres,
           testTimeout: 30_000,
           hookTimeout: 60_000,
+          maxWorkers: waitingWorkers,
           sequence: { groupOrder: 1 },
         },
       },
@@ -74,6 +77,7 @@ export default defineConfig({
           testTimeout: 30_000,
           hookTimeout: 60_000,
           // these wait for servers of their own more than they work: together they are done sooner
+          maxWorkers: waitingWorkers,
           sequence: { groupOrder: 2 },
         },
       },
@@ -86,6 +90,7 @@ export default defineConfig({
           globalSetup: [build, s3],
           testTimeout: 30_000,
           hookTimeout: 300_000,
+          maxWorkers: waitingWorkers,
           sequence: { groupOrder: 2 },
         },
       },
@@ -98,6 +103,7 @@ export default defineConfig({
           globalSetup: "test/services/kafka.setup.ts",
           testTimeout: 60_000,
           hookTimeout: 300_000,
+          maxWorkers: waitingWorkers,
           sequence: { groupOrder: 2 },
         },
       },
@@ -117,8 +123,7 @@ export default defineConfig({
           name: "debezium",
           include: [debeziumSuffix],
           globalSetup: [build, postgres, mysql, debezium],
-          // each test starts a JVM or more
-          maxWorkers: 2,
+          maxWorkers: waitingWorkers,
           testTimeout: 180_000,
           hookTimeout: 900_000,
           sequence: { groupOrder: 4 },
@@ -132,8 +137,7 @@ export default defineConfig({
           exclude: [...configDefaults.exclude, debeziumSuffix],
           // a file that needs another server starts it by itself
           globalSetup: [build, postgres],
-          // each file starts several processes of its own, which mostly wait for each other
-          maxWorkers: 2,
+          maxWorkers: waitingWorkers,
           testTimeout: 180_000,
           hookTimeout: 300_000,
           sequence: { groupOrder: 5 },
@@ -147,6 +151,7 @@ export default defineConfig({
           globalSetup: [build, postgres, mysql, s3],
           testTimeout: 180_000,
           hookTimeout: 300_000,
+          maxWorkers: waitingWorkers,
           sequence: { groupOrder: 2 },
         },
       },
