@@ -15,7 +15,7 @@ import {
 import { createRandom, pick } from "./random.ts";
 
 /** Of each file that runs them; more by option. */
-const SEEDS = Number(process.env["CDC_SEEDS"] ?? 10);
+const SEEDS = Number(process.env["CDC_SEEDS"] ?? 7);
 const RUNS_MAX = 8;
 
 type Victim = Role | "engine";

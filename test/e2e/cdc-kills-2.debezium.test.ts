@@ -1,4 +1,4 @@
-/** Half of the seeds: two files run beside each other. */
+/** A third of the seeds: the files run beside each other. */
 import { describeKills } from "./support/log-kills.ts";
 
 describeKills(1001);

@@ -1,0 +1,4 @@
+/** A third of the seeds: the files run beside each other. */
+import { describeKills } from "./support/log-kills.ts";
+
+describeKills(2001);
