@@ -15,7 +15,7 @@ import {
 import { createRandom, pick } from "./random.ts";
 
 /** Of each file that runs them; more by option. */
-const SEEDS = Number(process.env["CDC_SEEDS"] ?? 3);
+const SEEDS = Number(process.env["CDC_SEEDS"] ?? 7);
 const RUNS_MAX = 8;
 
 type Victim = Role | "engine";
@@ -114,7 +114,7 @@ export function describeKills(first: number): void {
       },
     );
 
-    test.for([first + 500])(
+    test.for([first + 500, first + 501])(
       "keeps a copy in Postgres, whatever is killed: seed %i",
       async (seed, { source, destination }) => {
         await withDatabase(inject("postgresUrl") ?? "", async (copy) => {
