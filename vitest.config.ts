@@ -144,7 +144,8 @@ export default defineConfig({
           exclude: [...configDefaults.exclude, debeziumSuffix],
           // a file that needs another server starts it by itself
           globalSetup: [build, postgres],
-          maxWorkers: waitingWorkers,
+          // each file starts several processes of its own
+          maxWorkers: 2,
           testTimeout: 180_000,
           hookTimeout: 300_000,
           sequence: { groupOrder: 5 },
