@@ -21,7 +21,7 @@ const postgres = "test/services/postgres.setup.ts";
 const mysql = "test/services/mysql.setup.ts";
 const s3 = "test/services/s3.setup.ts";
 const debezium = "test/services/debezium.setup.ts";
-/** Tests with servers and processes of their own wait for those more than they compute. */
+/** Most tests wait for servers, processes or disks about as long as they compute. */
 const waitingWorkers = 3;
 const suiteTimes = "./test/fixtures/suite-times.ts";
 const e2eFolder = "test/e2e/**/*.test.ts";
@@ -51,6 +51,7 @@ export default defineConfig({
             conformanceSuffix,
           ],
           globalSetup: build,
+          maxWorkers: waitingWorkers,
           sequence: { groupOrder: 0 },
         },
       },
