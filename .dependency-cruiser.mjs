@@ -19,7 +19,7 @@ function allowOnly(name, comment, from, to) {
     severity: "error",
     from: { path: from },
     to: {
-      path: "^(proto|partitioning|checkpoint|transport|actors|connectors|daemon|deploy|test)/",
+      path: "^(proto|partitioning|checkpoint|transport|actors|connectors|daemon|library|deploy|test)/",
       pathNot: to,
     },
   };
@@ -103,7 +103,7 @@ export default {
       "sources-read-only",
       "A source never sees a destination, a machine or the daemon; another source's quirks are not its own.",
       "^connectors/sources/",
-      "^(connectors/sources|transport|partitioning|checkpoint/(?!store/)|proto)/?",
+      "^(connectors/(sources|airbyte|json)|transport|partitioning|checkpoint/(?!store/)|proto)/?",
     ),
     {
       name: "sources-are-strangers",
@@ -120,7 +120,7 @@ export default {
       "destinations-write-only",
       "A destination knows batches and formats; where they come from is not its business.",
       "^connectors/destinations/",
-      "^(connectors/(destinations|formats)|proto)/",
+      "^(connectors/(destinations|formats|airbyte)|proto)/",
     ),
     {
       name: "destinations-are-strangers",
@@ -132,6 +132,18 @@ export default {
         pathNot: "^connectors/destinations/($1|layout|batching)/",
       },
     },
+    allowOnly(
+      "airbyte-is-words",
+      "Messages in, checked values out: who speaks them, and over what, is a connector's or the daemon's business.",
+      "^connectors/airbyte/",
+      "^(connectors/(airbyte|json|formats)|transport|proto)/",
+    ),
+    allowOnly(
+      "json-is-bytes",
+      "Cutting JSON without making objects of it: what its members mean is known to those who ask.",
+      "^connectors/json/",
+      "^(connectors/json|proto)/",
+    ),
     allowOnly(
       "mappers-change-columns",
       "A mapper knows columns and their bytes; which source they come from is not its business.",
@@ -163,7 +175,7 @@ export default {
       "daemon-reads-configs",
       "Of a connector the daemon knows its config.ts, how its URL reads and what its files are called; of the formats, what a written file holds.",
       "^daemon/",
-      "^(daemon|actors|checkpoint|partitioning|transport|proto|connectors/formats)/|^connectors/.+/(config|config-schema|url|names)[.]ts$|^connectors/(sources/(source|url)|destinations/destination)[.]ts$",
+      "^(daemon|actors|checkpoint|partitioning|transport|proto|connectors/(formats|airbyte))/|^connectors/.+/(config|config-schema|url|names)[.]ts$|^connectors/(sources/(source|url)|destinations/destination)[.]ts$",
     ),
     {
       name: "drivers-stay-in-their-source",
@@ -223,7 +235,7 @@ export default {
         "A development dependency is not there after `npm install millrace`.",
       severity: "error",
       from: {
-        path: "^(proto|partitioning|checkpoint|transport|actors|connectors|daemon)/",
+        path: "^(proto|partitioning|checkpoint|transport|actors|connectors|daemon|library)/",
         pathNot: "^proto/generate",
       },
       to: { dependencyTypes: ["npm-dev", "npm-no-pkg", "npm-unknown"] },

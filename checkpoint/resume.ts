@@ -57,9 +57,12 @@ export function planResume(
   {
     snapshotKept,
     windowed = new Set(),
+    covers = () => true,
   }: {
     readonly snapshotKept: boolean;
     readonly windowed?: ReadonlySet<number>;
+    /** Whether a checkpoint of a log can be gone on behind: where its source says where that is, and not we. */
+    readonly covers?: (report: DurableReport) => boolean;
   },
 ): ResumePlan {
   const streams = groupByStream(partitions, durable);
@@ -74,7 +77,9 @@ export function planResume(
     dropped.push(...foreign);
     const progress = [...byOrdinal.values()]
       .sort((a, b) => a.partition.ordinal - b.partition.ordinal)
-      .map(({ partition, reports }) => followPartition(partition, reports));
+      .map(({ partition, reports }) =>
+        followCovered(partition, reports, covers),
+      );
     // changes come from the log, whatever became of the snapshot
     const ofSnapshot = progress.filter(
       ({ partition }) => partition.split.kind !== "log",
@@ -158,6 +163,19 @@ function groupByStream(
     (owner?.reports ?? parts.foreign).push(report);
   }
   return streams;
+}
+
+/** What nothing covers is read again, wherever in the partition it is. */
+function followCovered(
+  partition: Partition,
+  reports: readonly DurableReport[],
+  covers: (report: DurableReport) => boolean,
+): PartitionProgress {
+  const counting = reports.filter(covers);
+  const progress = followPartition(partition, counting);
+  if (counting.length === reports.length) return progress;
+  const lost = reports.filter((report) => !covers(report));
+  return { ...progress, dropped: [...progress.dropped, ...lost] };
 }
 
 /**

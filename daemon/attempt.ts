@@ -11,10 +11,16 @@ import { streamRunMachine } from "../actors/run/stream-run.machine.ts";
 import { fromEffect, giveEffects } from "../actors/effects.ts";
 import type { Inspector } from "../actors/inspect.ts";
 import type { StateMessage } from "../actors/state-message.ts";
+import type { DurableReport } from "../proto/checkpoint.ts";
 import type { Ledger } from "../checkpoint/store/ledger.ts";
+import {
+  endProcesses,
+  processStartTime,
+} from "../checkpoint/store/process-identity.ts";
 import type {
   ActorOrder,
   DestinationFact,
+  DestinationOrder,
   DestinationSettings,
   DiscoveredWire,
   KeeperFact,
@@ -23,10 +29,12 @@ import type {
   SnapshotWire,
   SourceFact,
   SourceSettings,
+  StateGroupWire,
 } from "../proto/control.ts";
 import { ExtractError, toWireError, type WireError } from "../proto/error.ts";
 import { meansRelation } from "../proto/pattern.ts";
 import { ActorOrders } from "./actor-orders.ts";
+import { describeHop, type DecidedHop } from "./architectures.ts";
 import type { ActorName, OrderOutcome } from "./request.ts";
 import { recallPlan } from "./recalled-plan.ts";
 import type { Figures } from "../proto/figures.ts";
@@ -38,7 +46,9 @@ import {
   describeSplit,
 } from "./figures.ts";
 import type { KeeperHold } from "./keeper-hold.ts";
+import type { RunMessages } from "./run-messages.ts";
 import { LogApplies } from "./log-applies.ts";
+import type { LogNews } from "./log-news.ts";
 import { PingWatch } from "./ping-watch.ts";
 import type { Placement } from "./placement.ts";
 import type { Child } from "./processes.ts";
@@ -47,6 +57,8 @@ import { StateAccounts } from "./states.ts";
 
 const START_DEADLINE_MS = 60_000;
 const CLOSE_DEADLINE_MS = 120_000;
+/** A connector that nobody listens to any more may end by itself within this. */
+const CONNECTOR_GRACE_MS = 1_000;
 /** What a run has made durable is listed with each of its steps: after so long it is committed, and the next one begins. */
 const TURN_MS = 15 * 60_000;
 
@@ -67,14 +79,23 @@ export interface AttemptInput {
     readonly order: LogOpenOrder;
     /** The run goes on until it is stopped. */
     readonly isContinuous: boolean;
+    readonly news: LogNews;
   } | null;
   /** Patterns of the streams that this run is narrowed to; null: all that are selected. */
   readonly streams: readonly string[] | null;
   /** A run whose plans are read by, where they can be. */
   readonly planOf: string | null;
+  /** Of an executable of the Airbyte protocol. */
+  readonly messages: RunMessages | null;
+  /** Somebody else's connector reads the source. */
+  readonly isForeign: boolean;
+  /** Each state of it is wanted, also those that another one stands for. */
+  readonly keepsStates: boolean;
   readonly probeDeadlineMs: number;
   /** Of this process; null: nobody looks on. */
   readonly inspector: Inspector | null;
+  /** For whoever looks on. */
+  readonly architecture: readonly DecidedHop[];
 }
 
 export interface AttemptEvents {
@@ -89,6 +110,9 @@ export interface AttemptEvents {
   onStreamRead(fact: Extract<SourceFact, { type: "stream.read" }>): void;
   onWarning(message: string): void;
   onSchemaChanged(change: SchemaChange): void;
+  /** States of a foreign source, once all that they cover is in the ledger. */
+  onSourceStates(groups: readonly StateGroupWire[]): void;
+  onConnectorTold(fact: Extract<SourceFact, { type: "connector.told" }>): void;
 }
 
 export interface AttemptResult {
@@ -111,6 +135,11 @@ export class Attempt {
   readonly #input: AttemptInput;
   readonly #events: AttemptEvents;
   readonly #children = new Map<Role, Child>();
+  /** What a source process has started, which may outlive it. */
+  readonly #connectors: {
+    readonly pid: number;
+    readonly pidStartTime: string | null;
+  }[] = [];
   readonly #states: StateAccounts;
   readonly #pings: PingWatch;
   readonly #actor: Actor<typeof runMachine>;
@@ -122,6 +151,8 @@ export class Attempt {
   #isLogOnly = false;
   /** Ends a run that goes on without end, so that another one begins. */
   #turn: NodeJS.Timeout | null = null;
+  /** Durable and not in a state yet, where somebody is told of states. */
+  readonly #reports = new Map<string, DurableReport>();
   readonly #applies = new LogApplies((stream, upTo) =>
     this.#orderApply(stream, upTo),
   );
@@ -141,17 +172,21 @@ export class Attempt {
           index,
         } as { type: string });
         this.#events.onRecorded(stream, index);
+        this.#writeState(stream, index);
         this.#actor.send({ type: "state.recorded", stream, index });
         this.#tell(describeReleased(stream, index));
       },
       (error) => this.#fault(error),
-      ({ group, position, members }) => {
+      ({ group, position, members, figures, quarantined = 0 }) => {
+        input.log?.news.noteRecorded(position, figures);
+        input.log?.news.noteQuarantined(quarantined);
         this.#child("source").send({ type: "log.committed", group } as {
           type: string;
         });
         for (const { stream } of members) this.#unshown.add(stream);
         this.#showLog(position);
       },
+      (groups) => this.#events.onSourceStates(groups),
     );
     this.#pings = new PingWatch(input.probeDeadlineMs, (role, deadlineMs) => {
       if (role === "keeper") input.keeper.kill();
@@ -175,6 +210,7 @@ export class Attempt {
       sync: null,
       epoch,
       error: null,
+      architecture: input.architecture.map(describeHop),
     });
   }
 
@@ -251,6 +287,11 @@ export class Attempt {
         isOver ? child.leave() : child.end(),
       ),
     );
+    // a source that was killed could not end what it had started
+    await endProcesses(
+      this.#connectors.map((one) => ({ ...one, host: null })),
+      CONNECTOR_GRACE_MS,
+    );
   }
 
   #startProcesses(): void {
@@ -312,6 +353,8 @@ export class Attempt {
         return;
       case "checkpoint.durable":
         this.#states.addDurable(fact.report);
+        if (this.#input.messages)
+          this.#reports.set(placeOf(fact.report), fact.report);
         this.#tell(describeDurable(fact.report));
         {
           const { stream, rows, bytes } = fact.report;
@@ -342,13 +385,45 @@ export class Attempt {
       case "log.checkpoint":
         this.#states.addGroup(fact);
         return;
+      case "source.state":
+        this.#states.addSourceState(fact);
+        return;
+      case "connector.told":
+        this.#events.onConnectorTold(fact);
+        return;
+      case "connector.started": {
+        const { runId, epoch } = this.#input.source.attempt;
+        const startTime = processStartTime(fact.pid);
+        this.#input.ledger.recordProcess(
+          runId,
+          epoch,
+          "source",
+          fact.pid,
+          startTime,
+        );
+        this.#connectors.push({ pid: fact.pid, pidStartTime: startTime });
+        return;
+      }
       case "log.ending": {
-        const position = this.#input.book.endLog(fact.position);
+        const { cutBy } = fact;
+        const position = this.#input.book.endLog(fact.position, cutBy);
+        if (cutBy !== null)
+          this.#input.log?.news.noteEvent(
+            "log.cut",
+            `${cutBy} has got a column that this run does not know: the run ends before it, and the next one goes on with it at once`,
+            { table: cutBy, position },
+          );
         this.#child("source").send({ type: "log.end", position } as {
           type: string;
         });
         return;
       }
+      case "log.measured":
+        this.#input.log?.news.noteMeasured(fact.measure, fact.step);
+        return;
+      case "log.stepped":
+        this.#stepLog(fact);
+        return;
       case "snapshot.read":
         this.#isLogOnly = true;
         for (const { ref, state } of this.#input.book.streams)
@@ -379,12 +454,13 @@ export class Attempt {
         this.#isSnapshotKept = this.#input.keeper.isKept(fact.snapshot);
         if (fact.log) {
           this.#log = fact.log;
-          this.#input.book.openLog(fact.log, fact.snapshot.visible);
+          this.#input.book.openLog(fact.log);
         }
         this.#input.book.noteOpenTransactions(fact.openTransactions);
         break;
       case "stream.read":
         this.#events.onStreamRead(fact);
+        this.#tellExhausted(fact.stream);
         break;
       case "stream.failed":
         this.#leaveLog(fact.stream);
@@ -415,9 +491,55 @@ export class Attempt {
     this.#applies.noteApplied(stream);
   }
 
+  /** @throws ExtractError LOG_TURNED where another attempt has to copy a table again */
+  #checkTold(readable: readonly DiscoveredWire[]): void {
+    const { book, keeper, log } = this.#input;
+    const untold = this.#log ? book.findUntold(readable) : [];
+    for (const { table, columns, isCopiedAgain } of untold)
+      log?.news.noteEvent(
+        isCopiedAgain ? "log.copiedAgain" : "log.untold",
+        `rows of ${table} that were copied before have other values in ${columns.join(", ")} than its log has told: ${isCopiedAgain ? "the table is copied again" : "they stay as they are in the copy until it is copied again"}`,
+        { table, columns },
+      );
+    const again = untold.filter(({ isCopiedAgain }) => isCopiedAgain);
+    if (again.length === 0) return;
+    // that snapshot was taken without regard to them
+    keeper.forget();
+    throw new ExtractError(
+      "LOG_TURNED",
+      `${again.map(({ table }) => table).join(", ")} is copied again, since its log does not tell of all that has changed`,
+      {},
+    );
+  }
+
+  #startLog(): void {
+    const { log, book } = this.#input;
+    if (!log || !this.#log) return;
+    const order = book.logOrder(log.isContinuous ? null : this.#log.now);
+    this.#child("source").send(order);
+    log.news.noteEvent("log.started", "the log is read", {
+      position: order.from.position,
+    });
+  }
+
+  /** The ledger gives the log up before the source is told to forget it. */
+  #stepLog({
+    step,
+    measure,
+  }: Extract<SourceFact, { type: "log.stepped" }>): void {
+    const { log, book } = this.#input;
+    if (!log) return;
+    const reason = log.news.noteStep(step, measure);
+    if (step !== "giveUp" || !book.giveUpLog(reason)) return;
+    log.news.noteEvent("log.givenUp", reason);
+    this.#child("source").send({ type: "log.giveUp", reason } as {
+      type: string;
+    });
+  }
+
   /** Its changes are not read on; those of the others are, and the log stays for it where it is. */
   #leaveLog(stream: number): void {
-    if (this.#log === null) return;
+    if (this.#log === null && !this.#input.isForeign) return;
     this.#states.noteFailed(stream);
     this.#child("source").send({ type: "log.leave", stream } as {
       type: string;
@@ -487,12 +609,18 @@ export class Attempt {
 
   /** The plan of the run that this one repeats; the source answers as if it had made it. */
   #recallPlan(stream: number): boolean {
-    const { planOf, ledger } = this.#input;
+    const { planOf, ledger, messages, book } = this.#input;
     const discovered = this.#discovered.find(
       ({ schema }) => schema.number === stream,
     );
-    if (planOf === null || !discovered) return false;
-    const recalled = recallPlan(ledger, planOf, discovered);
+    if (!discovered) return false;
+    const kept = messages?.planOf(discovered) ?? null;
+    if (kept) book.expect(stream, kept.open);
+    const recalled = kept
+      ? { plan: kept.plan, window: null }
+      : planOf === null
+        ? null
+        : recallPlan(ledger, planOf, discovered);
     if (!recalled) return false;
     // not in the middle of the machine's own step
     setImmediate(() =>
@@ -502,6 +630,35 @@ export class Attempt {
       }),
     );
     return true;
+  }
+
+  #writeState(stream: number, index: number): void {
+    const place = placeOf({ stream, index });
+    const report = this.#reports.get(place);
+    if (!report) return;
+    this.#reports.delete(place);
+    const { book } = this.#input;
+    this.#write((messages) => messages.recorded(book, report));
+  }
+
+  /** Messages of the protocol, behind the rows of what is in the ledger. */
+  #write(describe: (messages: RunMessages) => readonly string[]): void {
+    const given = this.#input.messages;
+    const messages = given ? describe(given) : [];
+    if (messages.length === 0) return;
+    const order: DestinationOrder = { type: "messages.write", messages };
+    this.#child("destination").send(order);
+  }
+
+  /** A connector of somebody else is to know when it has all of a stream: it may wait for that with its states. */
+  #tellExhausted(stream: number): void {
+    if (this.#input.destination.config.kind !== "airbyte") return;
+    const order: DestinationOrder = {
+      type: "stream.exhausted",
+      stream,
+      partitions: this.#input.book.partitionsToEnd(stream),
+    };
+    this.#child("destination").send(order);
   }
 
   #tell(...figures: readonly Figures[]): void {
@@ -572,6 +729,7 @@ export class Attempt {
             orderRead: (_, { stream, work }) => {
               const { begin, read } = book.readOrders(stream, work);
               destination(begin);
+              this.#write((messages) => messages.begun(book, stream));
               source(read);
               this.#tellPlan(stream, begin.seed.done);
             },
@@ -589,11 +747,13 @@ export class Attempt {
                     ...book.commitStep(stream),
                   } as { type: string }),
                 );
-              else
+              else {
+                this.#write((messages) => messages.complete(book, stream));
                 destination({
                   type: `stream.${step}`,
                   ...book.commitStep(stream),
                 });
+              }
             },
           },
         }),
@@ -639,12 +799,16 @@ export class Attempt {
               if (error) book.noteProblem(schema, error);
               return !error;
             });
+            this.#checkTold(readable);
             destination(book.register(readable));
             for (const change of book.schemaChanges)
               this.#events.onSchemaChanged(change);
           });
         },
-        orderClean: (_, { reports, problems, strangers }) => {
+        orderClean: (
+          _,
+          { reports, problems, strangers, isLedgerTrue = false },
+        ) => {
           this.#guarded(() => {
             for (const stranger of strangers) {
               this.#events.onWarning(
@@ -655,6 +819,7 @@ export class Attempt {
               reports,
               problems,
               this.#isSnapshotKept,
+              isLedgerTrue,
             );
             // only now: a crash before would have taken the new snapshot for the one that was read under
             keeper.record();
@@ -669,11 +834,9 @@ export class Attempt {
               if (work) this.#events.onPlanned(stream);
             // before any stream is ordered to be read
             if (this.#log !== null && streams.some((one) => !one.isCommitting))
-              source(
-                book.logOrder(
-                  this.#input.log?.isContinuous ? null : this.#log.now,
-                ),
-              );
+              this.#startLog();
+            const messages = book.messagesOrder(this.#input.keepsStates);
+            if (messages !== null) source(messages);
             setImmediate(() =>
               this.#actor.send({
                 type: "run.registered",
@@ -699,6 +862,13 @@ export class Attempt {
       },
     });
   }
+}
+
+function placeOf({
+  stream,
+  index,
+}: Pick<DurableReport, "stream" | "index">): string {
+  return `${stream}/${index}`;
 }
 
 function nameFound(found: object): {

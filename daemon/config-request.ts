@@ -7,12 +7,19 @@ import type {
   FormatName,
 } from "../connectors/formats/format.ts";
 import type { UnrepresentablePolicy } from "../proto/schema.ts";
+import { findSourceKind } from "../connectors/sources/url.ts";
 import {
   buildDestination,
   destinationKindOf,
   type DestinationKind,
   type DestinationSettings,
 } from "./destinations.ts";
+import {
+  buildBudget,
+  type BudgetSettings,
+  type FilledColumns,
+  type UndecodablePolicy,
+} from "./log-request.ts";
 import {
   isIncremental,
   requestDefaults,
@@ -51,6 +58,12 @@ export interface SyncSettings extends DestinationSettings {
   readonly rowBytesMax?: number;
   readonly restart?: boolean;
   readonly resync?: boolean;
+  readonly logBudget?: number;
+  readonly logSteps?: BudgetSettings["shareOf"];
+  readonly logPatienceMs?: number;
+  readonly filledColumns?: FilledColumns;
+  readonly transactionId?: boolean;
+  readonly onUndecodable?: UndecodablePolicy;
   readonly ledgerPath?: string;
   readonly tracePath?: string;
   readonly snapshotGraceMs?: number;
@@ -71,6 +84,7 @@ export const settingNames: Readonly<
   destination: { flag: "<destination>", yaml: ["destination", "path"] },
   foldersBy: { flag: "--folders-by", yaml: ["destination", "foldersBy"] },
   destinationOptions: { flag: "<destination>", yaml: ["destination"] },
+  connector: { flag: "<destination>", yaml: ["destination"] },
   pathTemplate: { flag: "--path", yaml: ["destination", "pathTemplate"] },
   fileBytesMax: { flag: "--file-size", yaml: ["destination", "fileSize"] },
   format: { flag: "--format", yaml: ["format"] },
@@ -102,11 +116,23 @@ export const settingNames: Readonly<
   rowBytesMax: { flag: "--row-bytes-max", yaml: ["rowBytesMax"] },
   restart: { flag: "--restart", yaml: null },
   resync: { flag: "--resync", yaml: null },
+  logBudget: { flag: "--log-budget", yaml: ["log", "budget"] },
+  logSteps: { flag: "--log-steps", yaml: ["log", "steps"] },
+  logPatienceMs: { flag: "--log-patience", yaml: ["log", "patience"] },
+  filledColumns: { flag: "--filled-columns", yaml: ["log", "filledColumns"] },
+  transactionId: { flag: "--transaction-id", yaml: ["log", "transactionId"] },
+  onUndecodable: { flag: "--on-undecodable", yaml: ["log", "onUndecodable"] },
   ledgerPath: { flag: "--ledger", yaml: ["ledger"] },
   tracePath: { flag: "--trace", yaml: ["trace"] },
   snapshotGraceMs: { flag: "--snapshot-grace", yaml: ["snapshotGrace"] },
   probeDeadlineMs: { flag: "--probe-deadline", yaml: ["probeDeadline"] },
 };
+
+const logSettings = [
+  ...(["resync", "logBudget", "logSteps"] as const),
+  ...(["logPatienceMs", "filledColumns"] as const),
+  ...(["transactionId", "onUndecodable"] as const),
+];
 
 export interface Contradiction {
   readonly setting: SettingName;
@@ -129,14 +155,19 @@ export function findContradictions(
           reason: `has no meaning yet in the mode ${mode}, which copies tables as they are`,
         });
     }
-  } else if (settings.resync !== undefined) {
-    found.push({
-      setting: "resync",
-      reason: "has a meaning only in the modes cdc and continuous",
-    });
+  } else {
+    for (const setting of logSettings)
+      if (settings[setting] !== undefined)
+        found.push({
+          setting,
+          reason: "has a meaning only in the modes cdc and continuous",
+        });
   }
   const incremental = mode !== "continuous" && isIncremental(mode);
-  if (incremental && settings.cursor === undefined) {
+  const isForeign =
+    settings.url !== undefined && findSourceKind(settings.url) === "airbyte";
+  // a connector of somebody else may know what is new without one
+  if (incremental && !isForeign && settings.cursor === undefined) {
     found.push({
       setting: "cursor",
       reason: `is missing: the mode ${settings.mode} needs a cursor column`,
@@ -229,6 +260,11 @@ export function buildRequest(settings: SyncSettings): SyncRequest {
       namespace: settings.namespace ?? requestDefaults.naming.namespace,
       streamPrefix:
         settings.streamPrefix ?? requestDefaults.naming.streamPrefix,
+      // another connector knows no namespace as well
+      ...(settings.destination !== undefined &&
+      destinationKindOf(settings.destination) === "airbyte"
+        ? { unnamed: "" }
+        : {}),
     },
     tables: settings.tables ?? requestDefaults.tables,
     exclude: settings.exclude ?? requestDefaults.exclude,
@@ -246,6 +282,21 @@ export function buildRequest(settings: SyncSettings): SyncRequest {
         settings.checkpointEverySeconds ??
         requestDefaults.log.checkpointEverySeconds,
       resync: settings.resync ?? requestDefaults.log.resync,
+      budget: buildBudget({
+        ...(settings.logBudget === undefined
+          ? {}
+          : { bytes: settings.logBudget }),
+        ...(settings.logSteps && { shareOf: settings.logSteps }),
+        ...(settings.logPatienceMs === undefined
+          ? {}
+          : { patienceMs: settings.logPatienceMs }),
+      }),
+      filledColumns:
+        settings.filledColumns ?? requestDefaults.log.filledColumns,
+      transactionId:
+        settings.transactionId ?? requestDefaults.log.transactionId,
+      onUndecodable:
+        settings.onUndecodable ?? requestDefaults.log.onUndecodable,
     },
     readers: settings.readers ?? requestDefaults.readers,
     attemptsMax: settings.attemptsMax ?? requestDefaults.attemptsMax,

@@ -4,12 +4,15 @@
 import { z } from "zod";
 import { parsePartitionColumn } from "../connectors/formats/partition-rows.ts";
 import { mapperSets } from "../connectors/mappers/config.ts";
+import { airbyteDestinationSchema } from "../connectors/destinations/airbyte/config-schema.ts";
 import { postgresDestinationSchema } from "../connectors/destinations/postgres/config-schema.ts";
 import { identifyDestination } from "../connectors/destinations/postgres/url.ts";
 import {
   parseS3Url,
   s3Destination,
 } from "../connectors/destinations/s3/url.ts";
+import { topicsSource } from "../connectors/sources/debezium/topics/config.ts";
+import { airbyteSource } from "../connectors/sources/airbyte/config.ts";
 import { mssqlSource } from "../connectors/sources/mssql/config.ts";
 import { mysqlSource } from "../connectors/sources/mysql/config.ts";
 import { postgresSource } from "../connectors/sources/postgres/config.ts";
@@ -42,6 +45,8 @@ import {
   FILE_BYTES_MIN,
   FORMATS,
   MODES,
+  LOG_BUDGET_BYTES_MAX,
+  LOG_BUDGET_BYTES_MIN,
   PARTITION_BY,
   PARTITION_BYTES_MAX,
   PARTITION_BYTES_MIN,
@@ -53,8 +58,9 @@ import {
   parseMode,
   parsePathTemplate,
 } from "./config-values.ts";
+import { FILLED_COLUMNS, UNDECODABLE, parseSteps } from "./log-request.ts";
 
-const SYNCS_MAX = 1000;
+const SYNCS_MAX = 10_000;
 const PATTERNS_MAX = 10_000;
 const PARTITION_COLUMNS_MAX = 16;
 
@@ -75,10 +81,22 @@ const generatorSource = z.strictObject({
   ),
 });
 
+const foreignSource = airbyteSource.superRefine(
+  ({ command, image }, context) => {
+    if ((command === undefined) === (image === undefined))
+      context.addIssue({
+        code: "custom",
+        message: "a connector is a `command` or an `image`, one of them",
+      });
+  },
+);
+
 const sourceSchema = z.discriminatedUnion("kind", [
+  foreignSource,
   postgresSource.extend({ password }),
   mysqlSource.extend({ password }),
   mssqlSource.extend({ password }),
+  topicsSource.extend({ password }),
   generatorSource.extend({ password }),
 ]);
 
@@ -148,10 +166,21 @@ const postgresSchema = z.strictObject({
   password,
 });
 
+const airbyteSchema = airbyteDestinationSchema.superRefine(
+  ({ command, image }, context) => {
+    if ((command === undefined) === (image === undefined))
+      context.addIssue({
+        code: "custom",
+        message: "a connector is a `command` or an `image`, one of them",
+      });
+  },
+);
+
 const destinationSchema = z.discriminatedUnion("kind", [
   fileSchema,
   s3Schema,
   postgresSchema,
+  airbyteSchema,
 ]);
 
 const patterns = z.array(text).max(PATTERNS_MAX);
@@ -245,6 +274,44 @@ const syncSchema = z.strictObject({
   checkpointEvery: seconds(CHECKPOINT_MS_MIN)
     .optional()
     .describe("Work that a crash may cost, as a duration. Default: 5m."),
+  log: z
+    .strictObject({
+      budget: sizeBytes(LOG_BUDGET_BYTES_MIN, LOG_BUDGET_BYTES_MAX)
+        .optional()
+        .describe(
+          "What the source may keep of its log for this sync. What it would keep beyond is given up, and copied anew by the next run. Default: 10GiB, and nothing is given up.",
+        ),
+      steps: parsed(text, parseSteps)
+        .optional()
+        .describe(
+          "At which share of the budget what is done: warn=50%,hurry=70%,pause=85%,give-up=100%, or never.",
+        ),
+      patience: durationMs(0)
+        .optional()
+        .describe(
+          "A log that becomes shorter within so long is not given up. Default: 60s.",
+        ),
+      filledColumns: z
+        .enum(FILLED_COLUMNS)
+        .optional()
+        .describe(
+          "What becomes of a table that has got a column whose values the log does not tell, by a default. copy: it is copied again. warn: older rows have NULL there. Default: copy.",
+        ),
+      transactionId: z
+        .boolean()
+        .optional()
+        .describe(
+          "Rows have the column _txid, the source's name of their transaction. Default: false.",
+        ),
+      onUndecodable: z
+        .enum(UNDECODABLE)
+        .optional()
+        .describe(
+          "What becomes of an event that cannot be decoded. fail: the run ends there by name. quarantine: it is set aside in a file beside the ledger, and the run says so. Default: fail.",
+        ),
+    })
+    .optional()
+    .describe("How the source's log is followed, in mode cdc and continuous."),
   partitionBy: z
     .enum(PARTITION_BY)
     .optional()

@@ -67,6 +67,8 @@ export const CHECKPOINT_MS_MIN = 50;
 export const PROBE_DEADLINE_MS_MIN = 100;
 export const PARTITION_BYTES_MIN = 8192;
 export const PARTITION_BYTES_MAX = 1024 ** 4;
+export const LOG_BUDGET_BYTES_MIN = 1024 ** 2;
+export const LOG_BUDGET_BYTES_MAX = 1024 ** 5;
 export const ROW_BYTES_MIN = 1024;
 /** Column buffers have int32 offsets. */
 export const ROW_BYTES_MAX = 1024 ** 3;
@@ -225,6 +227,7 @@ export function parseDestination(text: string, base: string): string {
       return parseDestinationRoot(text, base);
     case "s3":
     case "postgres":
+    case "airbyte":
       return text;
     case null:
       throw new InvalidValue(

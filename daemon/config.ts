@@ -35,6 +35,7 @@ import {
   type ConfigPath,
 } from "./config-secrets.ts";
 import { putPassword as putDestinationPassword } from "../connectors/destinations/postgres/url.ts";
+import { toAirbyteUrl } from "../connectors/sources/airbyte/url.ts";
 import { putPassword } from "../connectors/sources/url.ts";
 import { parseDestinationRoot } from "./config-values.ts";
 import type { DestinationSettings } from "./destinations.ts";
@@ -226,15 +227,13 @@ function readSync(name: string, sync: SyncConfig, base: string): SyncSettings {
     snapshotGrace,
     probeDeadline,
     limits,
+    log,
     ...plain
   } = rest;
   return omitUndefined({
     ...plain,
     name,
-    url:
-      source.password === undefined
-        ? source.url
-        : putPassword(source.url, source.password),
+    url: readSourceUrl(source, base),
     ...readDestination(destination, base),
     attemptsMax: attempts,
     limits: limits && {
@@ -246,9 +245,29 @@ function readSync(name: string, sync: SyncConfig, base: string): SyncSettings {
     partitionBytesMin: partitionSize,
     snapshotGraceMs: snapshotGrace,
     probeDeadlineMs: probeDeadline,
+    logBudget: log?.budget,
+    logSteps: log?.steps,
+    logPatienceMs: log?.patience,
+    filledColumns: log?.filledColumns,
+    transactionId: log?.transactionId,
+    onUndecodable: log?.onUndecodable,
     ledgerPath: ledger === undefined ? undefined : resolve(base, ledger),
     tracePath: trace === undefined ? undefined : resolve(base, trace),
   });
+}
+
+/** Files that are named stand beside the configuration. */
+function readSourceUrl(source: SyncConfig["source"], base: string): string {
+  if (!("url" in source)) {
+    const { kind: _, catalog, ...connector } = source;
+    return toAirbyteUrl({
+      ...connector,
+      ...(catalog === undefined ? {} : { catalog: resolve(base, catalog) }),
+    });
+  }
+  return source.password === undefined
+    ? source.url
+    : putPassword(source.url, source.password);
 }
 
 function readDestination(
@@ -290,6 +309,9 @@ function readDestination(
         destinationOptions: omitUndefined(options),
       };
     }
+    default:
+      // who it is, is in what it is started with
+      return { destination: "airbyte:", connector: destination };
   }
 }
 

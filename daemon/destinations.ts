@@ -19,6 +19,14 @@ import {
 import { targetTable } from "../connectors/destinations/postgres/names.ts";
 import { removePassword } from "../connectors/destinations/postgres/url.ts";
 import type { DestinationConfig } from "../proto/control.ts";
+import type { AirbyteDestinationSettings } from "../connectors/destinations/airbyte/config-schema.ts";
+import { parseDestinationUrl as parseAirbyteUrl } from "../connectors/destinations/airbyte/url.ts";
+import {
+  buildAirbyteDestination,
+  configOfAirbyte,
+  nameAirbyteDestination,
+  type AirbyteDestinationRequest,
+} from "./airbyte/destination-request.ts";
 import type { StreamRef, SyncRequest } from "./request.ts";
 
 /** How files are laid out, wherever they are. */
@@ -50,7 +58,8 @@ export type DestinationRequest =
       /** postgres:// URL; the password may come from PGPASSWORD. */
       readonly url: string;
       readonly options: ConnectorOptions;
-    };
+    }
+  | AirbyteDestinationRequest;
 
 export type DestinationKind = DestinationRequest["kind"];
 
@@ -62,6 +71,8 @@ export interface DestinationSettings {
   readonly fileBytesMax?: number;
   readonly foldersBy?: readonly string[];
   readonly destinationOptions?: ConnectorOptions;
+  /** Of a destination `airbyte:` that a file describes. */
+  readonly connector?: AirbyteDestinationSettings;
 }
 
 const LEDGER_PATH = ".millrace/ledger.sqlite";
@@ -69,6 +80,7 @@ const LEDGER_PATH = ".millrace/ledger.sqlite";
 /** Folders have no scheme. */
 export function destinationKindOf(text: string): DestinationKind | null {
   const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(text)?.[1]?.toLowerCase();
+  if (text.startsWith("airbyte:")) return "airbyte";
   switch (scheme) {
     case undefined:
     case "file":
@@ -93,6 +105,10 @@ export function buildDestination(
     foldersBy: settings.foldersBy ?? [],
   };
   switch (destinationKindOf(destination)) {
+    case "airbyte":
+      return buildAirbyteDestination(
+        settings.connector ?? parseAirbyteUrl(destination),
+      );
     case "s3":
       return { kind: "s3", url: destination, options, ...layout };
     case "postgres":
@@ -111,6 +127,8 @@ export function nameDestination(destination: DestinationRequest): string {
       return nameS3(destination);
     case "postgres":
       return removePassword(destination.url);
+    case "airbyte":
+      return nameAirbyteDestination(destination);
   }
 }
 
@@ -163,21 +181,26 @@ export function placeOf(
       );
       return `${schema}.${table}`;
     }
+    case "airbyte":
+      return `${nameAirbyteDestination(destination)} ${stream.namespace}.${stream.name}`;
   }
 }
 
 /**
  * What the destination process gets.
+ * @param folder private, of one attempt; made by whoever needs it
  * @throws ExtractError USAGE for a URL that its connector refuses
  */
-export async function configOf({
-  destination,
-  format,
-  mode,
-}: Pick<
-  SyncRequest,
-  "destination" | "format" | "mode"
->): Promise<DestinationConfig> {
+export async function configOf(
+  {
+    destination,
+    format,
+    mode,
+    cursor = null,
+  }: Pick<SyncRequest, "destination" | "format" | "mode"> &
+    Partial<Pick<SyncRequest, "cursor">>,
+  folder = "",
+): Promise<DestinationConfig> {
   switch (destination.kind) {
     case "file": {
       const { foldersBy, ...layout } = destination;
@@ -213,5 +236,10 @@ export async function configOf({
       };
       return config;
     }
+    case "airbyte":
+      return configOfAirbyte(destination, {
+        ...{ folder, cursor },
+        syncId: Math.floor(Date.now() / 1000),
+      });
   }
 }

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { nameLedger } from "../checkpoint/store/postgres-url.ts";
 import { identifyDatabase, removePassword } from "../connectors/sources/url.ts";
+import { coverConfig } from "./airbyte/destination-request.ts";
 import { nameDestination } from "./destinations.ts";
 import { namesOfSource } from "./naming.ts";
 import type { SyncRequest } from "./request.ts";
@@ -46,6 +47,7 @@ export function recordRequest(request: SyncRequest): string {
 function withoutPassword(
   destination: SyncRequest["destination"],
 ): SyncRequest["destination"] {
+  if (destination.kind === "airbyte") return coverConfig(destination);
   return destination.kind === "postgres"
     ? { ...destination, url: nameDestination(destination) }
     : destination;
@@ -89,6 +91,7 @@ export function fingerprintRequest(requestJson: string): string {
     mappers,
     destination,
     narrowing,
+    source,
   } = request;
   return hash(
     JSON.stringify([
@@ -104,6 +107,7 @@ export function fingerprintRequest(requestJson: string): string {
       ...(mappers === undefined || mappers.length === 0 ? [] : [mappers]),
       ...(naming === undefined || isSourceNames(naming) ? [] : [naming]),
       ...(narrowing ? [{ narrowing }] : []),
+      ...(source.version === undefined ? [] : [{ version: source.version }]),
     ]),
   );
 }

@@ -148,7 +148,7 @@ async function askDiscovery(
 
 /** @throws ExtractError SOURCE_UNREACHABLE, SOURCE_AUTH_FAILED, SOURCE_TLS_FAILED, USAGE */
 export async function checkSource(url: string): Promise<void> {
-  await inspect({ url }, async () => {});
+  await inspect({ url, isCheck: true }, async () => {});
 }
 
 /** @throws ExtractError as `checkSource`, and SOURCE_TABLE_NOT_FOUND, SOURCE_COLUMN_NOT_FOUND */

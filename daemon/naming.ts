@@ -6,7 +6,12 @@ export interface NamingRule {
   readonly namespace: string;
   /** In front of each stream's name. */
   readonly streamPrefix: string;
+  /** What stands for no namespace, which streams of a foreign source may be in. Left out: `UNNAMED`. */
+  readonly unnamed?: string;
 }
+
+/** Folders and schemas have names. */
+const UNNAMED = "public";
 
 export const namesOfSource: NamingRule = {
   namespace: "{namespace}",
@@ -23,7 +28,9 @@ export function nameAtDestination(
   { namespace, name }: StreamName,
 ): StreamName {
   return {
-    namespace: rule.namespace.replaceAll("{namespace}", () => namespace),
+    namespace:
+      rule.namespace.replaceAll("{namespace}", () => namespace) ||
+      (rule.unnamed ?? UNNAMED),
     name: `${rule.streamPrefix}${name}`,
   };
 }

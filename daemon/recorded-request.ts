@@ -19,8 +19,7 @@ export function readRecordedRequest(run: RunRecord): SyncRequest {
   const { source, destination } = recorded;
   const defaults = buildRequest({
     url: source.url,
-    destination:
-      destination.kind === "file" ? destination.root : destination.url,
+    destination: placeOf(destination),
   });
   return {
     ...defaults,
@@ -30,7 +29,20 @@ export function readRecordedRequest(run: RunRecord): SyncRequest {
       ...destination,
     } as SyncRequest["destination"],
     format: { ...defaults.format, ...recorded.format },
+    log: { ...defaults.log, ...recorded.log },
   };
+}
+
+/** What a request of today is built with, so that nothing is missing in one of an older version. */
+function placeOf(destination: SyncRequest["destination"]): string {
+  switch (destination.kind) {
+    case "file":
+      return destination.root;
+    case "airbyte":
+      return ".";
+    default:
+      return destination.url;
+  }
 }
 
 /** For listings: null for a request of another version. */
@@ -49,9 +61,7 @@ function isRequest(value: unknown): value is SyncRequest {
     typeof request === "object" &&
     typeof request?.source?.url === "string" &&
     typeof request.destination === "object" &&
-    typeof (request.destination.kind === "file"
-      ? request.destination.root
-      : request.destination.url) === "string"
+    typeof placeOf(request.destination) === "string"
   );
 }
 

@@ -4,12 +4,15 @@
  */
 import type { FormatOptions } from "../connectors/formats/format.ts";
 import type { MapperSet } from "../connectors/mappers/config.ts";
-import type { ActorOrder } from "../proto/control.ts";
 import type { WireError } from "../proto/error.ts";
 import type { Rung } from "../proto/partition.ts";
 import type { UnrepresentablePolicy } from "../proto/schema.ts";
+import type { DecidedHop } from "./architectures.ts";
 import type { DestinationRequest } from "./destinations.ts";
 import { noLimits, type RunLimits } from "./limits/limits.ts";
+import type { LogMeasure, LogStep } from "../proto/log-budget.ts";
+import type { ActorOrder, LogFigures } from "../proto/control.ts";
+import { logDefaults, type LogRequest } from "./log-request.ts";
 import { namesOfSource, type NamingRule } from "./naming.ts";
 import type { SchemaDifference, SchemaPolicy } from "./schema-changes.ts";
 
@@ -51,22 +54,14 @@ export interface Narrowing {
   } | null;
 }
 
-/** How a sync follows the log of its source (mode `cdc`). */
-export interface LogRequest {
-  /** The run goes on until it is stopped; else it ends where the log stood when it began. */
-  readonly continuous: boolean;
-  /** A row of the log waits for no longer than this until it is durable and shown. */
-  readonly checkpointEverySeconds: number;
-  /** The log that the sync has is given up: every table is copied anew, and a new log begins. */
-  readonly resync: boolean;
-}
-
 export interface SyncRequest {
   /** The name in the YAML file; null from the shell. */
   readonly name: string | null;
   readonly source: {
     /** Its scheme is the kind of source; the password may come from the environment. */
     readonly url: string;
+    /** What is read changes with it: an unfinished run of another version is not gone on with. */
+    readonly version?: string;
   };
   readonly destination: DestinationRequest;
   readonly format: FormatOptions;
@@ -129,7 +124,7 @@ export const requestDefaults = {
   cursorLagSeconds: null,
   channels: null,
   limits: noLimits,
-  log: { continuous: false, checkpointEverySeconds: 10, resync: false },
+  log: logDefaults,
   readers: null,
   attemptsMax: 3,
   checkpointEverySeconds: 300,
@@ -185,6 +180,10 @@ export interface RunSummary {
   readonly error: WireError | null;
   /** Snapshots the run has used; more than one after a snapshot was lost. */
   readonly snapshots: number;
+  /** The log that was to be followed goes on behind where the run has ended: the next run is due at once. */
+  readonly isCut?: boolean;
+  /** Events of the log that could not be decoded and are in this file; absent: none. */
+  readonly quarantined?: { readonly events: number; readonly path: string };
 }
 
 /** Where the time of a stream's partitions goes, summed over its readers and writers, in milliseconds. */
@@ -219,6 +218,38 @@ export interface StreamMeasures {
   }[];
 }
 
+/** The log that a run follows. */
+export interface LogProgress {
+  readonly epoch: number;
+  /** The ledger has every row up to here; null: nothing was recorded in this attempt yet. */
+  readonly position: string | null;
+  readonly figures: LogFigures | null;
+  /** Null: it was not measured yet. */
+  readonly measure: LogMeasure | null;
+  readonly budgetBytes: number;
+  readonly step: LogStep;
+}
+
+/**
+ * - `log.started`: the engine was started, once an attempt
+ * - `log.step`: another step is taken against what the source keeps
+ * - `log.givenUp`: the next run copies every table again
+ * - `log.resync`: this run does, and why
+ * - `log.cut`: the run ends before a table's new shape, and the next one goes on with that
+ * - `log.copiedAgain`: a table is copied again, since its log does not tell of the values of a new column
+ * - `log.untold`: it is not, as the sync wants it
+ * - `log.quarantined`: events that cannot be decoded were set aside
+ */
+export type LogEventKind =
+  | "log.started"
+  | "log.step"
+  | "log.givenUp"
+  | "log.resync"
+  | "log.cut"
+  | "log.copiedAgain"
+  | "log.untold"
+  | "log.quarantined";
+
 export type RunEvent =
   | {
       /** Since the stream's last committed run. */
@@ -238,6 +269,8 @@ export type RunEvent =
         readonly rowsToReadAgain: number;
         readonly snapshotKept: boolean;
       } | null;
+      /** How rows go from the source to the destination, and why so. */
+      readonly architecture: readonly DecidedHop[];
     }
   | {
       readonly type: "stream.planned";
@@ -260,6 +293,14 @@ export type RunEvent =
       readonly measured?: StreamMeasures;
     }
   | { readonly type: "stream.finished"; readonly summary: StreamSummary }
+  | ({ readonly type: "log.progress" } & LogProgress)
+  | {
+      /** What is known of the log has changed; in the run's timeline as well. */
+      readonly type: "log.event";
+      readonly kind: LogEventKind;
+      /** For people. */
+      readonly message: string;
+    }
   | { readonly type: "warning"; readonly message: string }
   | { readonly type: "run.finished"; readonly summary: RunSummary };
 

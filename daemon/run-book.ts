@@ -10,6 +10,7 @@ import type {
 import { planResume } from "../checkpoint/resume.ts";
 import { EMPTY_SEED } from "../checkpoint/state.ts";
 import type { Ledger } from "../checkpoint/store/ledger.ts";
+import type { LogEntryRecord } from "../checkpoint/store/logs.ts";
 import type { StreamRecord } from "../checkpoint/store/records.ts";
 import type { DurableReport, SealedFile } from "../proto/checkpoint.ts";
 import type {
@@ -30,11 +31,16 @@ import type {
 import { ExtractError, type WireError } from "../proto/error.ts";
 import type { Partition, Plan, Rung } from "../proto/partition.ts";
 import type { StreamSchema } from "../proto/schema.ts";
+import type { FilledColumns } from "./log-request.ts";
+import type { KeptPlan, RunMessages } from "./run-messages.ts";
 import { checkNames, nameAtDestination, type NamingRule } from "./naming.ts";
+import { ForeignBook } from "./foreign-book.ts";
+import { coveredOf } from "./source-states.ts";
 import type { StreamRef, SyncMode } from "./request.ts";
 import {
   compareColumns,
   describeDifference,
+  findUntold,
   refuseDifference,
   type SchemaDifference,
   type SchemaPolicy,
@@ -61,8 +67,13 @@ export interface BookSettings {
     readonly column: string;
     readonly lagSeconds: number | null;
   } | null;
+  /** Of an executable of the Airbyte protocol. */
+  readonly messages?: RunMessages | null;
+  /** Somebody else's connector reads the source. */
+  readonly isForeign?: boolean;
   /** The log of the source is followed. */
   readonly isLogged?: boolean;
+  readonly filledColumns?: FilledColumns;
   /** The run has earlier attempts. */
   readonly isResumed: boolean;
   readonly schemaChanges: {
@@ -78,6 +89,13 @@ export interface SchemaChange {
   readonly difference: SchemaDifference;
   /** Why the stream is not read; null: it is. */
   readonly refusal: string | null;
+}
+
+/** A table in which rows that were copied before have values of which its log does not tell. */
+export interface UntoldColumns {
+  readonly table: string;
+  readonly columns: readonly string[];
+  readonly isCopiedAgain: boolean;
 }
 
 /** One stream as the attempt sees it. */
@@ -125,17 +143,29 @@ class GenerationStates {
 
 export class RunBook {
   readonly #settings: BookSettings;
+  /** Null: the source is one of ours. */
+  readonly #foreign: ForeignBook | null;
   readonly #streams = new Map<number, BookStream>();
   readonly #work = new Map<number, StreamWork>();
+  /** Where partitions of a plan that was kept stand before they are read. */
+  readonly #open = new Map<number, KeptPlan["open"]>();
   readonly #problems: { ref: StreamRef; error: WireError }[] = [];
   readonly #schemaChanges: SchemaChange[] = [];
   #log: LogOpened | null = null;
-  /** What the snapshot shows, where the log begins before it was taken. */
-  #visible: string | null = null;
+  /** Where tables that this run copies come to a log that goes on already. */
+  #entry: LogEntryRecord | null = null;
   #openTransactions: OpenTransactions | null = null;
 
   constructor(settings: BookSettings) {
     this.#settings = settings;
+    this.#foreign = settings.isForeign ? new ForeignBook(settings) : null;
+  }
+
+  /** What the connector is told before it reads; null: the source is one of ours. */
+  messagesOrder(
+    keepsStates: boolean,
+  ): Extract<SourceOrder, { type: "source.messages" }> | null {
+    return this.#foreign?.order(this.streams, keepsStates) ?? null;
   }
 
   get epoch(): number {
@@ -161,7 +191,8 @@ export class RunBook {
 
   /** What the source is to leave out: a copy that follows no change keeps the columns that it has. */
   get heldColumns(): readonly HeldColumns[] {
-    const { ledger, syncId, schemaChanges } = this.#settings;
+    const { ledger, syncId, schemaChanges, messages } = this.#settings;
+    if (messages) return messages.columns;
     if (schemaChanges.policy !== "ignore") return [];
     return ledger
       .lastSchemasOf(syncId)
@@ -173,6 +204,11 @@ export class RunBook {
           (column) => column.name,
         ),
       }));
+  }
+
+  /** Null: it is not of this run. */
+  find(number: number): BookStream | null {
+    return this.#streams.get(number) ?? null;
   }
 
   stream(number: number): BookStream {
@@ -199,12 +235,19 @@ export class RunBook {
   }
 
   /** The log is held at the source. @throws where it is not that of the ledger */
-  openLog(opened: LogOpened, visible: string): void {
+  openLog(opened: LogOpened): void {
     const { ledger, syncId, runId, epoch } = this.#settings;
     const known = ledger.logOf(syncId);
     if (known?.stage !== "ready") ledger.openLog(runId, epoch, opened);
+    else {
+      const { position, offset, history } = opened;
+      this.#entry = ledger.enterLog(
+        runId,
+        epoch,
+        offset === null ? null : { position, offset, history },
+      );
+    }
     this.#log = opened;
-    this.#visible = opened.offset === null ? visible : null;
   }
 
   /** Whether the log goes on where an earlier run of the table has ended, and no row of it is read. */
@@ -249,21 +292,37 @@ export class RunBook {
     const known = ledger.logOf(syncId);
     assert(known?.position && this.#log);
     const { position, offset, history } = known;
+    const open = this.streams.filter(({ state }) => state === "open");
+    const entry = this.#entry;
     return {
       type: "source.log",
-      streams: this.streams
-        .filter(({ state }) => state === "open")
-        .map(({ ref }) => ref.number),
+      streams: open.map(({ ref }) => ref.number),
       from: { position, offset, history },
-      until,
+      until: entry ? entry.position : until,
       discoveredAt: this.#log.before,
       end: ledger.logEndOf(runId),
+      connector: this.#log.connector,
+      entry: entry && {
+        ...entry,
+        streams: open
+          .filter(({ ref }) => !this.isCopied(ref))
+          .map(({ ref }) => ref.number),
+      },
     };
   }
 
-  endLog(position: string): string {
+  /** @param cutBy table whose new shape ends it before its time; null: none */
+  endLog(position: string, cutBy: string | null): string {
     const { ledger, runId, epoch } = this.#settings;
-    return ledger.endLog(runId, epoch, position);
+    return ledger.endLog(runId, epoch, position, cutBy);
+  }
+
+  /** @returns whether it was; not where the run's log has come to its end, and goes with the next one's */
+  giveUpLog(reason: string): boolean {
+    const { ledger, runId, epoch } = this.#settings;
+    if (ledger.logEndOf(runId) !== null) return false;
+    ledger.giveUpLog(runId, epoch, reason);
+    return true;
   }
 
   /** Null: the stream has no log, or none of it counts yet. */
@@ -278,8 +337,7 @@ export class RunBook {
     return {
       partitions,
       upTo: position,
-      // the slot's own snapshot is of the moment at which the log begins
-      consistentFrom: log === null || log.offset !== null ? null : log.now,
+      consistentFrom: log?.consistentFrom ?? null,
     };
   }
 
@@ -298,6 +356,7 @@ export class RunBook {
     const recorded = new Map(
       ledger.streamsOf(runId).map((one) => [one.number, one]),
     );
+    this.#foreign?.note(discovered);
     checkNames(
       this.#settings.naming,
       discovered.map(({ schema }) => schema),
@@ -359,6 +418,42 @@ export class RunBook {
     };
   }
 
+  /**
+   * Streams whose copy would not be their table, were their changes alone read. Those that are to be copied again are
+   * forgotten: another attempt takes a snapshot of them.
+   */
+  findUntold(discovered: readonly DiscoveredWire[]): UntoldColumns[] {
+    const { ledger, syncId, runId, epoch, isLogged, filledColumns } =
+      this.#settings;
+    const copied = isLogged
+      ? discovered.filter(({ schema }) => this.isCopied(schema))
+      : [];
+    if (copied.length === 0) return [];
+    const recorded = new Set(
+      ledger.streamsOf(runId).map(({ number }) => number),
+    );
+    const before = ledger.lastSchemasOf(syncId);
+    const { policy, accepted } = this.#settings.schemaChanges;
+    return copied.flatMap(({ schema, filledColumns: filled = [] }) => {
+      const { namespace, name, number } = schema;
+      const known = before.find(
+        (one) => one.namespace === namespace && one.name === name,
+      );
+      const difference =
+        known &&
+        compareColumns(JSON.parse(known.schemaJson) as StreamSchema, schema);
+      if (!difference || recorded.has(number)) return [];
+      if (refuseDifference(policy, difference) && !isAgreed(accepted, schema))
+        return [];
+      const columns = findUntold(difference, filled);
+      if (columns.length === 0) return [];
+      const isCopiedAgain = filledColumns !== "warn";
+      if (isCopiedAgain)
+        ledger.forgetStreamLog(runId, epoch, { namespace, name });
+      return [{ table: `${namespace}.${name}`, columns, isCopiedAgain }];
+    });
+  }
+
   #compare(
     { ref }: BookStream,
     before: StreamSchema,
@@ -410,11 +505,14 @@ export class RunBook {
     const { namespace, name } = schema;
     const replaces = isLogged
       ? !this.isCopied(schema)
-      : ledger.isStreamReset(runId, namespace, name);
+      : ledger.isStreamReset(runId, namespace, name) ||
+        (this.#foreign?.isCopiedWhole(schema) ?? false);
     return createStream(
       schema,
       ledger.nextGeneration(syncId, namespace, name),
-      replaces ? "full-refresh-overwrite" : mode,
+      replaces
+        ? "full-refresh-overwrite"
+        : (this.#settings.messages?.choiceOf(schema)?.mode ?? mode),
     );
   }
 
@@ -456,6 +554,7 @@ export class RunBook {
     reports: readonly DurableReport[],
     problems: readonly { readonly stream: number; readonly error: WireError }[],
     isSnapshotKept: boolean,
+    isLedgerTrue = false,
   ): {
     readonly clean: Extract<DestinationOrder, { type: "destination.clean" }>;
     readonly count: ResumeCount;
@@ -466,7 +565,7 @@ export class RunBook {
     const [lost] = missing.filter(
       (one) => this.#streams.get(one.stream)?.state === "open",
     );
-    if (lost) {
+    if (lost && !isLedgerTrue) {
       throw new ExtractError(
         "DESTINATION_FAILED",
         `files that were durable are gone: ${lost.files.map((file) => file.path).join(", ")}; begin anew with --restart`,
@@ -485,6 +584,8 @@ export class RunBook {
             .filter((stream) => stream.window !== null)
             .map((stream) => stream.ref.number),
         ),
+        // where a foreign source goes on is what it has said itself
+        ...(this.#foreign ? { covers: coveredOf(ledger, runId).covers } : {}),
       },
     );
     ledger.applyResume(runId, epoch, plan);
@@ -583,11 +684,14 @@ export class RunBook {
   }
 
   planOrder(number: number): Extract<SourceOrder, { type: "source.plan" }> {
-    const { where, cursor, ledger, syncId } = this.#settings;
+    const { where, ledger, syncId, messages } = this.#settings;
     const { namespace, name } = this.stream(number).ref;
+    const cursor = this.#cursorOf({ namespace, name });
     const order: CursorOrder | null = cursor && {
       ...cursor,
-      state: ledger.cursorState(syncId, namespace, name),
+      state:
+        messages?.cursorOf({ namespace, name }) ??
+        ledger.cursorState(syncId, namespace, name),
       openTransactions: this.#openTransactions,
     };
     const log = this.#log;
@@ -601,16 +705,29 @@ export class RunBook {
   }
 
   #planLog(
-    { position, takenAt }: LogOpened,
+    { takenAt, visible, ...log }: LogOpened,
     { namespace, name }: Pick<StreamRef, "namespace" | "name">,
   ): NonNullable<Extract<SourceOrder, { type: "source.plan" }>["log"]> {
     const after = this.#logPosition(namespace, name);
-    return after === null
-      ? {
-          after: position,
-          snapshot: { position, takenAt, visible: this.#visible },
-        }
-      : { after, snapshot: null };
+    if (after !== null) return { after, snapshot: null };
+    const { position } = this.#entry ?? log;
+    return { after: position, snapshot: { position, takenAt, visible } };
+  }
+
+  #cursorOf(ref: Omit<StreamRef, "number">): BookSettings["cursor"] {
+    const { cursor, messages } = this.#settings;
+    const choice = messages?.choiceOf(ref) ?? null;
+    return choice === null ? cursor : choice.cursor;
+  }
+
+  /** The stream goes on with a plan that was kept: of some of its partitions a part has been read. */
+  expect(number: number, open: KeptPlan["open"]): void {
+    this.#open.set(number, open);
+  }
+
+  /** Where the partitions of a stream stood when the run began. */
+  openAtStart(number: number): KeptPlan["open"] {
+    return this.#open.get(number) ?? [];
   }
 
   /** For people, before a stream is planned. */
@@ -646,14 +763,16 @@ export class RunBook {
       stream.window = window;
     });
     const partitions = stream.plan?.partitions ?? [];
+    const open = this.openAtStart(number);
     return {
       partitions,
       orders: partitions.map(({ ordinal }) => ({
         stream: number,
         partition: ordinal,
-        resumeAfter: null,
+        resumeAfter:
+          open.find((one) => one.partition === ordinal)?.position ?? null,
       })),
-      seed: EMPTY_SEED,
+      seed: { ...EMPTY_SEED, open },
       window,
     };
   }
@@ -687,7 +806,12 @@ export class RunBook {
     return {
       begin: {
         type: "stream.begin",
-        stream: this.destinationStream(number),
+        stream: {
+          ...this.destinationStream(number),
+          ...(this.#settings.messages && !this.isResumable(number)
+            ? { statesAtEnd: true }
+            : {}),
+        },
         seed: work.seed,
       },
       read: {
@@ -697,6 +821,23 @@ export class RunBook {
         ...work,
       },
     };
+  }
+
+  /** Whether another run, under another snapshot, may go on in the middle of the stream. */
+  isResumable(number: number): boolean {
+    const { window, plan } = this.stream(number);
+    return (
+      window === null &&
+      (plan?.partitions ?? []).every(({ split }) => split.kind === "key")
+    );
+  }
+
+  /** Partitions of which this attempt reads something. */
+  partitionsToEnd(number: number): readonly number[] {
+    const done = new Set(this.#work.get(number)?.seed.done);
+    return (this.stream(number).plan?.partitions ?? [])
+      .map(({ ordinal }) => ordinal)
+      .filter((ordinal) => !done.has(ordinal));
   }
 
   commitStep(number: number): CommitStep {
@@ -775,9 +916,10 @@ export class RunBook {
     const stream = this.stream(number);
     const end = ledger.logEndOf(runId);
     const cursorState =
-      end === null
+      this.#foreign?.describeState(stream.ref) ??
+      (end === null
         ? (stream.window?.nextState ?? null)
-        : JSON.stringify({ log: end });
+        : JSON.stringify({ log: end }));
     stream.removable = ledger.commitStream(runId, epoch, number, {
       cursorState,
     }).removable;

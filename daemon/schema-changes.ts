@@ -61,6 +61,50 @@ function isSameType(a: ColumnSchema, b: ColumnSchema): boolean {
   );
 }
 
+/**
+ * Columns in which rows that were copied before may have another value now, of which no log tells: those that came with
+ * values, those that may have had another name, and those whose values were made into another type.
+ */
+export function findUntold(
+  { added, removed, changed }: SchemaDifference,
+  filled: readonly string[],
+): string[] {
+  return [
+    ...added.filter((name) => removed.length > 0 || filled.includes(name)),
+    ...changed.filter((one) => !keepsValues(one)).map(({ column }) => column),
+  ];
+}
+
+const integers = ["tinyint", "smallint", "mediumint", "int", "bigint"];
+
+/** Whether every value of the one type is the same in the other. */
+function keepsValues({
+  from,
+  to,
+}: {
+  readonly from: string;
+  readonly to: string;
+}): boolean {
+  const rank = (type: string) =>
+    integers.indexOf(type.replace("integer", "int").replace(/\(\d+\)/, ""));
+  if (rank(from) >= 0) return rank(to) > rank(from);
+  const short = /^(?:character varying|varchar)\((\d+)\)$/.exec(from);
+  if (short) {
+    const long = /^(?:character varying|varchar)\((\d+)\)$/.exec(to);
+    return long
+      ? Number(long[1]) >= Number(short[1])
+      : to === "text" || to === "character varying";
+  }
+  const numeric = /^(?:numeric|decimal)\((\d+),(\d+)\)$/;
+  const [narrow, wide] = [numeric.exec(from), numeric.exec(to)];
+  return (
+    narrow !== null &&
+    wide !== null &&
+    narrow[2] === wide[2] &&
+    Number(wide[1]) >= Number(narrow[1])
+  );
+}
+
 /** Why a stream may not be read under its policy; null where it may. */
 export function refuseDifference(
   policy: SchemaPolicy,

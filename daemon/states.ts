@@ -6,10 +6,12 @@ import type { Role } from "../actors/run/run.machine.ts";
 import { stateJson } from "../checkpoint/state.ts";
 import type { Ledger } from "../checkpoint/store/ledger.ts";
 import type { DurableReport, StreamState } from "../proto/checkpoint.ts";
-import type { SourceFact } from "../proto/control.ts";
+import type { SourceFact, StateGroupWire } from "../proto/control.ts";
 import { LogGroups } from "./log-groups.ts";
+import { SourceGroups } from "./source-states.ts";
 
 type LoggedGroup = Extract<SourceFact, { type: "log.checkpoint" }>;
+type StateGroup = Extract<SourceFact, { type: "source.state" }>;
 
 interface Account {
   state: StreamState | null;
@@ -34,6 +36,8 @@ export class StateAccounts {
   readonly #streams = new Map<number, StreamAccounts>();
   readonly #groups: LogGroups;
   readonly #onLogged: (group: LoggedGroup) => void;
+  readonly #sourceGroups: SourceGroups;
+  readonly #onSourceStates: (groups: readonly StateGroupWire[]) => void;
   #reports: DurableReport[] = [];
   #isScheduled = false;
 
@@ -46,7 +50,10 @@ export class StateAccounts {
     onRecorded: (stream: number, index: number) => void,
     onFault: (error: unknown) => void,
     onLogged: (group: LoggedGroup) => void = () => {},
+    onSourceStates: (groups: readonly StateGroupWire[]) => void = () => {},
   ) {
+    this.#sourceGroups = new SourceGroups(place);
+    this.#onSourceStates = onSourceStates;
     this.#groups = new LogGroups(place);
     this.#onLogged = onLogged;
     this.#ledger = place.ledger;
@@ -64,6 +71,12 @@ export class StateAccounts {
   /** A checkpoint of the log, over all streams. */
   addGroup(group: LoggedGroup): void {
     this.#groups.add(group);
+    this.#schedule();
+  }
+
+  /** A state of a foreign source. */
+  addSourceState({ type: _, ...group }: StateGroup): void {
+    this.#sourceGroups.add(group);
     this.#schedule();
   }
 
@@ -125,12 +138,15 @@ export class StateAccounts {
           if (!this.#record(accounts, index)) break;
           recorded.push({ stream, index });
           this.#groups.noteRecorded(stream, index);
+          this.#sourceGroups.noteRecorded(stream, index);
         }
       }
       logged = this.#groups.record();
     });
     for (const { stream, index } of recorded) this.#onRecorded(stream, index);
     if (logged) this.#onLogged(logged);
+    const states = this.#sourceGroups.take();
+    if (states.length > 0) this.#onSourceStates(states);
   }
 
   #record(accounts: StreamAccounts, index: number): boolean {

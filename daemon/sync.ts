@@ -1,7 +1,7 @@
 /** A sync from request to summary: the bookkeeper living for one run. */
 import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { createActor } from "xstate";
 import {
   bookkeeperMachine,
@@ -17,16 +17,25 @@ import {
   processStartTime,
 } from "../checkpoint/store/process-identity.ts";
 import type { RunRecord } from "../checkpoint/store/records.ts";
-import { identifyDatabase, redactUrl } from "../connectors/sources/url.ts";
+import {
+  findSourceKind,
+  identifyDatabase,
+  redactUrl,
+} from "../connectors/sources/url.ts";
 import type {
   ActorOrder,
   LogOpenOrder,
   MapperSettings,
   RangeFilter,
+  StateGroupWire,
 } from "../proto/control.ts";
 import { toWireError } from "../proto/error.ts";
 import { refused } from "./actor-orders.ts";
+import { countSockets } from "./architecture-decider.ts";
+import { listArchitectures } from "./architectures.ts";
 import { Attempt } from "./attempt.ts";
+import { countChannels } from "./airbyte/destination-request.ts";
+import { airbyteDestinationDefaults } from "../connectors/destinations/airbyte/config.ts";
 import {
   configOf,
   defaultLedgerPath,
@@ -34,6 +43,7 @@ import {
 } from "./destinations.ts";
 import { fingerprintRequest, identifySync, recordRequest } from "./identity.ts";
 import { KeeperHold } from "./keeper-hold.ts";
+import { LogNews } from "./log-news.ts";
 import { LimitedProcesses } from "./limits/limited-processes.ts";
 import { hasLimits } from "./limits/limits.ts";
 import { ownProcesses, type Placement } from "./placement.ts";
@@ -46,6 +56,7 @@ import type {
   SyncRequest,
 } from "./request.ts";
 import { RunBook } from "./run-book.ts";
+import type { RunMessages } from "./run-messages.ts";
 import {
   createRunFolder,
   createSocketFolder,
@@ -73,11 +84,17 @@ class SyncRun {
   /** Null: this run opens the ledger, locks it, and closes it. */
   readonly #shared: Ledger | null;
   readonly #planOf: string | null;
+  readonly #messages: RunMessages | null;
+  readonly #onSourceStates: NonNullable<RunOptions["onSourceStates"]> | null;
+  /** Somebody else's connector reads the source. */
+  readonly #isForeign: boolean;
   readonly #onBegun: NonNullable<RunOptions["onBegun"]>;
   readonly #placement: Placement;
   /** Aborted by a stop that comes before an attempt. */
   readonly #entering = new AbortController();
   #stopped: "interrupted" | "aborted" | null = null;
+  /** The run was in the middle of a commit when its log was given up: nothing else of it is done. */
+  #isCommitOnly = false;
   #lock: RunLock | null = null;
   #ledger: Ledger | null = null;
   #folder: RunFolder | null = null;
@@ -85,6 +102,8 @@ class SyncRun {
   #run: { runId: string; epoch: number; isResumed: boolean } | null = null;
   #attempt: Attempt | null = null;
   #tally: RunTally | null = null;
+  /** Of each attempt. */
+  readonly #news: LogNews[] = [];
 
   constructor(
     request: SyncRequest,
@@ -95,6 +114,8 @@ class SyncRun {
       planOf = null,
       onBegun = () => {},
       placement = ownProcesses,
+      messages = null,
+      onSourceStates = null,
     }: RunOptions,
   ) {
     this.#request = request;
@@ -105,6 +126,9 @@ class SyncRun {
     this.#placement = settleOrders(chosen, () => given(this.#ledger));
     this.#shared = ledger;
     this.#planOf = planOf;
+    this.#messages = messages;
+    this.#onSourceStates = onSourceStates;
+    this.#isForeign = findSourceKind(request.source.url) === "airbyte";
     this.#onBegun = onBegun;
     this.#trace =
       request.tracePath === null
@@ -125,6 +149,22 @@ class SyncRun {
   get #ledgerPath(): string {
     const { ledgerPath, destination } = this.#request;
     return ledgerPath ?? defaultLedgerPath(nameDestination(destination));
+  }
+
+  #countQuarantined(): Pick<RunSummary, "quarantined"> {
+    const events = this.#news.reduce((sum, one) => sum + one.quarantined, 0);
+    const { runId = "" } = this.#run ?? {};
+    return events === 0
+      ? {}
+      : { quarantined: { events, path: this.#quarantinePath(runId) } };
+  }
+
+  /** Beside the ledger, or where it would be if it were a file. */
+  #quarantinePath(runId: string): string {
+    const ledger = /^postgres(ql)?:/.test(this.#ledgerPath)
+      ? defaultLedgerPath(nameDestination(this.#request.destination))
+      : this.#ledgerPath;
+    return join(dirname(ledger), "quarantine", `${runId}.jsonl`);
   }
 
   /** Takes the lock, opens the ledger, sees that nobody of an earlier attempt is at work, and begins. */
@@ -203,7 +243,8 @@ class SyncRun {
       .streamsOf(unfinished.runId)
       .some(({ state }) => state === "committing");
     if (isCommitting) {
-      if (this.#request.restart) {
+      this.#isCommitOnly = this.#isResync(ledger);
+      if (this.#request.restart || this.#isCommitOnly) {
         this.#warn(
           `run ${unfinished.runId} was in the middle of a commit and is finished first; run again to begin anew`,
         );
@@ -212,7 +253,7 @@ class SyncRun {
     }
     // it failed before it knew its tables: there is nothing to go on with, and nothing to say
     if (ledger.streamsOf(unfinished.runId).length === 0) return null;
-    if (this.#request.restart || this.#request.log.resync) return null;
+    if (this.#request.restart || this.#isResync(ledger)) return null;
     const isSame =
       fingerprintRequest(unfinished.requestJson) ===
       fingerprintRequest(recordRequest(this.#request));
@@ -223,6 +264,14 @@ class SyncRun {
       return null;
     }
     return unfinished;
+  }
+
+  /** The log that the sync has is not gone on with. */
+  #isResync(ledger: Ledger): boolean {
+    const { mode, log } = this.#request;
+    if (mode !== "cdc") return false;
+    const known = ledger.logOf(identifySync(this.#request));
+    return log.resync || known?.stage === "givenUp";
   }
 
   async attempt(number: number): Promise<AttemptOutput> {
@@ -248,9 +297,12 @@ class SyncRun {
     keeper.beginAttempt({ runId, epoch });
     const { mode, where, cursor, cursorLagSeconds, tables, exclude, columns } =
       this.#request;
+    const architecture = listArchitectures(this.#request);
     const { narrowing } = this.#request;
     const isLogged = mode === "cdc";
-    const log = isLogged ? this.#openLog(ledger, { runId, epoch }) : null;
+    const held = isLogged ? this.#openLog(ledger, { runId, epoch }) : null;
+    if (this.#isCommitOnly) this.#leaveUncommitted(ledger, { runId, epoch });
+    const log = this.#isCommitOnly ? null : held;
     const book = new RunBook({
       ledger,
       syncId: identifySync(this.#request),
@@ -264,7 +316,10 @@ class SyncRun {
           ? null
           : { column: cursor, lagSeconds: cursorLagSeconds },
       isLogged,
+      filledColumns: this.#request.log.filledColumns,
       isResumed,
+      messages: this.#messages,
+      isForeign: this.#isForeign,
       schemaChanges: {
         policy: this.#request.schemaChanges,
         accepted: this.#request.acceptSchemaChanges,
@@ -282,21 +337,29 @@ class SyncRun {
           createSocketFolder(folder.path, epoch),
           { runId, epoch },
           book.heldColumns,
-          log,
+          held,
         ),
         destination: {
           ...this.#destinationSettings({ runId, epoch }),
-          config: await configOf(this.#request),
+          config: await configOf(
+            this.#request,
+            join(folder.path, `connector-${epoch}`),
+          ),
         },
         selection: { include: tables, exclude, columns },
         log: log && {
           order: { ...log, include: tables, exclude, copied: book.copied },
           isContinuous: this.#request.log.continuous,
+          news: this.#createNews(ledger, { runId, epoch }),
         },
         streams: narrowing?.streams ?? null,
         planOf: this.#planOf,
+        messages: this.#messages,
+        isForeign: this.#isForeign,
+        keepsStates: this.#onSourceStates !== null,
         probeDeadlineMs: this.#request.probeDeadlineMs,
         inspector: this.inspector,
+        architecture,
       },
       {
         onResumed: ({ rowsKept, rowsToReadAgain }, snapshotKept) => {
@@ -307,6 +370,7 @@ class SyncRun {
             resumed: isResumed
               ? { rowsKept, rowsToReadAgain, snapshotKept }
               : null,
+            architecture,
           });
         },
         onPlanned: (stream) => tally.tellPlanned(stream),
@@ -331,6 +395,17 @@ class SyncRun {
           });
         },
         onStreamEnded: (stream) => tally.tellEnded(stream),
+        onSourceStates: (groups) => this.#onSourceStates?.(groups),
+        onConnectorTold: ({ kind, level, stream, message }) => {
+          const of = stream === null ? null : (book.find(stream)?.ref ?? null);
+          const named = of ? { namespace: of.namespace, name: of.name } : {};
+          ledger.recordEvent(
+            runId,
+            `connector.${kind}`,
+            JSON.stringify({ ...named, level, message }),
+          );
+          if (kind === "log") this.#warn(`the connector says: ${message}`);
+        },
       },
     );
     this.#attempt = attempt;
@@ -347,11 +422,10 @@ class SyncRun {
     { runId, epoch }: { runId: string; epoch: number },
   ): Omit<LogOpenOrder, "include" | "exclude" | "copied"> {
     const syncId = identifySync(this.#request);
-    if (this.#request.log.resync && !given(this.#run).isResumed)
-      ledger.resetLog(syncId);
+    if (!given(this.#run).isResumed) this.#resetLog(ledger, { runId, epoch });
     const known = ledger.logOf(syncId);
     const { slot, publication, sourceEpoch, identity, position, offset } =
-      known?.stage === "ready"
+      known?.stage === "ready" || (known && this.#isCommitOnly)
         ? known
         : ledger.beginLog(runId, epoch, nameLog(ledger.id, syncId));
     return {
@@ -365,6 +439,51 @@ class SyncRun {
     };
   }
 
+  /** Of a run whose log is given up only what was in the middle of its commit is finished. */
+  #leaveUncommitted(
+    ledger: Ledger,
+    { runId, epoch }: { runId: string; epoch: number },
+  ): void {
+    for (const { number, state } of ledger.streamsOf(runId))
+      if (state !== "committing" && state !== "committed" && state !== "failed")
+        ledger.setStreamState(runId, epoch, number, "failed", {
+          code: "LOG_GIVEN_UP",
+          message: "it was not read to its end when the log was given up",
+          details: {},
+        });
+  }
+
+  /** A log that is not followed any more: every table is copied again. */
+  #resetLog(ledger: Ledger, attempt: { runId: string; epoch: number }): void {
+    const syncId = identifySync(this.#request);
+    const known = ledger.logOf(syncId);
+    const reason =
+      known?.givenUp ??
+      (this.#request.log.resync ? "somebody has asked for it" : null);
+    if (known === null || reason === null) return;
+    ledger.resetLog(syncId);
+    this.#createNews(ledger, attempt).noteEvent(
+      "log.resync",
+      `every table is copied again, and a new log begins: ${reason}`,
+    );
+  }
+
+  #createNews(
+    ledger: Ledger,
+    { runId, epoch }: { runId: string; epoch: number },
+  ): LogNews {
+    const { budget, onUndecodable } = this.#request.log;
+    const quarantine =
+      onUndecodable === "quarantine" ? this.#quarantinePath(runId) : null;
+    const news = new LogNews(
+      { epoch, budget, quarantine },
+      this.#observe,
+      (kind, details) => ledger.recordEvent(runId, kind, details),
+    );
+    this.#news.push(news);
+    return news;
+  }
+
   #sourceSettings(
     socketDir: string,
     attempt: { runId: string; epoch: number },
@@ -372,13 +491,20 @@ class SyncRun {
     log: Omit<LogOpenOrder, "include" | "exclude" | "copied"> | null,
   ) {
     const request = this.#request;
+    const cpus = request.limits.cpus ?? availableParallelism();
     return {
       attempt,
       url: request.source.url,
       socketDir,
-      channelsMax:
-        request.channels ??
-        2 * Math.min(request.limits.cpus ?? Infinity, availableParallelism()),
+      // a foreign source has the one channel that it opens itself
+      channelsMax: this.#isForeign
+        ? 0
+        : request.destination.kind === "airbyte"
+          ? countChannels(request.destination)
+          : countSockets({
+              ...{ override: request.channels, sourceCpus: cpus },
+              destinationCpus: cpus,
+            }),
       readers: request.readers,
       checkpointEveryMs: request.checkpointEverySeconds * 1000,
       rowBytesMax: request.rowBytesMax,
@@ -393,6 +519,11 @@ class SyncRun {
               publication: log.publication,
               sourceEpoch: log.sourceEpoch,
               checkpointEveryMs: request.log.checkpointEverySeconds * 1000,
+              budget: request.log.budget,
+              ...(request.log.transactionId ? { transactionId: true } : {}),
+              ...(request.log.onUndecodable === "quarantine"
+                ? { quarantine: this.#quarantinePath(attempt.runId) }
+                : {}),
             },
           }
         : {}),
@@ -410,7 +541,11 @@ class SyncRun {
       syncId: `${given(this.#ledger).id}-${identifySync(request)}`,
       frameBytesMax: request.rowBytesMax + FRAME_BYTES_SLACK,
       times: { ...this.#times(), connectDeadlineMs: HANDSHAKE_MS },
-      checkpointDeadlineMs: CHECKPOINT_DEADLINE_MS,
+      checkpointDeadlineMs:
+        request.destination.kind === "airbyte"
+          ? (request.destination.deadlines.stateMs ??
+            airbyteDestinationDefaults.stateMs)
+          : CHECKPOINT_DEADLINE_MS,
       inspect: this.inspector !== null,
     };
   }
@@ -475,6 +610,10 @@ class SyncRun {
       elapsedMs: performance.now() - this.#startedAt,
       snapshots:
         run && this.#ledger ? this.#ledger.snapshotsOf(run.runId).length : 0,
+      ...(run && isOver && this.#ledger?.logCutOf(run.runId)
+        ? { isCut: true }
+        : {}),
+      ...this.#countQuarantined(),
     };
     this.#keeper?.letGo(isOver ? "release" : "leave");
     this.#placement.leave();
@@ -606,6 +745,11 @@ export interface RunOptions {
   readonly onBegun?: (runId: string) => void;
   /** Absent: processes of their own. */
   readonly placement?: Placement;
+  /** Of an executable of the Airbyte protocol. */
+  readonly messages?: RunMessages | null;
+  /** Given the states of a foreign source, each one, once all that it covers is in the ledger. Null: nobody wants them. */
+  readonly onSourceStates?:
+    ((groups: readonly StateGroupWire[]) => void) | null;
 }
 
 /**

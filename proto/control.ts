@@ -5,6 +5,7 @@
 import type { ReadOrder, DurableReport, SealedFile } from "./checkpoint.ts";
 import type { WireError } from "./error.ts";
 import type { Figures } from "./figures.ts";
+import type { LogBudget, LogMeasure, LogStep } from "./log-budget.ts";
 import type { LogSnapshot, Partition, Plan } from "./partition.ts";
 import type { StreamSchema, UnrepresentablePolicy } from "./schema.ts";
 
@@ -68,6 +69,22 @@ export interface SourceLogSettings {
   readonly sourceEpoch: number;
   /** Rows of the log wait for no longer than this until a checkpoint covers them; it stands at a commit. */
   readonly checkpointEveryMs: number;
+  readonly budget: LogBudget;
+  /** Streams have the column `_txid`; absent: they have not. */
+  readonly transactionId?: boolean;
+  /** File that takes events which cannot be decoded; absent: one of them ends the log. */
+  readonly quarantine?: string;
+}
+
+/** Sums over what an attempt has read of its log. */
+export interface LogFigures {
+  /** All that the source has committed before was told by then: milliseconds since the Unix epoch. */
+  readonly asOfMs: number;
+  /** Of the streams that are followed; those that were durable before are not counted. */
+  readonly events: number;
+  readonly transactions: number;
+  /** Signs of life of the engine. */
+  readonly heartbeats: number;
 }
 
 /** Where the log of a sync stands, as the ledger has it. */
@@ -77,6 +94,13 @@ export interface LogPlace {
   /** The engine's own, opaque: at or before `position`. */
   readonly offset: string | null;
   readonly history: readonly string[];
+}
+
+/** Where tables come to a log that goes on already. */
+export interface LogEntry extends LogPlace {
+  readonly offset: string;
+  /** Of the streams of the run, those that do not come from the log before. */
+  readonly streams: readonly number[];
 }
 
 /** What the keeper is to see to before the snapshot is taken, where the log is followed. */
@@ -99,14 +123,27 @@ export interface LogOpenOrder {
   }[];
 }
 
+/** Whose changes an engine reads: each writes its events in its own way. */
+export type LogConnector = "postgresql" | "mysql" | "mariadb" | "connect";
+
 /** The log is held at the source, from where the sync stands. */
 export interface LogOpened {
-  /** Of the server. */
+  readonly connector: LogConnector;
+  /** Of the server, as the source compares it with a later one. */
   readonly identity: string;
   /** All changes up to here are in the snapshot. */
   readonly position: string;
-  /** Where the engine begins when the log is new; null: from what the ledger has. */
+  /**
+   * Where the engine begins when the log is new; null: from what the ledger has. Of a log that goes on already it is
+   * where tables come to it that are copied for the first time.
+   */
   readonly offset: string | null;
+  /** What the engine has to know of the tables there, as it keeps it itself. */
+  readonly history: readonly string[];
+  /** Transactions behind `position` that the snapshot shows all the same, as the server prints them; null: it tells none. */
+  readonly visible: string | null;
+  /** A copy is that of one moment once its log has got here; null: the snapshot shows nothing behind `position`. */
+  readonly consistentFrom: string | null;
   /** When the snapshot was taken: microseconds since the Unix epoch, in decimal. */
   readonly takenAt: string;
   /** Where the log stood when this was found out; the source sees to it that the log goes beyond. */
@@ -117,6 +154,36 @@ export interface LogOpened {
   readonly tables: readonly {
     readonly namespace: string;
     readonly name: string;
+  }[];
+}
+
+/** How one stream of a foreign source is to be read. */
+export interface MessageStreamOrder {
+  readonly stream: number;
+  readonly syncMode: "full_refresh" | "incremental";
+  readonly destinationSyncMode: "append" | "overwrite" | "append_dedup";
+  /** Null: the source's own. */
+  readonly cursorField: readonly string[] | null;
+  readonly generation: number;
+  /** Rows of generations before this one go once the stream is complete; 0: none do. */
+  readonly generationMin: number;
+}
+
+/** What of a state is kept: STATE messages belong to the source, and go back to it as they came. */
+export interface StateGroupWire {
+  /** From 1, of this attempt. */
+  readonly group: number;
+  /** Null: it covers the end of a stream that has given no state. */
+  readonly scope: "STREAM" | "GLOBAL" | "LEGACY" | null;
+  readonly stream: number | null;
+  /** The STATE's body as JSON; null: as it was before. */
+  readonly body: string | null;
+  /** All states that it stands for, where they are wanted, and the records that came since the one before each. */
+  readonly bodies: readonly { readonly body: string; readonly rows: number }[];
+  /** It counts once these checkpoints do. */
+  readonly members: readonly {
+    readonly stream: number;
+    readonly index: number;
   }[];
 }
 
@@ -138,6 +205,8 @@ export interface SourceSettings {
   readonly log?: SourceLogSettings;
   /** Absent: all rows. */
   readonly ranges?: readonly RangeFilter[];
+  /** The source is asked whether it can work, and nothing else: connectors have a question of their own for that. */
+  readonly isCheck?: boolean;
   readonly times: ChannelTimes;
   readonly inspect: boolean;
 }
@@ -189,6 +258,16 @@ export interface CursorWindow {
 
 export type SourceOrder =
   | { readonly type: "source.open"; readonly settings: SourceSettings }
+  | {
+      /** To a foreign source: all streams of the run are read together, once each is ordered or has failed. */
+      readonly type: "source.messages";
+      readonly streams: readonly MessageStreamOrder[];
+      readonly syncId: number;
+      /** What the connector is given as its state, as JSON; null: nothing. */
+      readonly states: string | null;
+      /** Each state is told of, also those that another one stands for. */
+      readonly keepsStates: boolean;
+    }
   | {
       readonly type: "source.discover";
       readonly snapshot: SnapshotWire | null;
@@ -250,6 +329,12 @@ export type SourceOrder =
       readonly discoveredAt: string;
       /** An earlier attempt has begun to end it here. */
       readonly end: string | null;
+      readonly connector: LogConnector;
+      /**
+       * The log ends here, where tables come to it that this run copies; it goes on from this place. Null: all tables
+       * are in it from the beginning.
+       */
+      readonly entry: LogEntry | null;
     }
   /** The stream has failed: its changes are not read any more. */
   | { readonly type: "log.leave"; readonly stream: number }
@@ -259,6 +344,8 @@ export type SourceOrder =
   | { readonly type: "log.end"; readonly position: string }
   /** Up to the group of this number all rows are durable and recorded: the source may forget them. */
   | { readonly type: "log.committed"; readonly group: number }
+  /** The ledger has given the log up: the source is to forget it, and this attempt ends. */
+  | { readonly type: "log.giveUp"; readonly reason: string }
   | {
       /** From an operator; answered by `source.ordered` of the same id. */
       readonly type: "source.order";
@@ -283,6 +370,23 @@ export interface SnapshotWire {
 }
 
 export type SourceFact =
+  | ({
+      /** A state of a foreign source, and what it covers. */
+      readonly type: "source.state";
+    } & StateGroupWire)
+  | {
+      /** What a foreign connector has to say. */
+      readonly type: "connector.told";
+      readonly kind: "log" | "status" | "estimate";
+      readonly level: "error" | "warn" | "info";
+      readonly stream: number | null;
+      readonly message: string;
+    }
+  | {
+      /** A process beside ours, which ends with the attempt. */
+      readonly type: "connector.started";
+      readonly pid: number;
+    }
   | { readonly type: "source.connected"; readonly serverVersion: number }
   | {
       readonly type: "source.discovered";
@@ -373,9 +477,29 @@ export type SourceFact =
         readonly stream: number;
         readonly index: number;
       }[];
+      readonly figures: LogFigures;
+      /** Events of the attempt that could not be decoded and were set aside; absent: none. */
+      readonly quarantined?: number;
+    }
+  | {
+      /** What the source keeps of its log for us, and what is done about it. */
+      readonly type: "log.measured";
+      readonly measure: LogMeasure;
+      readonly step: LogStep;
+    }
+  | {
+      /** Another step than before; `giveUp` is answered by `log.giveUp`. */
+      readonly type: "log.stepped";
+      readonly measure: LogMeasure;
+      readonly step: LogStep;
     }
   /** The log has got to where it is to end, and waits to be told so. */
-  | { readonly type: "log.ending"; readonly position: string }
+  | {
+      readonly type: "log.ending";
+      readonly position: string;
+      /** The table whose new shape ends it there; null: it was to end there. */
+      readonly cutBy: string | null;
+    }
   /** No partition of a snapshot is left to be read. */
   | { readonly type: "snapshot.read" }
   | { readonly type: "source.drained" }
@@ -386,8 +510,12 @@ export type SourceFact =
 export interface DiscoveredWire {
   readonly schema: StreamSchema;
   readonly relationKind: string;
+  /** Of a foreign source: what it can do with this stream. */
+  readonly foreign?: { readonly isIncremental: boolean };
   /** Those that are left out, too. */
   readonly allColumnNames?: readonly string[];
+  /** Columns that a row has had a value in from the moment they were added: by a default, or as the server counts. */
+  readonly filledColumns?: readonly string[];
   readonly leaves: readonly {
     readonly oid: number;
     readonly schema: string;
@@ -410,6 +538,8 @@ export interface DestinationStream {
   readonly planVersion: number;
   /** As in the step of its commit; left out: the sync's. */
   readonly mode?: string;
+  /** It can be gone on with only where all of it has been read: its states say nothing before. */
+  readonly statesAtEnd?: boolean;
 }
 
 /** How far the log of a stream counts. */
@@ -481,6 +611,17 @@ export type DestinationOrder =
       readonly seed: StreamSeed;
     }
   | { readonly type: "stream.abandon"; readonly stream: number }
+  /** Nothing comes of the stream any more but the rest of these partitions. */
+  | {
+      readonly type: "stream.exhausted";
+      readonly stream: number;
+      readonly partitions: readonly number[];
+    }
+  /** Messages of the Airbyte protocol as JSON, behind the rows that are recorded by now. */
+  | {
+      readonly type: "messages.write";
+      readonly messages: readonly string[];
+    }
   | {
       readonly type: "channel.connect";
       readonly channel: number;
@@ -514,6 +655,8 @@ export type DestinationFact =
       }[];
       /** Things in the streams' folders that are not ours: `**` patterns would read them with the table. */
       readonly strangers: readonly string[];
+      /** It cannot be asked what is durable. */
+      readonly isLedgerTrue?: boolean;
     }
   | { readonly type: "destination.cleaned"; readonly removed: number }
   | { readonly type: "channel.joined"; readonly channel: number }

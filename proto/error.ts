@@ -124,10 +124,20 @@ export const errorCodes = {
     exitCode: 1,
     help: "The source's log no longer reaches from where this sync stands to now; nothing was passed over. `--resync` begins a new log and copies every table again.",
   },
+  QUARANTINE_UNWRITABLE: {
+    disposition: "failRun",
+    exitCode: 1,
+    help: "Events that cannot be decoded are set aside in a file beside the ledger; look at its disk and its rights.",
+  },
   LOG_TURNED: {
     disposition: "failRun",
     exitCode: 3,
     help: "A table was changed while its log was followed; this run ends before that, and the next one goes on with the table as it is.",
+  },
+  LOG_GIVEN_UP: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "The source would have kept more of its log than the budget allows, so it was told to forget it: the next run begins a new log and copies every table again. A larger --log-budget gives a slow copy more time.",
   },
   SOURCE_LOG_UNSUITABLE: {
     disposition: "failRun",
@@ -158,6 +168,56 @@ export const errorCodes = {
     disposition: "failRun",
     exitCode: 2,
     help: "A cursor column has a total order: integer, numeric, date, timestamp or text; the message says what stands against this one.",
+  },
+  CONNECTOR_NOT_STARTED: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "The command, or docker or podman, could not be run: check that it is there and may be run by this user.",
+  },
+  CONNECTOR_START_TIMEOUT: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "The connector ran and said nothing, or did not open its sockets, in time; its own log is in ours. `startDeadline` allows it longer.",
+  },
+  CONNECTOR_SILENT: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "The connector has sent nothing for too long; `silenceDeadline` allows it longer. `millrace resume` goes on from its last state.",
+  },
+  CONNECTOR_MESSAGE_INVALID: {
+    disposition: "failRun",
+    exitCode: 1,
+    help: "The connector does not keep to the Airbyte protocol; the message says where. Nothing behind its last state was kept.",
+  },
+  CONNECTOR_CONFIG_ERROR: {
+    disposition: "failRun",
+    exitCode: 2,
+    help: "The connector says that its configuration is wrong; its own words are in the message.",
+  },
+  CONNECTOR_TRANSIENT_ERROR: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "The connector says that trying again may help; `millrace resume` goes on from its last state.",
+  },
+  CONNECTOR_FAILED: {
+    disposition: "failRun",
+    exitCode: 1,
+    help: "The connector has failed; its own words are in the message, and its log is in ours. `millrace resume` goes on from its last state.",
+  },
+  CONNECTOR_STREAM_INCOMPLETE: {
+    disposition: "failStream",
+    exitCode: 4,
+    help: "The connector has given this stream up; its own words are in the message. The other streams are not touched by it.",
+  },
+  CONNECTOR_COUNT_MISMATCH: {
+    disposition: "failRun",
+    exitCode: 1,
+    help: "A state counts other records than have arrived: some were lost or doubled on the way. Nothing behind the state before it was kept.",
+  },
+  CONNECTOR_STATE_MISSING: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "A state was sent and did not come back in time, so that what it covers is not known to be durable; `millrace resume` goes on from the last one that did.",
   },
   CHANNEL_BROKEN: {
     disposition: "retryPartition",
@@ -302,12 +362,12 @@ export const errorCodes = {
   KAFKA_UNREACHABLE: {
     disposition: "failRun",
     exitCode: 3,
-    help: "Check `brokers`, TLS and that the brokers are up; the daemon goes on without the trigger and tries again by itself.",
+    help: "Check the brokers' addresses, TLS and that they are up; a daemon goes on without its trigger and tries again by itself.",
   },
   KAFKA_REFUSED: {
     disposition: "failRun",
     exitCode: 2,
-    help: "Check `sasl` and `ssl`, and that the user may read the topic and the group and write the result and dead-letter topics.",
+    help: "Check `sasl` and `ssl`, and that the user may read the topics; for a trigger also the group, and write the result and dead-letter topics.",
   },
   KAFKA_TOPIC_NOT_FOUND: {
     disposition: "failRun",

@@ -35,6 +35,8 @@ export type Figures =
       readonly sync: string | null;
       readonly epoch: number;
       readonly error: string | null;
+      /** For people: how rows go over each hop, and why so. Absent: as it was told before. */
+      readonly architecture?: readonly string[];
     }
   | {
       readonly type: "plan";

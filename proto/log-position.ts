@@ -1,55 +1,79 @@
 /**
- * Places in a source's log, as texts that compare as the log goes: `<source epoch>-<commit>-<event>`, of 8 hexadecimal
- * digits, 20 characters that the kind of source gives, and 10 decimal digits. The source epoch grows when the log is
- * another one than before, since the places of two logs say nothing of each other.
+ * Places in a source's log, as texts that compare as the log goes: `EEEEEEEE-PPPPPPPPPPPPPPPPPPPP-NNNNNNNNNN`. First the
+ * source epoch, 8 hexadecimal digits, which grows when the log is another one than before, since the places of two logs
+ * say nothing of each other; then the transaction's place, 20 hexadecimal digits that the kind of source gives; then the
+ * event's number inside of it, 10 decimal digits.
  */
 import { strict as assert } from "node:assert";
 
-/** Characters of the commit's place. */
-const COMMIT_CHARS = 20;
+const EPOCH_DIGITS = 8;
+const COMMIT_DIGITS = 20;
+export const NUMBER_DIGITS = 10;
 const POSITION = /^[0-9a-f]{8}-[0-9a-f]{20}-[0-9]{10}$/;
-/** Behind every event of the transaction. */
-const WHOLE = "9999999999";
-/** Before every event of the transaction. */
-const NOTHING = "0000000000";
+/** Stands for all events of a transaction where one place is to hold for it as a whole. */
+export const LAST_NUMBER = 9_999_999_999;
+/** How the position of a snapshot's row ends: no event of a transaction has this number. */
+export const SNAPSHOT_ENDING = "-0000000000";
+
+export interface LogPosition {
+  readonly epoch: number;
+  /** 20 hexadecimal digits. */
+  readonly commit: string;
+  /** From 1; 0 for the rows of a snapshot. */
+  readonly number: number;
+}
 
 export function isLogPosition(text: string): boolean {
   return POSITION.test(text);
 }
 
-/** What stands before every position of the epoch's transactions. */
-function epochPrefix(sourceEpoch: number): string {
-  assert(Number.isSafeInteger(sourceEpoch) && sourceEpoch >= 1);
-  return `${sourceEpoch.toString(16).padStart(8, "0")}-`;
+export function formatPosition({ epoch, commit, number }: LogPosition): string {
+  assert(
+    Number.isInteger(epoch) && epoch >= 0 && epoch < 2 ** 32,
+    `epoch ${epoch}`,
+  );
+  assert(
+    Number.isInteger(number) && number >= 0 && number <= LAST_NUMBER,
+    `number ${number}`,
+  );
+  const position = `${epoch.toString(16).padStart(EPOCH_DIGITS, "0")}-${commit}-${String(number).padStart(NUMBER_DIGITS, "0")}`;
+  assert(isLogPosition(position), `not a position: ${position}`);
+  return position;
 }
 
 /** Behind the whole transaction that was committed at this place. */
-export function positionBehind(sourceEpoch: number, commit: string): string {
-  return join(sourceEpoch, commit, WHOLE);
+export function positionBehind(epoch: number, commit: string): string {
+  assert(epoch >= 1);
+  return formatPosition({ epoch, commit, number: LAST_NUMBER });
 }
 
 /** What rows of a snapshot that shows everything up to this place carry. */
-export function positionOfSnapshot(
-  sourceEpoch: number,
-  commit: string,
-): string {
-  return join(sourceEpoch, commit, NOTHING);
+export function positionOfSnapshot(epoch: number, commit: string): string {
+  assert(epoch >= 1);
+  return formatPosition({ epoch, commit, number: 0 });
 }
 
 /** The same place, as rows of a snapshot carry it. */
 export function asSnapshot(position: string): string {
   assert(isLogPosition(position), `not a position: ${position}`);
-  return `${position.slice(0, -NOTHING.length)}${NOTHING}`;
+  return `${position.slice(0, -SNAPSHOT_ENDING.length)}${SNAPSHOT_ENDING}`;
 }
 
 /** The place that the kind of source has given. */
 export function commitOf(position: string): string {
   assert(isLogPosition(position), `not a position: ${position}`);
-  return position.slice(9, 9 + COMMIT_CHARS);
+  const first = EPOCH_DIGITS + 1;
+  return position.slice(first, first + COMMIT_DIGITS);
 }
 
-function join(sourceEpoch: number, commit: string, event: string): string {
-  const position = `${epochPrefix(sourceEpoch)}${commit}-${event}`;
-  assert(isLogPosition(position), `not a position: ${position}`);
-  return position;
+/** A place that is one number, below 2^80: a log sequence number. */
+export function formatCommit(place: bigint): string {
+  assert(place >= 0n && place < 2n ** 80n, `place ${place}`);
+  return place.toString(16).padStart(COMMIT_DIGITS, "0");
+}
+
+/** A place in a log of numbered files: the file's number below 2^32, and the place in it below 2^48. */
+export function formatFileCommit(file: number, offset: bigint): string {
+  assert(offset >= 0n && offset < 2n ** 48n, `place ${offset}`);
+  return formatCommit((BigInt(file) << 48n) | offset);
 }

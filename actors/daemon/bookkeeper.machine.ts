@@ -31,7 +31,8 @@ type StopEvent = {
 
 /** What `corrupt` bytes leave is read again like what a lost process leaves: only what is durable counts. */
 function isWorthRetrying(error: WireError | null): boolean {
-  if (!error) return false;
+  // what follows a log that was given up is another run
+  if (!error || error.code === "LOG_GIVEN_UP") return false;
   const { exitCode, disposition } = errorCodes[error.code];
   return exitCode === RETRYABLE_EXIT_CODE || disposition === "retryPartition";
 }

@@ -55,6 +55,7 @@ class DestinationChannelWorker implements Hosted {
   readonly #loading: Promise<DestinationDriver>;
   /** Seals and discards that are under way: what they have begun they end. */
   readonly #atWork = new Set<Promise<unknown>>();
+  #opening: Promise<WriterFactory> | null = null;
   #factory: WriterFactory | null = null;
   #channel: DestinationChannel | null = null;
   #rows: DestinationRows | null = null;
@@ -72,9 +73,17 @@ class DestinationChannelWorker implements Hosted {
         })
       : null;
     this.#loading = loadDestination(settings.config);
-    this.#loading.catch(() => {
-      // told by `#start`
-    });
+    this.#loading.then(
+      (driver) => {
+        if (thread <= (driver.countOutputs?.(settings) ?? 0))
+          this.#openWriters().catch((error: unknown) =>
+            this.#tell({ type: "channel.broken", error: toWireError(error) }),
+          );
+      },
+      () => {
+        // told by `#start`
+      },
+    );
     port.onMessage((order) => this.#follow(order));
   }
 
@@ -119,11 +128,19 @@ class DestinationChannelWorker implements Hosted {
   #acknowledge(stamp: CheckpointStamp, files: readonly SealedFile[]): void {
     const rows = files.reduce((sum, file) => sum + file.rows, 0);
     const { epoch } = this.#data.settings.attempt;
-    this.#tell({
-      type: "checkpoint.durable",
-      report: { ...stamp, rows, epoch, files },
-    });
-    this.#clock.tellSealed(stamp);
+    const tell = (): void => {
+      this.#tell({
+        type: "checkpoint.durable",
+        report: { ...stamp, rows, epoch, files },
+      });
+      this.#clock.tellSealed(stamp);
+    };
+    const durable = this.#factory?.durable?.(stamp) ?? null;
+    if (durable)
+      durable.then(tell, (error: unknown) =>
+        this.#tell({ type: "channel.broken", error: toWireError(error) }),
+      );
+    else tell();
     this.#opened().acknowledge(stamp, rows);
   }
 
@@ -175,7 +192,12 @@ class DestinationChannelWorker implements Hosted {
     });
   }
 
-  async #openWriters(): Promise<WriterFactory> {
+  #openWriters(): Promise<WriterFactory> {
+    this.#opening ??= this.#openOnce();
+    return this.#opening;
+  }
+
+  async #openOnce(): Promise<WriterFactory> {
     const { settings, channel } = this.#data;
     const driver = await this.#loading;
     const factory = await driver.openWriters(settings, channel);

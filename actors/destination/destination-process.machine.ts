@@ -37,7 +37,11 @@ export type StorageOrder = OrderOf<
 >;
 
 export type DestinationProcessEvent =
-  | Exclude<DestinationOrder, { type: "ping" }>
+  // what is passed on to the storage as it comes decides nothing here
+  | Exclude<
+      DestinationOrder,
+      { type: "ping" | "messages.write" | "stream.exhausted" }
+    >
   | {
       readonly type: "worker.fact";
       readonly channel: number;

@@ -122,7 +122,13 @@ class DestinationProcess implements Hosted {
       if (this.#settings.inspect)
         this.#inspector = inspectChild("destination", this.#root, this.#pipe);
     }
-    this.#root.send(order as DestinationEvent);
+    if (order.type === "messages.write")
+      this.#storage?.writeMessages?.(order.messages);
+    else if (order.type === "stream.exhausted")
+      this.#storage?.noteExhausted?.(order.stream, order.partitions);
+    else this.#root.send(order as DestinationEvent);
+    if (order.type === "stream.abandon")
+      this.#storage?.noteAbandoned?.(order.stream);
   }
 
   async #open(settings: DestinationSettings): Promise<void> {
@@ -131,10 +137,33 @@ class DestinationProcess implements Hosted {
     const { runId, epoch } = settings.attempt;
     this.#log.bind({ run: runId, epoch });
     const driver = await loadDestination(settings.config);
-    const storage = await driver.openStorage(settings);
+    for (let n = 1; n <= (driver.countOutputs?.(settings) ?? 0); n++)
+      if (!this.#threads.has(n)) this.#createThread(n);
+    const storage = await driver.openStorage({
+      ...settings,
+      onFault: (error) =>
+        this.#root.send({
+          type: "channel.failed",
+          channel: 0,
+          error: toWireError(error),
+        }),
+      onLog: (level, message) => this.#logConnector(level, message),
+    });
     this.#storage = storage;
     if (this.#isDestroyed) await storage.close();
     else await storage.prepare();
+  }
+
+  /** In its own words, which have their own levels. */
+  #logConnector(level: string, message: string): void {
+    const own = level === "fatal" || level === "error" || level === "warn";
+    this.#log.write(
+      own ? "warn" : level === "info" ? "info" : "debug",
+      message,
+      {
+        connector: level,
+      },
+    );
   }
 
   #report(fact: DestinationFact): void {

@@ -1,4 +1,8 @@
 /** What change data capture needs of a MySQL or MariaDB server: the binlog as rows, whole rows, and the rights to read it. */
+import {
+  judgeLogSettings,
+  type ServerVariables,
+} from "../../connectors/sources/mysql/log-settings.ts";
 import { judge, missing, note, ok, unknown, type Finding } from "./findings.ts";
 import type { Table } from "./postgres.ts";
 
@@ -9,8 +13,6 @@ export interface BinlogQueries {
 /** A resync is due when the log ends before an outage does. */
 const KEPT_SECONDS_MIN = 86_400;
 
-type Variables = Readonly<Record<string, string>>;
-
 /** @param tables those that a sync would read */
 export async function checkBinlog(
   connection: BinlogQueries,
@@ -19,17 +21,17 @@ export async function checkBinlog(
   const rows = await connection.query<Record<string, string>>(
     "SHOW GLOBAL VARIABLES",
   );
-  const variables: Variables = Object.fromEntries(
+  const variables: ServerVariables = new Map(
     rows.map((row) => {
       const [name = "", value = ""] = Object.values(row);
       return [String(name).toLowerCase(), String(value)];
     }),
   );
-  const isMariadb = /mariadb/i.test(variables["version"] ?? "");
+  const isMariadb = /mariadb/i.test(variables.get("version") ?? "");
   return [
     ok(
       "server",
-      `${isMariadb ? "MariaDB" : "MySQL"} ${variables["version"] ?? "of an unknown version"}`,
+      `${isMariadb ? "MariaDB" : "MySQL"} ${variables.get("version") ?? "of an unknown version"}`,
     ),
     ...checkVariables(variables, isMariadb),
     await checkGrants(connection),
@@ -37,43 +39,18 @@ export async function checkBinlog(
   ];
 }
 
-function checkVariables(variables: Variables, isMariadb: boolean): Finding[] {
-  const read = (name: string) => (variables[name] ?? "").toUpperCase();
-  const isOn = ["ON", "1"].includes(read("log_bin"));
+function checkVariables(
+  variables: ServerVariables,
+  isMariadb: boolean,
+): Finding[] {
+  const read = (name: string) => (variables.get(name) ?? "").toUpperCase();
   const keptSeconds =
-    Number(variables["binlog_expire_logs_seconds"] ?? 0) ||
-    Number(variables["expire_logs_days"] ?? 0) * 86_400;
+    Number(variables.get("binlog_expire_logs_seconds") ?? 0) ||
+    Number(variables.get("expire_logs_days") ?? 0) * 86_400;
   const hasGtids = isMariadb || read("gtid_mode") === "ON";
   return [
-    judge(
-      isOn,
-      "log_bin",
-      isOn ? "on" : "off",
-      "in the server's settings: [mysqld] log_bin = binlog, and server_id = <a number of its own>; then restart it",
-    ),
-    judge(
-      read("binlog_format") === "ROW",
-      "binlog_format",
-      read("binlog_format"),
-      "SET GLOBAL binlog_format = ROW; and the same in the server's settings; sessions that are open keep the old one",
-    ),
-    judge(
-      ["FULL", ""].includes(read("binlog_row_image")),
-      "binlog_row_image",
-      read("binlog_row_image") || "FULL",
-      "SET GLOBAL binlog_row_image = FULL; and the same in the server's settings",
-    ),
-    judge(
-      read("binlog_row_value_options") === "",
-      "binlog_row_value_options",
-      read("binlog_row_value_options") || "none",
-      "SET GLOBAL binlog_row_value_options = ''; changes of JSON come in parts else",
-    ),
-    judge(
-      read("server_id") !== "0",
-      "server_id",
-      variables["server_id"] ?? "unknown",
-      "in the server's settings: [mysqld] server_id = <a number of its own>; then restart it",
+    ...judgeLogSettings(variables).map(({ name, isRight, found, mend }) =>
+      judge(isRight, name, found, mend),
     ),
     keptSeconds === 0 || keptSeconds >= KEPT_SECONDS_MIN
       ? ok(

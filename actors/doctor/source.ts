@@ -19,6 +19,13 @@ export async function checkSource(
           "SQL Server's changes are read from the topics of an existing Kafka Connect with Debezium, not from the server",
         ),
       ];
+    case "kafka":
+      return [
+        note(
+          "log",
+          "topics are read as they are: what the connector's database lacks is asked of that database",
+        ),
+      ];
     case "generator":
       return [note("log", "generated rows do not change")];
     default:

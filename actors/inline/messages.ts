@@ -1,5 +1,11 @@
 /** Messages between the pool of the bookkeeper and one of its threads. What is told travels as text, as it does between processes. */
 
+/** What a thread is born with. */
+export interface InlineThreadData {
+  /** Each channel has a thread of its own, as in a process: for one run that may be large. Left out: it lives in this one. */
+  readonly ownChannels?: boolean;
+}
+
 export type InlineRole = "source" | "destination" | "keeper";
 
 export type InlineOrder =

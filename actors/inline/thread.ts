@@ -5,9 +5,9 @@
 import { strict as assert } from "node:assert";
 import { setPriority } from "node:os";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { parentPort } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 import { ExtractError } from "../../proto/error.ts";
-import type { ControlPipe } from "../child.ts";
+import { startThread, type ControlPipe } from "../child.ts";
 import { startDestinationChannel } from "../destination/channel-worker.ts";
 import {
   startDestination,
@@ -19,7 +19,12 @@ import { startSource } from "../source/process.ts";
 import type { StartSourceThread } from "../source/threads.ts";
 import type { Hosted, Surroundings } from "../surroundings.ts";
 import { hostChannel } from "./channel-thread.ts";
-import type { InlineFact, InlineOrder, InlineRole } from "./messages.ts";
+import type {
+  InlineFact,
+  InlineOrder,
+  InlineRole,
+  InlineThreadData,
+} from "./messages.ts";
 
 /** Characters that the bookkeeper has not read, above which those that can be left out are. */
 const OFFERS_UNREAD_MAX = 4 * 1024 * 1024;
@@ -28,13 +33,35 @@ const FACTS_UNREAD_MAX = 64 * 1024 * 1024;
 
 /** Of this thread; see nice(2). The bookkeeper's loop, and with it the API, goes before: it has little to do each time. */
 const NICE = 5;
+
+const { ownChannels = false } = (workerData ?? {}) as InlineThreadData;
+
 // elsewhere it would be the whole process's
-if (process.platform === "linux") setPriority(NICE);
+if (process.platform === "linux" && !ownChannels) setPriority(NICE);
+
+function channelScript(role: "source" | "destination"): URL {
+  return new URL(
+    `../${role}/worker${import.meta.url.slice(-3)}`,
+    import.meta.url,
+  );
+}
 
 const startSourceThread: StartSourceThread = (data, events) =>
-  hostChannel((port) => startSourceChannel(port, data), events);
+  ownChannels
+    ? startThread(
+        channelScript("source"),
+        { name: `source-${data.channel}`, workerData: data },
+        events,
+      )
+    : hostChannel((port) => startSourceChannel(port, data), events);
 const startDestinationThread: StartDestinationThread = (data, events) =>
-  hostChannel((port) => startDestinationChannel(port, data), events);
+  ownChannels
+    ? startThread(
+        channelScript("destination"),
+        { name: `destination-${data.channel}`, workerData: data },
+        events,
+      )
+    : hostChannel((port) => startDestinationChannel(port, data), events);
 
 type AnyOrder = { readonly type: string };
 

@@ -2,10 +2,7 @@
  * One channel of the source: its socket, its database connection, and one read at a time. It does as it is told by the
  * main thread and decides nothing.
  */
-import {
-  ChannelRows,
-  type ReadRows,
-} from "../../connectors/channels/source-rows.ts";
+import type { ReadRows } from "../../connectors/channels/source-rows.ts";
 import { loadSource } from "../../connectors/sources/index.ts";
 import type {
   DiscoveredStream,
@@ -18,24 +15,17 @@ import type { Mapper } from "../../connectors/mappers/mapper.ts";
 import type { SnapshotWire } from "../../proto/control.ts";
 import { ExtractError, toWireError } from "../../proto/error.ts";
 import type { LogSnapshot } from "../../proto/partition.ts";
-import {
-  listenChannel,
-  type ChannelListener,
-} from "../../transport/channel-listener.ts";
-import type { ReplyFrame, SourceChannel } from "../../transport/channel.ts";
-import type { ChannelPort, Hosted } from "../surroundings.ts";
+import type { Hosted } from "../surroundings.ts";
+import { ChannelHost, type SourcePort } from "./channel-host.ts";
 import { LogChannelWorker } from "./log-channel-worker.ts";
 import { findMapper } from "./mapping.ts";
 import { PhaseClock } from "../../connectors/channels/phase-clock.ts";
 import type {
   ReadRef,
   SourceWorkerData,
-  SourceWorkerMessage,
   SourceWorkerOrder,
 } from "./worker-messages.ts";
 
-/** How often progress is told, and how long a write may take before the channel counts as paused. */
-const BEAT_MS = 200;
 /** A list of repeats may make a statement long; people read its beginning. */
 const STATEMENT_CHARS_MAX = 4_000;
 
@@ -55,8 +45,6 @@ interface KnownStream {
   readonly mapper: Mapper | null;
 }
 
-export type SourcePort = ChannelPort<SourceWorkerOrder, SourceWorkerMessage>;
-
 /** Follows the orders of the port from now on. */
 export function startSourceChannel(
   port: SourcePort,
@@ -67,127 +55,31 @@ export function startSourceChannel(
     : new LogChannelWorker(port, data);
 }
 
-class SourceChannelWorker implements Hosted {
-  readonly #port: SourcePort;
-  readonly #data: SourceWorkerData;
+class SourceChannelWorker extends ChannelHost {
   readonly #streams = new Map<number, Promise<KnownStream>>();
-  readonly #rows = new ChannelRows(() => this.#ready());
   readonly #phases = new PhaseClock();
-  readonly #beat: NodeJS.Timeout;
   #snapshot: SnapshotWire | null = null;
   #driver: SourceDriver | null = null;
   #session: SourceSession | null = null;
   /** In the snapshot as well, and idle. */
   #spare: SourceSession | null = null;
   #connecting: Promise<SourceSession> | null = null;
-  #listener: ChannelListener | null = null;
-  #channel: SourceChannel | null = null;
   #active: ActiveRead | null = null;
-  #isPaused = false;
-  #hasEnded = false;
-  #isDestroyed = false;
 
   constructor(port: SourcePort, data: SourceWorkerData) {
-    this.#port = port;
-    this.#data = data;
-    this.#beat = setInterval(() => this.#tellBeat(), BEAT_MS);
-    this.#beat.unref();
-    port.onMessage((order) => {
-      this.#follow(order).catch((error: unknown) => this.#break(error));
-    });
-    if (data.listens)
-      this.#open().catch((error: unknown) => this.#break(error));
+    super(port, data);
+    this.begin();
   }
 
-  async destroy(): Promise<void> {
-    this.#isDestroyed = true;
-    clearInterval(this.#beat);
-    const reason = this.#describeEnd();
+  protected release(reason: ExtractError): void {
     this.#active?.read?.cancel(reason);
+    if (!this.isDestroyed) return;
     this.#session?.destroy();
     this.#spare?.destroy();
-    this.#channel?.fail(reason);
-    await this.#listener?.close();
   }
 
-  #describeEnd(): ExtractError {
-    const { channel } = this.#data;
-    return new ExtractError(
-      "CHANNEL_BROKEN",
-      `channel ${channel} is given up`,
-      { channel },
-    );
-  }
-
-  #tell(message: SourceWorkerMessage): void {
-    if (!this.#isDestroyed) this.#port.postMessage(message);
-  }
-
-  #tellBeat(): void {
-    if (this.#active) this.#tellProgress(this.#active);
-    const paused = this.#rows.isStuckFor(BEAT_MS);
-    if (paused === this.#isPaused) return;
-    this.#isPaused = paused;
-    this.#tell({ type: paused ? "channel.paused" : "channel.resumed" });
-  }
-
-  #ready(): SourceChannel {
-    if (!this.#channel)
-      throw new Error("a read before the channel is connected");
-    return this.#channel;
-  }
-
-  #onFrame(frame: ReplyFrame): void {
-    switch (frame.kind) {
-      case "ack":
-        this.#tell({ type: "checkpoint.acked", ...frame.ack });
-        return;
-      case "discarded":
-        this.#tell({ type: "read.discarded", ...frame.discarded });
-        return;
-      case "stalled":
-      case "probe":
-      case "fault":
-        // a fault closes the channel, and its error comes with that
-        return;
-    }
-  }
-
-  #onClosed(error: ExtractError | null): void {
-    this.#channel = null;
-    if (this.#hasEnded && !error) this.#tell({ type: "channel.ended" });
-    else {
-      const broken =
-        error ??
-        new ExtractError(
-          "CHANNEL_BROKEN",
-          `channel ${this.#data.channel} closed before its end`,
-          { channel: this.#data.channel },
-        );
-      this.#active?.read?.cancel(broken);
-      this.#tell({ type: "channel.broken", error: toWireError(broken) });
-    }
-  }
-
-  async #open(): Promise<void> {
-    this.#listener = await listenChannel(this.#data.path, {
-      run: this.#data.attempt.runId,
-      epoch: this.#data.attempt.epoch,
-      channel: this.#data.channel,
-      streams: () => [],
-      handshakeMs: this.#data.times.handshakeMs,
-      probeMs: this.#data.times.probeMs,
-      probeDeadlineMs: this.#data.times.probeDeadlineMs,
-    });
-    if (this.#isDestroyed) return this.#listener.close();
-    this.#tell({ type: "channel.listening", path: this.#data.path });
-    const accepted = await this.#listener.accepted;
-    this.#channel = accepted;
-    accepted.start({
-      onFrame: (frame) => this.#onFrame(frame),
-      onClosed: (error) => this.#onClosed(error),
-    });
-    this.#tell({ type: "channel.connected" });
+  protected tellProgress(): void {
+    if (this.#active) this.#tellRead(this.#active);
   }
 
   /** The worker's session, inside the run's snapshot; kept for all its reads. */
@@ -205,12 +97,12 @@ class SourceChannelWorker implements Hosted {
   }
 
   async #openSession(): Promise<SourceSession> {
-    this.#driver ??= await loadSource(this.#data.url);
-    const fresh = await this.#driver.connect(this.#data.url);
+    this.#driver ??= await loadSource(this.data.url);
+    const fresh = await this.#driver.connect(this.data.url);
     try {
-      if (this.#isDestroyed) throw this.#describeEnd();
+      if (this.isDestroyed) throw this.describeEnd();
       await fresh.beginSnapshot(this.#snapshot);
-      if (this.#isDestroyed) throw this.#describeEnd();
+      if (this.isDestroyed) throw this.describeEnd();
       return fresh;
     } catch (error) {
       fresh.destroy();
@@ -219,7 +111,7 @@ class SourceChannelWorker implements Hosted {
   }
 
   async #openSpare(): Promise<void> {
-    this.#driver ??= await loadSource(this.#data.url);
+    this.#driver ??= await loadSource(this.data.url);
     if (
       this.#driver.joins === "any-time" ||
       this.#snapshot === null ||
@@ -251,14 +143,14 @@ class SourceChannelWorker implements Hosted {
     } catch (error) {
       // any other error is the next read's, which tries again
       if (toWireError(error).code === "SOURCE_SNAPSHOT_LOST")
-        this.#tell({ type: "session.lost" });
+        this.tell({ type: "session.lost" });
     }
   }
 
-  #tellProgress({ ref, rows }: ActiveRead): void {
+  #tellRead({ ref, rows }: ActiveRead): void {
     const progress = rows?.takeProgress();
-    if (progress) this.#tell({ type: "read.progress", ...ref, ...progress });
-    this.#tell({
+    if (progress) this.tell({ type: "read.progress", ...ref, ...progress });
+    this.tell({
       type: "read.measured",
       stream: ref.stream,
       phases: this.#phases.take(),
@@ -269,14 +161,10 @@ class SourceChannelWorker implements Hosted {
     stream: DiscoveredStream,
     snapshot: LogSnapshot | null = null,
   ): void {
+    const { mappers, transactionId } = this.data;
     const knowing = findMapper(
-      stream.schema,
-      this.#data.mappers,
-      snapshot,
-    ).then((mapper) => ({
-      stream,
-      mapper,
-    }));
+      ...([stream.schema, mappers, snapshot, transactionId] as const),
+    ).then((mapper) => ({ stream, mapper }));
     knowing.catch(() => {
       // told by the read that needs it
     });
@@ -285,12 +173,12 @@ class SourceChannelWorker implements Hosted {
 
   /** The sink, with each statement told to who looks on. */
   #tellStatements({ stream, partition }: ReadRef, sink: ReadSink): ReadSink {
-    if (!this.#data.inspect) return sink;
+    if (!this.data.inspect) return sink;
     return {
       ...sink,
       statement: (sql) => {
         const text = sql.slice(0, STATEMENT_CHARS_MAX);
-        this.#tell({ type: "read.statement", stream, partition, sql: text });
+        this.tell({ type: "read.statement", stream, partition, sql: text });
       },
     };
   }
@@ -318,14 +206,14 @@ class SourceChannelWorker implements Hosted {
           "the read was cancelled",
           { ...ref },
         );
-      read.rows = this.#rows.begin({
+      read.rows = this.rows.begin({
         ...ref,
         schema: known.stream.schema,
         mapper: known.mapper,
         onCheckpoint: (place) =>
-          this.#tell({ type: "checkpoint.ready", ...place }),
+          this.tell({ type: "checkpoint.ready", ...place }),
         onNulled: (column, reason) =>
-          this.#tell({ type: "value.nulled", ...ref, column, reason }),
+          this.tell({ type: "value.nulled", ...ref, column, reason }),
       });
       this.#phases.begin();
       const running = reading.startRead(
@@ -334,17 +222,17 @@ class SourceChannelWorker implements Hosted {
           partition: order.range,
           resumeAfter: order.resumeAfter,
           filter: { where: order.where, cursor: order.window },
-          policy: this.#data.policy,
-          rowBytesMax: this.#data.rowBytesMax,
+          policy: this.data.policy,
+          rowBytesMax: this.data.rowBytesMax,
         },
         this.#tellStatements(ref, this.#phases.watch(read.rows)),
-        { checkpointEveryMs: this.#data.checkpointEveryMs },
+        { checkpointEveryMs: this.data.checkpointEveryMs },
       );
       read.read = running;
       if (read.isStopping) running.stop();
       timer = setInterval(
         () => running.requestCheckpoint(),
-        this.#data.checkpointEveryMs,
+        this.data.checkpointEveryMs,
       );
       const result = await running.done;
       // a statement that was ended before its end may have ended the transaction too
@@ -352,22 +240,22 @@ class SourceChannelWorker implements Hosted {
         await reading
           .beginSnapshot(this.#snapshot)
           .catch(() => this.#dropConnection());
-      this.#tellProgress(read);
+      this.#tellRead(read);
       this.#active = null;
-      this.#tell({
+      this.tell({
         type: result.outcome === "end" ? "read.done" : "read.stopped",
         ...ref,
       });
     } catch (error) {
-      if (this.#isDestroyed) return;
+      if (this.isDestroyed) return;
       // an index that was asked for is used: its rows are on the wire, and the next try begins behind them
       await read.rows?.settle();
-      this.#tellProgress(read);
+      this.#tellRead(read);
       this.#active = null;
       await this.#restoreSession();
-      if (read.rows?.isWhole) this.#tell({ type: "read.done", ...ref });
+      if (read.rows?.isWhole) this.tell({ type: "read.done", ...ref });
       else
-        this.#tell({ type: "read.failed", ...ref, error: toWireError(error) });
+        this.tell({ type: "read.failed", ...ref, error: toWireError(error) });
     } finally {
       if (timer) clearInterval(timer);
     }
@@ -382,30 +270,29 @@ class SourceChannelWorker implements Hosted {
     );
   }
 
-  async #end(): Promise<void> {
-    this.#hasEnded = true;
+  protected override async end(): Promise<void> {
     const closing = Promise.all([this.#session?.close(), this.#spare?.close()]);
     this.#session = null;
     this.#spare = null;
-    await this.#ready().writeEnd(this.#rows.totals);
+    await super.end();
     await closing;
   }
 
-  async #follow(order: SourceWorkerOrder): Promise<void> {
+  protected async follow(order: SourceWorkerOrder): Promise<void> {
     switch (order.type) {
       case "channel.open":
-        await this.#open();
+        await this.open();
         return;
       case "snapshot.use":
         this.#snapshot = order.snapshot;
         // the first read should not wait for a login; where the session can join later, its own connect() tells what went wrong
         await Promise.all([
           this.#connect(),
-          this.#data.keepsSpare && this.#openSpare(),
+          this.data.keepsSpare && this.#openSpare(),
         ]).then(
-          () => this.#tell({ type: "snapshot.joined", error: null }),
+          () => this.tell({ type: "snapshot.joined", error: null }),
           (error: unknown) =>
-            this.#tell({ type: "snapshot.joined", error: toWireError(error) }),
+            this.tell({ type: "snapshot.joined", error: toWireError(error) }),
         );
         return;
       case "snapshot.leave":
@@ -450,7 +337,7 @@ class SourceChannelWorker implements Hosted {
         return;
       case "read.discard": {
         const { stream, partition, attempt, fromSequence } = order;
-        await this.#ready().writeDiscard({
+        await this.ready().writeDiscard({
           stream,
           partition,
           attempt,
@@ -459,12 +346,8 @@ class SourceChannelWorker implements Hosted {
         return;
       }
       case "channel.end":
-        await this.#end();
+        await this.end();
         return;
     }
-  }
-
-  #break(error: unknown): void {
-    this.#tell({ type: "channel.broken", error: toWireError(error) });
   }
 }

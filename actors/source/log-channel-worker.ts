@@ -3,139 +3,57 @@
  * is told by the main thread and decides nothing.
  */
 import { randomBytes } from "node:crypto";
-import type { LogRows } from "../../connectors/channels/log-rows.ts";
-import { ChannelRows } from "../../connectors/channels/source-rows.ts";
+import type { LogEngine, LogRows } from "../../connectors/channels/log-rows.ts";
+import type { TableName } from "../../connectors/sources/debezium/engine/properties.ts";
 import type { DiscoveredStream } from "../../connectors/sources/source.ts";
 import { describeChanges } from "../../proto/change-columns.ts";
-import { ExtractError, toWireError } from "../../proto/error.ts";
-import {
-  listenChannel,
-  type ChannelListener,
-} from "../../transport/channel-listener.ts";
-import type { ReplyFrame, SourceChannel } from "../../transport/channel.ts";
+import type { SourceLogSettings } from "../../proto/control.ts";
+import { toWireError } from "../../proto/error.ts";
 import { given } from "../child.ts";
-import type { ChannelPort, Hosted } from "../surroundings.ts";
-import type {
-  SourceWorkerData,
-  SourceWorkerMessage,
-  SourceWorkerOrder,
-} from "./worker-messages.ts";
+import { ChannelHost, type SourcePort } from "./channel-host.ts";
+import type { SourceWorkerData, SourceWorkerOrder } from "./worker-messages.ts";
 
 type StartOrder = Extract<SourceWorkerOrder, { type: "log.start" }>;
 
-/** How often progress is told, and how long a write may take before the channel counts as paused. */
-const BEAT_MS = 200;
 /** Tries at a partition are counted per epoch, and the log has one. */
 const ATTEMPT = 1;
 const PLACEHOLDER_BYTES = 12;
 
-export class LogChannelWorker implements Hosted {
-  readonly #port: ChannelPort<SourceWorkerOrder, SourceWorkerMessage>;
-  readonly #data: SourceWorkerData;
+export class LogChannelWorker extends ChannelHost {
   readonly #streams = new Map<number, DiscoveredStream>();
-  readonly #rows = new ChannelRows(() => given(this.#channel, "the channel"));
-  readonly #beat: NodeJS.Timeout;
-  #listener: ChannelListener | null = null;
-  #channel: SourceChannel | null = null;
   #log: LogRows | null = null;
   /** What was told before the log could be read. */
   readonly #early: ((log: LogRows) => void)[] = [];
-  #tellProgress: () => void = () => {};
+  #tellStreams: () => void = () => {};
   /** Settles when the log is read no more. */
   #reading: Promise<void> | null = null;
   #kill: () => Promise<void> = async () => {};
-  #isPaused = false;
-  #hasEnded = false;
-  #isDestroyed = false;
 
-  constructor(
-    port: ChannelPort<SourceWorkerOrder, SourceWorkerMessage>,
-    data: SourceWorkerData,
-  ) {
-    this.#port = port;
-    this.#data = data;
-    this.#beat = setInterval(() => this.#tellBeat(), BEAT_MS);
-    this.#beat.unref();
-    port.onMessage((order) => {
-      this.#follow(order).catch((error: unknown) => this.#break(error));
-    });
-    if (data.listens)
-      this.#open().catch((error: unknown) => this.#break(error));
+  constructor(port: SourcePort, data: SourceWorkerData) {
+    super(port, data);
+    this.begin();
   }
 
-  async destroy(): Promise<void> {
-    this.#isDestroyed = true;
-    clearInterval(this.#beat);
-    await this.#kill();
-    this.#channel?.fail(
-      new ExtractError("CHANNEL_BROKEN", "the log's channel is given up", {
-        channel: this.#data.channel,
-      }),
-    );
-    await this.#listener?.close();
+  protected release(): Promise<void> {
+    return this.#kill();
   }
 
-  #tell(message: SourceWorkerMessage): void {
-    if (!this.#isDestroyed) this.#port.postMessage(message);
-  }
-
-  #tellBeat(): void {
-    this.#tellProgress();
-    const paused = this.#rows.isStuckFor(BEAT_MS);
-    if (paused === this.#isPaused) return;
-    this.#isPaused = paused;
-    this.#tell({ type: paused ? "channel.paused" : "channel.resumed" });
-  }
-
-  #onFrame(frame: ReplyFrame): void {
-    if (frame.kind === "ack")
-      this.#tell({ type: "checkpoint.acked", ...frame.ack });
-  }
-
-  #onClosed(error: ExtractError | null): void {
-    this.#channel = null;
-    if (this.#hasEnded && !error) {
-      this.#tell({ type: "channel.ended" });
-      return;
-    }
-    const { channel } = this.#data;
-    const broken =
-      error ??
-      new ExtractError(
-        "CHANNEL_BROKEN",
-        `channel ${channel} closed before its end`,
-        { channel },
-      );
-    this.#break(broken);
-    void this.#kill();
-  }
-
-  async #open(): Promise<void> {
-    const { attempt, channel, path, times } = this.#data;
-    this.#listener = await listenChannel(path, {
-      run: attempt.runId,
-      epoch: attempt.epoch,
-      channel,
-      streams: () => [],
-      ...times,
-    });
-    if (this.#isDestroyed) return this.#listener.close();
-    this.#tell({ type: "channel.listening", path });
-    const accepted = await this.#listener.accepted;
-    this.#channel = accepted;
-    accepted.start({
-      onFrame: (frame) => this.#onFrame(frame),
-      onClosed: (error) => this.#onClosed(error),
-    });
-    this.#tell({ type: "channel.connected" });
+  protected tellProgress(): void {
+    this.#tellStreams();
   }
 
   async #read(order: StartOrder): Promise<void> {
-    const log = given(this.#data.log, "the log's settings");
-    const [{ LogRows: Rows }, { LogDecoder }, { openLog }] = await Promise.all([
+    const log = given(this.data.log, "the log's settings");
+    const [
+      { LogRows: Rows },
+      { LogDecoder },
+      { describeChangeSettings },
+      { openQuarantine },
+    ] = await Promise.all([
       import("../../connectors/channels/log-rows.ts"),
       import("../../connectors/channels/log-decoder.ts"),
-      import("../../connectors/channels/open-log.ts"),
+      import("../../connectors/channels/change-settings.ts"),
+      import("../../connectors/channels/quarantine-file.ts"),
     ]);
     const unavailableValue = `__millrace_unavailable_${randomBytes(PLACEHOLDER_BYTES).toString("hex")}`;
     const streams = order.streams.map(
@@ -152,81 +70,104 @@ export class LogChannelWorker implements Hosted {
           name: schema.name,
           after,
           visible,
-          rows: this.#rows.begin({
+          rows: this.rows.begin({
             ...ref,
-            schema: describeChanges(schema),
+            schema: describeChanges(schema, log.transactionId),
             mapper: null,
             onCheckpoint: (place) =>
-              this.#tell({ type: "checkpoint.ready", ...place }),
+              this.tell({ type: "checkpoint.ready", ...place }),
             onNulled: () => {},
           }),
           ref,
-          decoder: new LogDecoder(schema, {
-            connector: "postgresql",
-            beforeImage: "key",
-            policy: this.#data.policy,
-            valueNulled: (column, reason) =>
-              this.#tell({ type: "value.nulled", ...ref, column, reason }),
-            unavailableValue,
-            transactionId: false,
-            timePrecision: "microseconds",
-          }),
+          known,
+          decoder: new LogDecoder(
+            schema,
+            describeChangeSettings(known, order.connector, {
+              policy: this.data.policy,
+              valueNulled: (column, reason) =>
+                this.tell({ type: "value.nulled", ...ref, column, reason }),
+              unavailableValue,
+              transactionId: log.transactionId ?? false,
+            }),
+          ),
         };
       },
     );
-    const engine = await openLog({
-      url: this.#data.url,
-      log,
-      from: order.from,
-      tables: streams,
-      unavailableValue,
-    });
-    this.#kill = () => engine.kill();
-    if (this.#isDestroyed) return engine.kill();
-    this.#tellProgress = () => {
+    const { from, until, isHeld, entry } = order;
+    const entering = new Set(entry?.streams);
+    const tables = streams.filter(({ number }) => !entering.has(number));
+    const isThere = !isHeld && until !== null && until <= from.position;
+    const engine =
+      isThere || tables.length === 0
+        ? null
+        : await this.#open(order, log, tables, unavailableValue);
+    this.#kill = async () => engine?.kill();
+    if (this.isDestroyed) return engine?.kill();
+    this.#tellStreams = () => {
       for (const { rows, ref } of streams) {
         const progress = rows.takeProgress();
-        if (progress)
-          this.#tell({ type: "read.progress", ...ref, ...progress });
+        if (progress) this.tell({ type: "read.progress", ...ref, ...progress });
       }
     };
+    const quarantine =
+      log.quarantine === undefined ? null : openQuarantine(log.quarantine);
     const reading = new Rows({
       engine,
+      quarantine,
       streams,
       sourceEpoch: log.sourceEpoch,
-      from: order.from,
-      until: order.until,
+      from,
+      until,
+      isHeld,
+      entry,
       discoveredAt: order.discoveredAt,
       checkpointEveryMs: log.checkpointEveryMs,
       events: {
-        onGroup: (group) => this.#tell({ type: "log.checkpoint", ...group }),
-        onEnding: (position) => this.#tell({ type: "log.ending", position }),
+        onGroup: (group) => this.tell({ type: "log.checkpoint", ...group }),
+        onEnding: (position, cutBy) =>
+          this.tell({ type: "log.ending", position, cutBy }),
       },
     });
     this.#log = reading;
     for (const tell of this.#early) tell(reading);
-    await reading.run();
-    this.#tellProgress();
-    this.#tell({ type: "log.closed" });
+    await reading.run().finally(() => quarantine?.close());
+    this.#tellStreams();
+    this.tell({ type: "log.closed" });
   }
 
-  async #end(): Promise<void> {
-    await this.#reading;
-    this.#hasEnded = true;
-    await given(this.#channel, "the channel").writeEnd(this.#rows.totals);
+  async #open(
+    { connector, from, until }: StartOrder,
+    log: SourceLogSettings,
+    tables: readonly (TableName & { readonly known: DiscoveredStream })[],
+    unavailableValue: string,
+  ): Promise<LogEngine> {
+    const { url } = this.data;
+    if (connector === "connect") {
+      const { openTopics } =
+        await import("../../connectors/channels/open-topics.ts");
+      return openTopics({
+        url,
+        streams: tables.map(({ known }) => known),
+        offset: from.offset,
+        isCatchUp: until !== null,
+        checkpointEveryMs: log.checkpointEveryMs,
+      });
+    }
+    const { openLog } = await import("../../connectors/channels/open-log.ts");
+    return openLog({ url, connector, log, from, tables, unavailableValue });
   }
 
-  async #follow(order: SourceWorkerOrder): Promise<void> {
+  protected async follow(order: SourceWorkerOrder): Promise<void> {
     switch (order.type) {
       case "channel.open":
-        await this.#open();
+        await this.open();
         return;
       case "stream.known":
         this.#streams.set(order.stream.schema.number, order.stream);
         return;
       case "log.start":
         this.#reading = this.#read(order).catch((error: unknown) =>
-          this.#tell({ type: "log.failed", error: toWireError(error) }),
+          this.tell({ type: "log.failed", error: toWireError(error) }),
         );
         return;
       case "checkpoint.index":
@@ -247,12 +188,19 @@ export class LogChannelWorker implements Hosted {
       case "log.committed":
         this.#log?.commit(order.group);
         return;
+      case "log.release":
+        this.#tellLog((log) => log.release());
+        return;
+      case "log.pace":
+        this.#tellLog((log) => log.pace(order.checkpointEveryMs));
+        return;
       case "channel.end":
-        await this.#end();
+        await this.#reading;
+        await this.end();
         return;
       case "snapshot.use":
         // nothing is read from a snapshot here
-        this.#tell({ type: "snapshot.joined", error: null });
+        this.tell({ type: "snapshot.joined", error: null });
         return;
       case "snapshot.leave":
       case "stream.logged":
@@ -267,9 +215,5 @@ export class LogChannelWorker implements Hosted {
   #tellLog(tell: (log: LogRows) => void): void {
     if (this.#log) tell(this.#log);
     else this.#early.push(tell);
-  }
-
-  #break(error: unknown): void {
-    this.#tell({ type: "channel.broken", error: toWireError(error) });
   }
 }

@@ -4,7 +4,7 @@
  * last checkpoints made. A fault of the log ends the attempt; the next one goes on behind what is durable.
  */
 import { assign, sendParent, setup } from "xstate";
-import type { LogPlace } from "../../proto/control.ts";
+import type { LogConnector, LogEntry, LogPlace } from "../../proto/control.ts";
 import { unexplained, type WireError } from "../../proto/error.ts";
 import type { LogJoin, SourceWorkerOrder } from "./worker-messages.ts";
 
@@ -14,6 +14,9 @@ export interface LogReaderInput {
   readonly until: string | null;
   readonly discoveredAt: string;
   readonly end: string | null;
+  readonly connector: LogConnector;
+  /** The log ends where tables come to it that this run copies. */
+  readonly entry: LogEntry | null;
 }
 
 interface LogReaderContext extends LogReaderInput {
@@ -38,6 +41,8 @@ export type LogReaderEvent =
   | { readonly type: "log.stop" }
   | { readonly type: "log.end"; readonly position: string }
   | { readonly type: "log.committed"; readonly group: number }
+  | { readonly type: "log.release" }
+  | { readonly type: "log.pace"; readonly checkpointEveryMs: number }
   /** The attempt is stopped: what has been read stays for the next one. */
   | { readonly type: "log.cancel" }
   | ({
@@ -161,7 +166,11 @@ export const logReaderMachine = setup({
             from: context.from,
             // what was begun is ended where it was begun
             until: context.end ?? context.until,
+            // what comes behind an entry needs what the tables are there
+            isHeld: context.end === null && context.entry === null,
             discoveredAt: context.discoveredAt,
+            connector: context.connector,
+            entry: context.entry,
           }),
       },
       on: {
@@ -184,6 +193,18 @@ export const logReaderMachine = setup({
           },
         },
         "log.stop": {
+          actions: {
+            type: "orderWorker",
+            params: ({ context, event }) => toWorker(context, event),
+          },
+        },
+        "log.release": {
+          actions: {
+            type: "orderWorker",
+            params: ({ context, event }) => toWorker(context, event),
+          },
+        },
+        "log.pace": {
           actions: {
             type: "orderWorker",
             params: ({ context, event }) => toWorker(context, event),

@@ -13,11 +13,12 @@ export async function findMapper(
   schema: StreamSchema,
   settings: MapperSettings | null,
   snapshot: LogSnapshot | null = null,
+  transactionId = false,
 ): Promise<Mapper | null> {
   if (snapshot !== null) {
     const { createChangeMapper } =
       await import("../../connectors/mappers/change-columns.ts");
-    return createChangeMapper(schema, snapshot);
+    return createChangeMapper(schema, snapshot, transactionId);
   }
   if (settings === null) return null;
   const { namespace, name } = schema;

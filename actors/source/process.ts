@@ -7,8 +7,10 @@ import { stateJson } from "../../checkpoint/state.ts";
 import { describeChanges } from "../../proto/change-columns.ts";
 import { joinPredicates } from "../../connectors/sources/narrow.ts";
 import { loadSource } from "../../connectors/sources/index.ts";
+import { findSourceKind } from "../../connectors/sources/url.ts";
 import type {
   DiscoveredStream,
+  LogWatch,
   SourceDriver,
   SourceSession,
 } from "../../connectors/sources/source.ts";
@@ -18,6 +20,7 @@ import type {
   SourceSettings,
 } from "../../proto/control.ts";
 import { toWireError, type WireError } from "../../proto/error.ts";
+import type { LogMeasure } from "../../proto/log-budget.ts";
 import { describeTraceError, given, type ControlPipe } from "../child.ts";
 import { fromEffect, giveEffects } from "../effects.ts";
 import { inspectChild, type Inspector } from "../inspect.ts";
@@ -30,6 +33,7 @@ import { countChannels } from "./channels-needed.ts";
 import { SourceCheckpoints } from "./checkpoints.ts";
 import { ReaderGovernor } from "./governing.ts";
 import { addLog, planLogOnly } from "./log-plan.ts";
+import { logGuardMachine } from "./log-guard.machine.ts";
 import { logReaderMachine } from "./log-reader.machine.ts";
 import { findMapper } from "./mapping.ts";
 import { findSubject } from "./order-subject.ts";
@@ -47,12 +51,47 @@ type SourceEvent = Parameters<Actor<typeof sourceProcessMachine>["send"]>[0];
 
 export type SourceSurroundings = Surroundings<SourceOrder, SourceFact>;
 
-/** Waits for `source.open`, and ends by the surroundings' `exit`. */
+/** Waits for `source.open`, and ends by the surroundings' `exit`. What kind of source it is the first order says. */
 export function startSource(
   surroundings: SourceSurroundings,
   startThread: StartSourceThread,
 ): Hosted {
-  return new SourceProcess(surroundings, startThread);
+  let follow: ((order: SourceOrder) => void) | null = null;
+  let hosted: Promise<Hosted> | null = null;
+  const early: SourceOrder[] = [];
+  const pipe = surroundings.open((order) => {
+    if (follow !== null) {
+      follow(order);
+      return;
+    }
+    early.push(order);
+    if (hosted !== null) return;
+    const inside: SourceSurroundings = {
+      ...surroundings,
+      open: (onOrder) => {
+        follow = onOrder;
+        return pipe;
+      },
+    };
+    const begin = (made: Hosted): Hosted => {
+      for (const one of early) follow?.(one);
+      return made;
+    };
+    if (isForeign(order))
+      hosted = import("./messages/process.ts").then((loaded) =>
+        begin(loaded.startMessageSource(inside)),
+      );
+    else
+      hosted = Promise.resolve(begin(new SourceProcess(inside, startThread)));
+  });
+  return { destroy: async () => (await hosted)?.destroy() };
+}
+
+function isForeign(order: SourceOrder): boolean {
+  return (
+    order.type === "source.open" &&
+    findSourceKind(order.settings.url) === "airbyte"
+  );
 }
 
 class SourceProcess implements Hosted {
@@ -69,6 +108,7 @@ class SourceProcess implements Hosted {
   #driver: SourceDriver | null = null;
   /** Discovers and plans; the workers have their own. */
   #session: SourceSession | null = null;
+  #watch: LogWatch | null = null;
   #checkpoints: SourceCheckpoints | null = null;
   #governor: ReaderGovernor | null = null;
   #inspector: Inspector | null = null;
@@ -96,6 +136,7 @@ class SourceProcess implements Hosted {
         void Promise.all([
           this.#pipe.flush(),
           this.#session?.close(),
+          this.#watch?.close(),
           this.#threads.end(),
         ])
           .catch(() => {
@@ -116,7 +157,7 @@ class SourceProcess implements Hosted {
     this.#isDestroyed = true;
     this.#root.stop();
     this.#session?.destroy();
-    await this.#threads.end();
+    await Promise.all([this.#watch?.close(), this.#threads.end()]);
   }
 
   #follow(order: SourceOrder): void {
@@ -208,6 +249,11 @@ class SourceProcess implements Hosted {
         this.#log.write("info", error.message, { stream, code: error.code });
         return;
       }
+      case "log.stepped": {
+        const { step, measure } = fact;
+        this.#log.write("info", `the source's log: ${step}`, { ...measure });
+        return;
+      }
       case "process.failed":
         this.#log.write("info", fact.error.message, { code: fact.error.code });
         return;
@@ -269,7 +315,13 @@ class SourceProcess implements Hosted {
     warnings: string[],
   ): Promise<DiscoveredStream> {
     if (this.#settings?.log)
-      return { ...stream, schema: describeChanges(stream.schema) };
+      return {
+        ...stream,
+        schema: describeChanges(
+          stream.schema,
+          this.#settings.log.transactionId,
+        ),
+      };
     const mapper = await findMapper(
       stream.schema,
       this.#settings?.mappers ?? null,
@@ -293,6 +345,14 @@ class SourceProcess implements Hosted {
     return this.#stats.takeProgress(
       (stream) => this.#checkpoints?.lastIndex(stream) ?? 0,
     );
+  }
+
+  /** What keeps an eye on the log; none where the kind of source tells nothing of it. */
+  #watchLog(): LogWatch | null {
+    const { url, log } = given(this.#settings, "settings");
+    const driver = given(this.#driver, "the driver");
+    if (log) this.#watch ??= driver.watchLog?.(url, log) ?? null;
+    return this.#watch;
   }
 
   #emitStats(): void {
@@ -330,7 +390,13 @@ class SourceProcess implements Hosted {
             ? this.#threads.joinInTime(wanted.channelsMax)
             : null;
           const found = await planner
-            .discover({ include, exclude, columns, heldColumns }, wanted.policy)
+            .discover(
+              {
+                ...{ include, exclude, columns, heldColumns },
+                isLogged: wanted.log !== undefined,
+              },
+              wanted.policy,
+            )
             .finally(() => joining?.stopClock());
           const chosen = input.numbers
             ? renumber(found.streams, input.numbers)
@@ -380,6 +446,15 @@ class SourceProcess implements Hosted {
           actions: {
             orderWorker: (_, { channel, order }) =>
               this.#threads.order(channel, order),
+          },
+        }),
+        logGuard: giveEffects(logGuardMachine, {
+          actors: {
+            measureLog: fromEffect(async () => {
+              const measured = await this.#watchLog()?.measure();
+              return { ...(measured ?? UNKNOWN), atMs: performance.now() };
+            }),
+            dropLog: fromEffect(async () => this.#watchLog()?.drop()),
           },
         }),
         channel: giveEffects(sourceChannelMachine, {
@@ -530,6 +605,12 @@ class SourceProcess implements Hosted {
     });
   }
 }
+
+const UNKNOWN: LogMeasure = {
+  retainedBytes: null,
+  lagBytes: null,
+  limitBytes: null,
+};
 
 /** A resumed run's streams keep their numbers, and what came to the database since is not of this run. */
 function renumber(

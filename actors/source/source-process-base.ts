@@ -9,6 +9,7 @@ import { errorCodes, type WireError } from "../../proto/error.ts";
 import type { Partition } from "../../proto/partition.ts";
 import { statsEmitterMachine } from "../stats-emitter.machine.ts";
 import { sourceChannelMachine } from "./channel.machine.ts";
+import { logGuardMachine } from "./log-guard.machine.ts";
 import { logReaderMachine } from "./log-reader.machine.ts";
 import { partitionerMachine } from "./partitioner.machine.ts";
 import { readerMachine } from "./reader.machine.ts";
@@ -38,6 +39,7 @@ export const sourceProcessBase = setup({
     reader: readerMachine,
     channel: sourceChannelMachine,
     logReader: logReaderMachine,
+    logGuard: logGuardMachine,
     partitioner: partitionerMachine,
     resplitter: resplitterMachine,
     statsEmitter: statsEmitterMachine,

@@ -1,5 +1,6 @@
 /** How the channels are opened, shared among the readers, and ended. */
 import { assign, enqueueActions } from "xstate";
+import { reaches } from "../../proto/log-budget.ts";
 import { enqueueNamed, tell } from "../enqueue.ts";
 import { sourceProcessBase } from "./source-process-base.ts";
 import { without, type Discovered } from "./source-process-context.ts";
@@ -28,7 +29,12 @@ export const withChannels = sourceProcessBase.extend({
     dispatch: enqueueActions(({ context, enqueue, system }) => {
       const settings = context.settings;
       if (!settings || context.queue.length === 0) return;
-      const target = Math.min(context.readersTarget, settings.channelsMax);
+      // one reader is enough beside a log that is in a hurry
+      const isHurried =
+        context.log !== null && reaches(context.log.step, "hurry");
+      const target = isHurried
+        ? 1
+        : Math.min(context.readersTarget, settings.channelsMax);
       let queue = context.queue;
       const channels = { ...context.channels };
       let active = Object.values(channels).filter((key) => key !== null).length;

@@ -11,9 +11,11 @@ import type {
   StreamSeed,
 } from "../../proto/control.ts";
 import type { WireError } from "../../proto/error.ts";
+import type { LogStep } from "../../proto/log-budget.ts";
 import type { ReadSoFar } from "../../partitioning/resplit.ts";
 import type { Partition } from "../../proto/partition.ts";
 import type { ChannelNews } from "./channel.machine.ts";
+import type { LogGuardNews } from "./log-guard.machine.ts";
 import type { LogReaderNews } from "./log-reader.machine.ts";
 import type { OrderedActor } from "./order-subject.ts";
 import type { LogPlan, PartitionerNews } from "./partitioner.machine.ts";
@@ -107,6 +109,10 @@ export interface SourceProcessContext {
     readonly isGathered: boolean;
     readonly isDone: boolean;
     readonly isSnapshotTold: boolean;
+    /** Somebody watches what the source keeps of it. */
+    readonly isGuarded: boolean;
+    /** What is done about that. */
+    readonly step: LogStep;
   } | null;
   readonly channelsClosed: number;
   readonly error: WireError | null;
@@ -129,10 +135,16 @@ export type SourceProcessEvent =
       SourceOrder,
       {
         type:
-          "source.log" | "log.leave" | "log.stop" | "log.end" | "log.committed";
+          | "source.log"
+          | "log.leave"
+          | "log.stop"
+          | "log.end"
+          | "log.committed"
+          | "log.giveUp";
       }
     >
   | LogReaderNews
+  | LogGuardNews
   | OrderedActor
   | { readonly type: "source.drain" }
   | { readonly type: "source.finish" }

@@ -24,13 +24,16 @@ export const withLog = withReads.extend({
           isGathered: false,
           isDone: false,
           isSnapshotTold: false,
+          isGuarded: false,
+          step: "calm",
         },
       });
-      const { streams, from, until, discoveredAt, end } = params;
+      const { streams, from, until, discoveredAt, end, connector, entry } =
+        params;
       enqueue.spawnChild("logReader", {
         id: "logReader",
         systemId: "logReader",
-        input: { streams, from, until, discoveredAt, end },
+        input: { streams, from, until, discoveredAt, end, connector, entry },
       });
       enqueue.spawnChild("channel", {
         id: `channel:${channel}`,
@@ -106,12 +109,13 @@ export const withLog = withReads.extend({
       log: ({ context }) => context.log && { ...context.log, isDone: true },
     }),
     // nobody is going to ask for the snapshot any more in this attempt
-    tellSnapshotRead: enqueueActions(({ context, enqueue }) => {
+    tellSnapshotRead: enqueueActions(({ context, enqueue, system }) => {
       const { log } = context;
       if (!log?.isGathered || log.isSnapshotTold) return;
       if (context.readersAlive > 0) return;
       enqueue.assign({ log: { ...log, isSnapshotTold: true } });
       enqueueNamed(enqueue, { type: "leaveSnapshot" });
+      tell(enqueue, system.get("logReader"), { type: "log.release" });
       enqueueNamed(enqueue, {
         type: "report",
         params: { type: "snapshot.read" },

@@ -2,6 +2,7 @@
 import { assign, enqueueActions } from "xstate";
 import type { ActorOrder } from "../../proto/control.ts";
 import type { WireError } from "../../proto/error.ts";
+import { reaches } from "../../proto/log-budget.ts";
 import { enqueueNamed, tell } from "../enqueue.ts";
 import { describeSubject, type OrderedActor } from "./order-subject.ts";
 import type { ReaderEvent } from "./reader.machine.ts";
@@ -22,6 +23,11 @@ const cancelled = (stream: number): WireError => ({
   message: "cancelled by operator",
   details: { stream },
 });
+
+/** The guardian of the log has said so. */
+function isSnapshotPaused({ log }: SourceProcessContext): boolean {
+  return log !== null && reaches(log.step, "pause");
+}
 
 /** Why a stream cannot be told so in the state of the process; null: it can. */
 function refuseStream(
@@ -110,6 +116,8 @@ export const withOrders = withResplits.extend({
             }
             if (order === "resume" && context.pausedStreams.includes(stream))
               return answer("its stream is paused; resume the stream");
+            if (order === "resume" && isSnapshotPaused(context))
+              return answer("the snapshot waits until the log is shorter");
             const event = { type: readerEvents[order] };
             const state = reader?.getSnapshot() as
               { value: string; can: (event: object) => boolean } | undefined;
@@ -184,6 +192,7 @@ export const withOrders = withResplits.extend({
         });
         for (const key of Object.keys(context.weights)) {
           if (streamOfKey(key) !== stream) continue;
+          if (!isPaused && isSnapshotPaused(context)) continue;
           tell(enqueue, system.get(`reader:${key}`), {
             type: isPaused ? "reader.pause" : "reader.unpause",
           });
@@ -199,9 +208,5 @@ export const withOrders = withResplits.extend({
       queue: ({ context }, { key }: { key: string }) =>
         context.queue.filter((one) => one.key !== key),
     }),
-  },
-  guards: {
-    isHeld: ({ context }, { key }: { key: string }) =>
-      context.pausedStreams.includes(streamOfKey(key)),
   },
 });

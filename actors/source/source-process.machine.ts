@@ -6,14 +6,14 @@ import { assign, enqueueActions, raise } from "xstate";
 import { errorCodes, toWireError, unexplained } from "../../proto/error.ts";
 import { readerKey } from "./reader.machine.ts";
 import { byPriority, streamOfKey } from "./source-process-context.ts";
-import { withOrders } from "./source-process-orders.ts";
+import { withGuard } from "./source-process-guard.ts";
 
 const STATS_EVERY_MS = 200;
 /** How long what was planned may take to come as an order before readers are thought to be idle. */
 const CONSIDER_AFTER_MS = 200;
 
 /** A reader that was told to stop or to cancel leaves. */
-const leaving = withOrders.createStateConfig({
+const leaving = withGuard.createStateConfig({
   on: {
     "reader.released": {
       actions: { type: "freeChannel", params: ({ event }) => event },
@@ -33,7 +33,7 @@ const leaving = withOrders.createStateConfig({
   },
 });
 
-export const sourceProcessMachine = withOrders.createMachine({
+export const sourceProcessMachine = withGuard.createMachine({
   id: "sourceProcess",
   initial: "waiting",
   context: {
@@ -72,6 +72,29 @@ export const sourceProcessMachine = withOrders.createMachine({
       target: ".failed",
       actions: { type: "keepError", params: ({ event }) => event },
     },
+    "logGuard.measured": {
+      actions: {
+        type: "report",
+        params: ({ event: { measure, step } }) => ({
+          ...{ type: "log.measured" as const, measure, step },
+        }),
+      },
+    },
+    "logGuard.blind": {
+      actions: {
+        type: "report",
+        params: ({ event: { error } }) => ({
+          type: "warning",
+          message: `what the source keeps of its log cannot be found out: ${error.message}`,
+        }),
+      },
+    },
+    "logGuard.failed": {
+      target: ".failed",
+      actions: { type: "keepError", params: ({ event }) => event },
+    },
+    // whatever is under way: the source's disk does not wait
+    "log.giveUp": ".givingUp",
     "channel.announced": {
       actions: {
         type: "report",
@@ -212,10 +235,19 @@ export const sourceProcessMachine = withOrders.createMachine({
           ],
         },
         "source.log": {
-          actions: { type: "beginLog", params: ({ event }) => event },
+          actions: [
+            { type: "beginLog", params: ({ event }) => event },
+            "beginGuard",
+          ],
         },
         "logReader.gathered": {
-          actions: ["noteGathered", "tellSnapshotRead"],
+          actions: ["noteGathered", "paceAgain", "tellSnapshotRead"],
+        },
+        "logGuard.stepped": {
+          actions: [
+            { type: "takeStep", params: ({ event }) => event },
+            "dispatch",
+          ],
         },
         "logReader.streamRead": {
           actions: {
@@ -485,6 +517,25 @@ export const sourceProcessMachine = withOrders.createMachine({
       ],
       always: { guard: "allReadersGone", target: "finishing" },
       on: leaving.on,
+    },
+    // the engine may end when its session is ended under it
+    givingUp: {
+      entry: {
+        type: "dropLog",
+        params: ({ event }) => ({
+          reason: event.type === "log.giveUp" ? event.reason : "",
+        }),
+      },
+      on: {
+        "log.giveUp": {},
+        "logReader.failed": {},
+        "logGuard.failed": {},
+        "channel.failed": {},
+        "logGuard.dropped": {
+          target: "failed",
+          actions: { type: "noteDropped", params: ({ event }) => event },
+        },
+      },
     },
     finishing: {
       entry: "finishChannels",

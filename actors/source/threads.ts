@@ -1,4 +1,5 @@
 /** The channels of a source as its main thread sees them: started, ordered, told what all have to know, and ended. */
+import { strict as assert } from "node:assert";
 import { join } from "node:path";
 import type { DiscoveredStream } from "../../connectors/sources/source.ts";
 import type { SourceSettings } from "../../proto/control.ts";
@@ -19,6 +20,8 @@ import type {
 
 /** A discovery that takes longer is not waited for: all channels join, before the keeper lets the server go. */
 const SIZES_MS_MAX = 10_000;
+/** The first channel opens at once, and a log takes the next one before anything is read. */
+const LOG_CHANNEL = 2;
 
 export type StartSourceThread = (
   data: SourceWorkerData,
@@ -64,9 +67,9 @@ export class SourceThreads {
 
   /** Opens the channel's socket, in a worker of its own. */
   open(channel: number, isLog = false): void {
-    if (this.#threads.has(channel))
-      this.order(channel, { type: "channel.open" });
-    else this.#create(channel, true, isLog);
+    if (!this.#threads.has(channel)) return this.#create(channel, true, isLog);
+    assert(!isLog, "the log has a channel of its own");
+    this.order(channel, { type: "channel.open" });
   }
 
   useSnapshot(snapshot: SnapshotOrder["snapshot"]): void {
@@ -122,8 +125,12 @@ export class SourceThreads {
 
   /** Connects all channels that will ever read while the keeper still holds the server: later there is no way in. */
   async #joinAll(channels: number): Promise<void> {
-    for (let channel = 1; channel <= channels; channel++)
+    const isLogged = this.#settings().log !== undefined;
+    for (let channel = 1, joined = 0; joined < channels; channel++) {
+      if (isLogged && channel === LOG_CHANNEL) continue;
+      joined += 1;
       if (!this.#threads.has(channel)) this.#create(channel, false);
+    }
     await Promise.all([...this.#joins.values()].map(({ promise }) => promise));
   }
 
@@ -200,6 +207,7 @@ export class SourceThreads {
       checkpointEveryMs,
       mappers,
       log: isLog ? log : null,
+      transactionId: log?.transactionId ?? false,
       inspect,
       listens,
       // others give their partitions to those that are left; this one may be alone

@@ -3,6 +3,8 @@ import type {
   CursorWindow,
   AttemptRef,
   ChannelTimes,
+  LogConnector,
+  LogEntry,
   LogPlace,
   MapperSettings,
   SnapshotWire,
@@ -32,6 +34,8 @@ export interface SourceWorkerData {
   readonly mappers: MapperSettings | null;
   /** What the channel carries: the log of all streams, and nothing else. Null: partitions. */
   readonly log: SourceLogSettings | null;
+  /** Rows that travel as those of a log have the column `_txid`. */
+  readonly transactionId: boolean;
   /** Tells its statements. */
   readonly inspect: boolean;
   /** Opens its socket at once; else on `channel.open`. */
@@ -74,12 +78,20 @@ export type SourceWorkerOrder =
       readonly streams: readonly LogJoin[];
       readonly from: LogPlace;
       readonly until: string | null;
+      /** It does not end there before `log.release`. */
+      readonly isHeld: boolean;
       readonly discoveredAt: string;
+      readonly connector: LogConnector;
+      readonly entry: LogEntry | null;
     }
   | { readonly type: "log.leave"; readonly stream: number }
   /** Ends the log of the run at the next commit. */
   | { readonly type: "log.stop" }
   | { readonly type: "log.end"; readonly position: string }
+  /** No snapshot is read any more: the log may end where it is to. */
+  | { readonly type: "log.release" }
+  /** How often the log is to have a checkpoint, from now on; the first one at the next commit. */
+  | { readonly type: "log.pace"; readonly checkpointEveryMs: number }
   | { readonly type: "log.committed"; readonly group: number }
   /** Leaves behind a checkpoint at the next commit, while the log goes on in another attempt. */
   | { readonly type: "log.cancel" }

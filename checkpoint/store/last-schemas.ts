@@ -1,9 +1,12 @@
 /** What a sync's streams looked like when they were last committed. */
 import type { LedgerDatabase } from "./database.ts";
 
-export interface LastSchema {
+export interface StreamName {
   readonly namespace: string;
   readonly name: string;
+}
+
+export interface LastSchema extends StreamName {
   /** As `putStream` was given it. */
   readonly schemaJson: string;
 }
@@ -13,6 +16,23 @@ const NEWEST = `
   FROM runs r JOIN streams s ON s.run = r.id
   WHERE r.sync = ? AND s.state = 'committed'
   GROUP BY s.namespace, s.name`;
+
+/** Of every stream that a run of the sync has ever met, by name. */
+export function streamNamesOf(
+  db: LedgerDatabase,
+  syncId: string,
+): StreamName[] {
+  return db
+    .all(
+      `SELECT DISTINCT s.namespace, s.name FROM runs r JOIN streams s ON s.run = r.id
+       WHERE r.sync = ? ORDER BY s.namespace, s.name`,
+      syncId,
+    )
+    .map((row) => ({
+      namespace: String(row["namespace"]),
+      name: String(row["name"]),
+    }));
+}
 
 /** Of every stream that a run of the sync has ever committed. */
 export function lastSchemasOf(

@@ -16,7 +16,12 @@ import * as daemonEvents from "./daemon-events.ts";
 import type { LedgerDatabase } from "./database.ts";
 import * as durable from "./durable.ts";
 import * as generations from "./generations.ts";
-import { lastSchemasOf, type LastSchema } from "./last-schemas.ts";
+import {
+  lastSchemasOf,
+  streamNamesOf,
+  type LastSchema,
+  type StreamName,
+} from "./last-schemas.ts";
 import * as history from "./history.ts";
 import type * as records from "./records.ts";
 import { acquireRunLock, type RunLock } from "./locks.ts";
@@ -32,6 +37,7 @@ import * as released from "./released.ts";
 import * as runs from "./runs.ts";
 import { SqliteDatabase, type SqliteOptions } from "./sqlite-database.ts";
 import * as streams from "./streams.ts";
+import * as sourceStates from "./source-states.ts";
 import * as sweeps from "./sweeps.ts";
 import { acquireSyncLock } from "./sync-locks.ts";
 import * as syncStates from "./sync-states.ts";
@@ -271,6 +277,10 @@ export class Ledger {
     return commits.cursorState(this.#db, syncId, namespace, name);
   }
 
+  streamNamesOf(syncId: string): StreamName[] {
+    return streamNamesOf(this.#db, syncId);
+  }
+
   lastSchemasOf(syncId: string): LastSchema[] {
     return lastSchemasOf(this.#db, syncId);
   }
@@ -364,6 +374,21 @@ export class Ledger {
     return durable.mergeRecovered(this.#db, runId, epoch, reports);
   }
 
+  // States of foreign sources
+
+  recordSourceState(
+    runId: string,
+    epoch: number,
+    group: Parameters<typeof sourceStates.recordSourceState>[3],
+  ): void {
+    sourceStates.recordSourceState(this.#db, runId, epoch, group);
+  }
+
+  /** In the order in which they were given. */
+  sourceStatesOf(runId: string): sourceStates.SourceStateRecord[] {
+    return sourceStates.sourceStatesOf(this.#db, runId);
+  }
+
   // Logs
 
   beginLog(runId: string, epoch: number, names: logs.LogNames): logs.LogRecord {
@@ -394,8 +419,38 @@ export class Ledger {
     logs.resetLog(this.#db, syncId);
   }
 
-  endLog(runId: string, epoch: number, position: string): string {
-    return logs.endLog(this.#db, runId, epoch, position);
+  giveUpLog(runId: string, epoch: number, reason: string): void {
+    logs.giveUpLog(this.#db, runId, epoch, reason);
+  }
+
+  endLog(
+    runId: string,
+    epoch: number,
+    position: string,
+    cutBy: string | null = null,
+  ): string {
+    return logs.endLog(this.#db, runId, epoch, position, cutBy);
+  }
+
+  logCutOf(runId: string): string | null {
+    return logs.logCutOf(this.#db, runId);
+  }
+
+  forgetStreamLog(
+    runId: string,
+    epoch: number,
+    stream: Parameters<typeof logs.forgetStreamLog>[3],
+  ): void {
+    logs.forgetStreamLog(this.#db, runId, epoch, stream);
+  }
+
+  /** @returns what the run's first attempt has decided */
+  enterLog(
+    runId: string,
+    epoch: number,
+    entry: logs.LogEntryRecord | null,
+  ): logs.LogEntryRecord | null {
+    return logs.enterLog(this.#db, runId, epoch, entry);
   }
 
   logEndOf(runId: string): string | null {

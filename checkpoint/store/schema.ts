@@ -6,8 +6,6 @@
 /** "MRLG": what `file` shows and what tells our database from another application's. */
 export const LEDGER_APPLICATION_ID = 0x4d_52_4c_47;
 
-export const LEDGER_VERSION = 5;
-
 /** Times are milliseconds since the Unix epoch; JSON is text; an epoch is a run's attempt, from 1. */
 const TABLES_OF_RUNS = `
 CREATE TABLE ledger (id TEXT NOT NULL) STRICT;
@@ -274,6 +272,38 @@ CREATE TABLE queue_requests (
 CREATE INDEX queue_requests_by_age ON queue_requests (at);
 `;
 
+const LOG_ENTRIES = `
+-- Where tables that a run copies come to the log of its sync. Of one that goes on already the run ends there, and the
+-- next one goes on from it; a row without a position is of the run that the log was begun by.
+CREATE TABLE log_entries (
+  run TEXT PRIMARY KEY REFERENCES runs (id),
+  position TEXT,
+  place TEXT,
+  history TEXT
+) STRICT, WITHOUT ROWID;
+`;
+
+const LOGS_GIVEN_UP = `
+-- Why a log was given up; NULL: it was not. Which table's new shape ends a run's log before its time; NULL: none.
+ALTER TABLE logs ADD COLUMN given_up TEXT;
+ALTER TABLE log_ends ADD COLUMN cut_by TEXT;
+`;
+
+const SOURCE_STATES = `
+-- What foreign connectors have given as their states, and the checkpoints (JSON of [stream, index] pairs) that each
+-- covers. Without a body: the state before it stands.
+CREATE TABLE source_states (
+  run TEXT NOT NULL REFERENCES runs (id),
+  epoch INTEGER NOT NULL,
+  part INTEGER NOT NULL,
+  scope TEXT,
+  stream INTEGER,
+  body TEXT,
+  members TEXT NOT NULL,
+  PRIMARY KEY (run, epoch, part)
+) STRICT, WITHOUT ROWID;
+`;
+
 /** From version N to N + 1, at N; a new ledger takes all of them. */
 export const LEDGER_STEPS: readonly string[] = [
   TABLES_OF_RUNS,
@@ -281,4 +311,9 @@ export const LEDGER_STEPS: readonly string[] = [
   SCHEMA_PAUSES,
   LOGS,
   TRIGGERS_AGAIN,
+  LOG_ENTRIES,
+  LOGS_GIVEN_UP,
+  SOURCE_STATES,
 ];
+
+export const LEDGER_VERSION = LEDGER_STEPS.length;

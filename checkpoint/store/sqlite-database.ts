@@ -41,6 +41,8 @@ export interface SqliteOptions {
    * which one sync of the disk does for many. Otherwise each commit waits for the disk.
    */
   readonly commits?: "gathered";
+  /** The clock of this ledger, in milliseconds since the Unix epoch; absent: this host's. */
+  readonly now?: () => number;
 }
 
 const sqliteDialect: Dialect = {
@@ -55,12 +57,14 @@ export class SqliteDatabase extends LedgerDatabase {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   readonly #log: LogKeeper | null;
+  readonly #now: () => number;
   /** Rows that this connection has changed so far. */
   #changes = 0;
 
   constructor(path: string, options: SqliteOptions) {
     super();
     this.path = resolve(path);
+    this.#now = options.now ?? Date.now;
     this.#database = openFile(this.path, options.create);
     try {
       prepareFile(this.#database, this.path, options.create);
@@ -110,7 +114,7 @@ export class SqliteDatabase extends LedgerDatabase {
 
   /** The file is this host's, and so is its clock. */
   override now(): number {
-    return Date.now();
+    return this.#now();
   }
 
   override run(sql: string, ...values: LedgerValue[]): number {

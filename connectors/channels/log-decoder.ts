@@ -16,9 +16,9 @@ import type { ChangeSettings } from "../sources/debezium/events/columns.ts";
 import {
   openChangeDecoder,
   type ChangeDecoder,
-  type SchemaChange,
 } from "../sources/debezium/events/decoder.ts";
 import type { ChangeEvent } from "../sources/debezium/events/event.ts";
+import type { SchemaChange } from "../sources/debezium/events/image-writer.ts";
 import type { Place } from "../sources/debezium/events/positions.ts";
 
 /** How often one event may change what the table is thought to look like. */

@@ -4,9 +4,10 @@
  * group before, with the place in the log that the source may forget up to once all of them are recorded.
  */
 import { strict as assert } from "node:assert";
-import type { LogPlace } from "../../proto/control.ts";
-import { ExtractError } from "../../proto/error.ts";
+import type { LogEntry, LogPlace, SourceFact } from "../../proto/control.ts";
+import { ExtractError, type ErrorCode } from "../../proto/error.ts";
 import {
+  NUMBER_DIGITS,
   positionBehind,
   positionOfSnapshot,
 } from "../../proto/log-position.ts";
@@ -16,9 +17,15 @@ import type {
   EngineMessage,
   EngineOffset,
 } from "../sources/debezium/engine/protocol.ts";
-import { ChangeEvent } from "../sources/debezium/events/event.ts";
+import {
+  ChangeEvent,
+  type EventParts,
+} from "../sources/debezium/events/event.ts";
 import { makePlace, type Place } from "../sources/debezium/events/positions.ts";
-import type { LogDecoder } from "./log-decoder.ts";
+import { formatQuarantine } from "../sources/debezium/events/quarantine.ts";
+import { readEffect, readTables, refuseContents } from "./log-ddl.ts";
+import type { LogAppend, LogDecoder } from "./log-decoder.ts";
+import type { Quarantine } from "./quarantine-file.ts";
 import { readVisible } from "./snapshot-visible.ts";
 import type { ReadRows } from "./source-rows.ts";
 
@@ -28,6 +35,8 @@ export interface LogEngine {
   ack(offset: EngineOffset): void;
   drain(): Promise<void>;
   kill(): Promise<void>;
+  /** A stream has failed: what is told from here on cannot be recorded. */
+  abandon?(): void;
 }
 
 export interface LogStream {
@@ -42,31 +51,32 @@ export interface LogStream {
   readonly decoder: LogDecoder;
 }
 
-export interface LogGroup {
-  readonly group: number;
-  readonly position: string;
-  readonly offset: string | null;
-  readonly history: readonly string[] | null;
-  readonly members: readonly {
-    readonly stream: number;
-    readonly index: number;
-  }[];
-}
+export type LogGroup = Omit<
+  Extract<SourceFact, { type: "log.checkpoint" }>,
+  "type"
+>;
 
 export interface LogRowsOptions {
-  readonly engine: LogEngine;
+  /** Null: there is nothing to be read, and the log ends where it is to. */
+  readonly engine: LogEngine | null;
   readonly streams: readonly LogStream[];
   readonly sourceEpoch: number;
   readonly from: LogPlace;
   /** The log ends once it has got here; null: when it is told to. */
   readonly until: string | null;
+  /** Not before `release`: a snapshot is still read, and what is not followed meanwhile is kept by the source. */
+  readonly isHeld: boolean;
+  /** The log ends where tables come to it, and goes on from that place; null: it goes on from where it has got to. */
+  readonly entry: LogEntry | null;
   /** Changes up to here were made before the streams were discovered. */
   readonly discoveredAt: string;
   readonly checkpointEveryMs: number;
+  /** Takes events that cannot be decoded; null: one of them ends the log. */
+  readonly quarantine: Quarantine | null;
   readonly events: {
     onGroup(group: LogGroup): void;
-    /** Answered by `end`. */
-    onEnding(position: string): void;
+    /** Answered by `end`. @param cutBy table whose new shape ends it before its time */
+    onEnding(position: string, cutBy: string | null): void;
   };
 }
 
@@ -79,9 +89,16 @@ interface Followed extends LogStream {
   sending: Promise<void> | null;
 }
 
+/** What is wrong with one event, and says nothing of the next. */
+const undecodable: ReadonlySet<ErrorCode> = new Set([
+  "SOURCE_EVENT_INVALID",
+  "SOURCE_VALUE_UNREPRESENTABLE",
+]);
+
 /** A transaction that is being read. */
 interface Transaction {
   readonly behind: string;
+  readonly committedMs: number;
   readonly place: Place;
 }
 
@@ -108,6 +125,11 @@ export class LogRows {
   #committed = Promise.withResolvers<void>();
   #lastCommitted = 0;
   #wish: "stop" | "cancel" | null = null;
+  #cutBy: string | null = null;
+  #isHeld: boolean;
+  #everyMs: number;
+  #figures = { events: 0, transactions: 0, heartbeats: 0 };
+  #asOfMs = 0;
   #isReleased = false;
   #sendFailure: Error | null = null;
 
@@ -116,6 +138,8 @@ export class LogRows {
     this.#position = options.from.position;
     this.#history = [...options.from.history];
     this.#groupPosition = options.from.position;
+    this.#isHeld = options.isHeld;
+    this.#everyMs = options.checkpointEveryMs;
     this.#followed = options.streams.map((stream) => ({
       ...stream,
       namespaceBytes: Buffer.from(stream.namespace),
@@ -139,6 +163,7 @@ export class LogRows {
     const at = this.#followed.findIndex(({ number }) => number === stream);
     if (at >= 0) this.#followed.splice(at, 1);
     this.#latest = null;
+    this.#options.engine?.abandon?.();
   }
 
   /** At the next commit: `stop` ends the log of the run, `cancel` leaves it to another attempt. */
@@ -153,6 +178,17 @@ export class LogRows {
     this.#ended.resolve(position);
   }
 
+  /** It may end where it is to. */
+  release(): void {
+    this.#isHeld = false;
+  }
+
+  /** The first checkpoint at the next commit. */
+  pace(checkpointEveryMs: number): void {
+    this.#everyMs = checkpointEveryMs;
+    this.#groupAt = -Infinity;
+  }
+
   /** The ledger has the group: the source may forget what is before it. */
   commit(group: number): void {
     const offset = [...this.#offsets]
@@ -161,7 +197,7 @@ export class LogRows {
     for (const one of this.#offsets.keys())
       if (one <= group) this.#offsets.delete(one);
     this.#lastCommitted = Math.max(this.#lastCommitted, group);
-    if (offset !== undefined) this.#options.engine.ack(offset as EngineOffset);
+    if (offset !== undefined) this.#options.engine?.ack(offset as EngineOffset);
     this.#wakeFinish();
   }
 
@@ -176,6 +212,11 @@ export class LogRows {
    */
   async run(): Promise<void> {
     const { engine } = this.#options;
+    if (engine === null) {
+      if (this.#wish === "cancel") return;
+      this.#endAt();
+      return this.#finish();
+    }
     const messages = engine.messages();
     try {
       const how = await this.#follow(messages);
@@ -215,9 +256,9 @@ export class LogRows {
         const { sourceEpoch } = this.#options;
         const behind = positionBehind(sourceEpoch, message.position);
         if (this.#isBehindEnd(behind)) return this.#endAt();
-        const { position, transaction } = message;
+        const { position, transaction, committedAtMs } = message;
         const place = makePlace(sourceEpoch, position, transaction);
-        this.#transaction = { behind, place };
+        this.#transaction = { behind, place, committedMs: committedAtMs };
         return null;
       }
       case "event":
@@ -226,17 +267,26 @@ export class LogRows {
         assert(this.#transaction, "a commit without its begin");
         if (this.#transaction.behind > this.#position)
           this.#position = this.#transaction.behind;
+        this.#figures.transactions += 1;
+        this.#noteAsOf(this.#transaction.committedMs);
         this.#transaction = null;
         this.#keepOffset(message.offset);
-        return this.#atCommit();
+        return this.#atCommit(message.closes);
+      case "intent":
+        this.#intend(message.offset);
+        return null;
       case "heartbeat": {
-        if (this.#transaction !== null || message.offset === null) return null;
+        this.#figures.heartbeats += 1;
+        if (this.#transaction !== null) return null;
+        // what was wished meanwhile is heard, whether or not anything is new
+        if (message.offset === null) return this.#atCommit(message.closes);
         this.#keepOffset(message.offset);
         // all that was committed before it has been told
         const place = positionOf(message.offset);
         const reached = positionOfSnapshot(this.#options.sourceEpoch, place);
         if (reached > this.#position) this.#position = reached;
-        return this.#atCommit();
+        this.#noteAsOf(Date.now());
+        return this.#atCommit(message.closes);
       }
       case "history":
         this.#history.push(message.record);
@@ -254,51 +304,82 @@ export class LogRows {
     this.#hasHistoryNews = false;
   }
 
+  /** The clock of the source may be another than ours, and go back. */
+  #noteAsOf(ms: number): void {
+    this.#asOfMs = Math.max(this.#asOfMs, Math.min(ms, Date.now()));
+  }
+
   #isBehindEnd(behind: string): boolean {
     const { until } = this.#options;
-    return until !== null && behind > until;
+    return !this.#isHeld && until !== null && behind > until;
   }
 
   #endAt(): "ended" {
-    const { until, from } = this.#options;
-    // where nothing was committed since, the log may have been told to stand further on
-    if (until !== null)
-      this.#position = until > from.position ? until : from.position;
+    const { until, from, entry } = this.#options;
+    // where nothing was committed since, the log may have been told to stand further on; a held one has gone further
+    for (const one of [until, from.position])
+      if (one !== null && one > this.#position) this.#position = one;
+    // what it was told to stand further on says nothing of the tables that come to it
+    if (entry) this.#position = entry.position;
     return "ended";
   }
 
-  /** Nothing of a transaction is under way. */
-  async #atCommit(): Promise<"ended" | "left" | null> {
-    const { until } = this.#options;
-    if (until !== null && this.#position >= until) return this.#endAt();
-    if (this.#wish === "stop") return "ended";
+  /** Nothing of a transaction is under way. @param closes what the engine says that has to be closed here */
+  async #atCommit(closes?: "group" | "log"): Promise<"ended" | "left" | null> {
+    const { until, entry } = this.#options;
+    if (!this.#isHeld && until !== null && this.#position >= until)
+      return this.#endAt();
+    // tables come to the log at the entry and nowhere else
+    if (this.#wish === "stop" && !entry) return "ended";
+    if (this.#cutBy !== null) return "ended";
     if (this.#wish === "cancel") {
       await this.#closeGroup();
       return "left";
     }
-    if (this.#isTime()) await this.#closeGroup();
+    if (closes === "log") return "ended";
+    if (closes === "group" || this.#isTime()) await this.#closeGroup();
     return null;
   }
 
+  /** A group without rows: another attempt takes in what this one does, and no more. */
+  #intend(offset: EngineOffset): void {
+    this.#group += 1;
+    this.#offsets.set(this.#group, offset);
+    this.#options.events.onGroup({
+      group: this.#group,
+      position: this.#groupPosition,
+      offset,
+      history: null,
+      members: [],
+      figures: { asOfMs: this.#asOfMs, ...this.#figures },
+    });
+  }
+
   #isTime(): boolean {
-    return performance.now() - this.#groupAt >= this.#options.checkpointEveryMs;
+    return performance.now() - this.#groupAt >= this.#everyMs;
   }
 
   async #takeEvent(message: EngineEvent): Promise<"ended" | null> {
     const transaction = this.#transaction;
     assert(transaction, "an event outside of a transaction");
-    const event = this.#event.read(message);
+    const event = this.#readEvent(message, transaction);
+    if (event === null) return null;
+    if (event.kind === "schemaChange") this.#takeDdl(event, transaction);
     if (event.kind !== "change") return null;
     const followed = this.#findOf(event);
     // of a stream that is committed or has failed: the ledger holds the log where that matters
     if (!followed || transaction.behind <= followed.after) return null;
     if (followed.isVisible(transaction.place.transactionId)) return null;
-    const isOlder = transaction.behind <= this.#options.discoveredAt;
+    const isOlder =
+      message.isOlder ?? transaction.behind <= this.#options.discoveredAt;
     for (;;) {
-      const result = followed.decoder.append(event, transaction.place, isOlder);
+      const result = this.#append(followed, event, transaction.place, isOlder);
       switch (result) {
+        case "setAside":
+          return null;
         case "appended":
           followed.hasRows = true;
+          this.#figures.events += 1;
           return null;
         case "full":
           this.#send(followed);
@@ -313,6 +394,46 @@ export class LogRows {
     }
   }
 
+  /** Null: it was set aside. */
+  #readEvent(message: EngineEvent, { place }: Transaction): ChangeEvent | null {
+    try {
+      return this.#event.read(message);
+    } catch (error) {
+      this.#setAside(message, message.topic, place, error);
+      return null;
+    }
+  }
+
+  #append(
+    { decoder, namespace, name }: Followed,
+    event: ChangeEvent,
+    place: Place,
+    isOlder: boolean,
+  ): LogAppend | "setAside" {
+    try {
+      return decoder.append(event, place, isOlder);
+    } catch (error) {
+      this.#setAside(event, `${namespace}.${name}`, place, error);
+      return "setAside";
+    }
+  }
+
+  /** @throws the error, where it is not the event's own or nobody takes such events */
+  #setAside(
+    event: EventParts,
+    stream: string,
+    { prefix }: Place,
+    error: unknown,
+  ): void {
+    const { quarantine } = this.#options;
+    const isItsOwn =
+      error instanceof ExtractError && undecodable.has(error.code);
+    if (quarantine === null || !isItsOwn) throw error;
+    const number = String(event.order ?? 0).padStart(NUMBER_DIGITS, "0");
+    const position = `${Buffer.from(prefix).toString("latin1")}${number}`;
+    quarantine.take(formatQuarantine(event, { stream, position, error }));
+  }
+
   #findOf(event: ChangeEvent): Followed | undefined {
     const latest = this.#latest;
     if (latest && event.isOf(latest.namespaceBytes, latest.nameBytes))
@@ -325,14 +446,33 @@ export class LogRows {
   }
 
   /**
+   * A statement that comes behind the discovery ends the run behind it: the next one has what the table is then.
+   * @throws ExtractError SOURCE_SCHEMA_CHANGED
+   */
+  #takeDdl({ ddl, value }: ChangeEvent, { behind }: Transaction): void {
+    if (ddl === null || value === null) return;
+    for (const { namespace, name } of readTables(value)) {
+      const followed = this.#followed.find(
+        (one) => one.namespace === namespace && one.name === name,
+      );
+      if (!followed || behind <= followed.after) continue;
+      if (readEffect(ddl) === "contents")
+        throw refuseContents(followed, ddl, behind);
+      if (behind > this.#options.discoveredAt)
+        this.#cutBy = `${namespace}.${name}`;
+    }
+  }
+
+  /**
    * The streams of this run cannot hold what comes: the run ends behind its last group. Rows that have been sent since
    * come again; where there are any, another attempt makes the last checkpoints.
    * @throws ExtractError LOG_TURNED
    */
   async #endBefore({ namespace, name }: Followed): Promise<"ended"> {
     this.#position = this.#groupPosition;
+    this.#cutBy = `${namespace}.${name}`;
     if (!this.#followed.some(({ hasRows }) => hasRows)) return "ended";
-    this.#options.events.onEnding(this.#position);
+    this.#options.events.onEnding(this.#position, this.#cutBy);
     await this.#ended.promise;
     throw new ExtractError(
       "LOG_TURNED",
@@ -364,6 +504,8 @@ export class LogRows {
 
   async #close(members: readonly Followed[], last: boolean): Promise<void> {
     const position = this.#position;
+    // before anything says that it has been done with
+    this.#options.quarantine?.settle();
     await Promise.all(
       members.map((followed) => {
         this.#send(followed);
@@ -385,17 +527,29 @@ export class LogRows {
         stream: number,
         index: this.#indexes.get(number) ?? 0,
       })),
+      figures: { asOfMs: this.#asOfMs, ...this.#figures },
+      ...this.#countSetAside(),
     });
     this.#offset = null;
     this.#historyAt = null;
     this.#groupPosition = position;
   }
 
+  #countSetAside(): { readonly quarantined?: number } {
+    const count = this.#options.quarantine?.count ?? 0;
+    return count === 0 ? {} : { quarantined: count };
+  }
+
   /** Where the run's log ends is in the ledger before any stream's last checkpoint is made. */
   async #finish(): Promise<void> {
-    this.#options.events.onEnding(this.#position);
+    this.#options.events.onEnding(this.#position, this.#cutBy);
     const position = await this.#ended.promise;
     assert(position === this.#position, "the log ends where the ledger says");
+    const { entry } = this.#options;
+    if (entry) {
+      this.#offset = entry.offset;
+      this.#historyAt = entry.history;
+    }
     await this.#close([...this.#followed], true);
     // where a stream has failed, the ledger does not take it up: it is cancelled once the others are done
     while (this.#lastCommitted < this.#group && !this.#isReleased)

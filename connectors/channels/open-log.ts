@@ -1,6 +1,9 @@
 /** The engine that reads a source's log, as the source's URL says. */
-import type { LogPlace, SourceLogSettings } from "../../proto/control.ts";
-import { ExtractError } from "../../proto/error.ts";
+import type {
+  LogConnector,
+  LogPlace,
+  SourceLogSettings,
+} from "../../proto/control.ts";
 import {
   openEngine,
   provideEnginePrograms,
@@ -8,11 +11,13 @@ import {
 } from "../sources/debezium/engine/engine.ts";
 import {
   debeziumProperties,
+  type LogSettings,
   type TableName,
 } from "../sources/debezium/engine/properties.ts";
 import type { EngineOffset } from "../sources/debezium/engine/protocol.ts";
+import { chooseReaderId } from "../sources/mysql/reader-id.ts";
+import { parseSourceUrl as parseMysqlUrl } from "../sources/mysql/url.ts";
 import { parseSourceUrl as parsePostgresUrl } from "../sources/postgres/url.ts";
-import { findSourceKind } from "../sources/url.ts";
 
 /** Writes a little into the log now and then, so that the slot of a quiet database moves. */
 const POSTGRES_HEARTBEAT =
@@ -20,6 +25,7 @@ const POSTGRES_HEARTBEAT =
 
 export interface OpenLogOptions {
   readonly url: string;
+  readonly connector: Exclude<LogConnector, "connect">;
   readonly log: SourceLogSettings;
   readonly from: LogPlace;
   readonly tables: readonly TableName[];
@@ -29,23 +35,8 @@ export interface OpenLogOptions {
 
 /** @throws ExtractError USAGE, SOURCE_LOG_UNSUITABLE, ENGINE_UNAVAILABLE */
 export async function openLog(options: OpenLogOptions): Promise<Engine> {
-  const { url, log, from, tables, unavailableValue } = options;
-  const kind = findSourceKind(url);
-  if (kind !== "postgres")
-    throw new ExtractError(
-      "SOURCE_LOG_UNSUITABLE",
-      `the log of a ${kind ?? "such a"} source cannot be followed`,
-      {},
-    );
-  const properties = debeziumProperties({
-    kind,
-    address: parsePostgresUrl(url),
-    slot: log.slot,
-    publication: log.publication,
-    heartbeatQuery: POSTGRES_HEARTBEAT,
-    tables,
-    unavailableValue,
-  });
+  const { from } = options;
+  const properties = debeziumProperties(describeLog(options));
   const programs = await provideEnginePrograms();
   return openEngine(
     {
@@ -55,4 +46,31 @@ export async function openLog(options: OpenLogOptions): Promise<Engine> {
     },
     programs,
   );
+}
+
+function describeLog({
+  url,
+  connector,
+  log,
+  tables,
+  unavailableValue,
+}: OpenLogOptions): LogSettings {
+  const common = { tables, unavailableValue };
+  if (connector === "postgresql")
+    return {
+      ...common,
+      kind: "postgres",
+      address: parsePostgresUrl(url),
+      slot: log.slot,
+      publication: log.publication,
+      heartbeatQuery: POSTGRES_HEARTBEAT,
+    };
+  return {
+    ...common,
+    kind: connector,
+    address: parseMysqlUrl(url),
+    serverId: chooseReaderId(log.slot),
+    // the keeper has read them under the lock under which it has read the place
+    definitions: "history",
+  };
 }

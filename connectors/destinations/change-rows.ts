@@ -2,47 +2,31 @@
  * The rows of a stream that follows its table's log: the table's columns, and behind them what happened, where in the
  * log, and when. What destinations read of them.
  */
-import type { ColumnBatch, ColumnVector } from "../../proto/columns.ts";
-import { ExtractError } from "../../proto/error.ts";
-import type { StreamSchema } from "../../proto/schema.ts";
-
-/** `r` of a snapshot, `c` insert, `u` update, `d` delete, `t` truncate. */
-export const OPERATION_COLUMN = "_op";
-/** `EEEEEEEE-PPPPPPPPPPPPPPPPPPPP-NNNNNNNNNN`: source epoch, commit position, event; sorts as text in log order. */
-export const POSITION_COLUMN = "_position";
-/** When the source committed. */
-export const TIME_COLUMN = "_ts";
-export const DELETED_COLUMN = "_deleted";
-/** JSON array of the columns whose value did not come: their null is none. */
-export const UNCHANGED_COLUMN = "_unchanged";
-/** JSON array of the old key's values as texts, on a row whose key has changed. */
-export const OLD_KEY_COLUMN = "_old_key";
-/** On request. */
-const TRANSACTION_COLUMN = "_txid";
-
-/** Columns that every such stream has, in this order, behind its table's. */
-export const changeColumns = [
+import {
+  changeColumns,
   OPERATION_COLUMN,
   POSITION_COLUMN,
-  TIME_COLUMN,
-  DELETED_COLUMN,
-  UNCHANGED_COLUMN,
-  OLD_KEY_COLUMN,
-] as const;
+  TRANSACTION_COLUMN,
+} from "../../proto/change-columns.ts";
+import type { ColumnBatch, ColumnVector } from "../../proto/columns.ts";
+import { ExtractError } from "../../proto/error.ts";
+import { isLogPosition, SNAPSHOT_ENDING } from "../../proto/log-position.ts";
+import type { StreamSchema } from "../../proto/schema.ts";
 
-const changeColumnNames: ReadonlySet<string> = new Set([
-  ...changeColumns,
+/** Columns that every such stream has, in this order, behind its table's. */
+export const changeColumnNames: readonly string[] = changeColumns.map(
+  ({ name }) => name,
+);
+
+const reserved: ReadonlySet<string> = new Set([
+  ...changeColumnNames,
   TRANSACTION_COLUMN,
 ]);
-
-const POSITION_SHAPE = /^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{20}-\d{10}$/;
-/** How the position of a row of the snapshot ends: no event of a transaction has this number. */
-export const SNAPSHOT_EVENT = "-0000000000";
 
 /** The columns of the table itself, by their places in the stream. */
 export function listTableColumns(schema: StreamSchema): number[] {
   return schema.columns.flatMap(({ name }, i) =>
-    changeColumnNames.has(name) ? [] : [i],
+    reserved.has(name) ? [] : [i],
   );
 }
 
@@ -50,12 +34,12 @@ export function listTableColumns(schema: StreamSchema): number[] {
 export function isChangeStream({ columns }: StreamSchema): boolean {
   const names = columns.map(({ name }) => name);
   if (names.at(-1) === TRANSACTION_COLUMN) names.pop();
-  const ours = names.slice(-changeColumns.length);
+  const ours = names.slice(-changeColumnNames.length);
   return (
-    ours.join() === changeColumns.join() &&
+    ours.join() === changeColumnNames.join() &&
     !names
-      .slice(0, -changeColumns.length)
-      .some((name) => changeColumnNames.has(name))
+      .slice(0, -changeColumnNames.length)
+      .some((name) => reserved.has(name))
   );
 }
 
@@ -65,14 +49,14 @@ export function checkChangeStream(schema: StreamSchema): void {
   const stream = `${schema.namespace}.${schema.name}`;
   throw new ExtractError(
     "USAGE",
-    `${stream} carries no changes: its columns do not end in ${changeColumns.join(", ")}`,
+    `${stream} carries no changes: its columns do not end in ${changeColumnNames.join(", ")}`,
     { stream },
   );
 }
 
 /** @throws ExtractError USAGE for a text that no change row has */
 export function checkPosition(position: string): string {
-  if (POSITION_SHAPE.test(position)) return position;
+  if (isLogPosition(position)) return position;
   throw new ExtractError("USAGE", `${position} is no place in a log`, {
     position,
   });
@@ -134,11 +118,11 @@ export class ChangeOrder {
   ): { readonly part: ChangePart; readonly position: string } {
     const operation = readText(columns[this.#operation], row);
     const position = readText(columns[this.#position], row);
-    if (!POSITION_SHAPE.test(position))
+    if (!isLogPosition(position))
       throw this.#refuse(
         `has a row at ${position}, which is no place in a log`,
       );
-    const isSnapshot = operation === "r" && position.endsWith(SNAPSHOT_EVENT);
+    const isSnapshot = operation === "r" && position.endsWith(SNAPSHOT_ENDING);
     return { part: isSnapshot ? "snapshot" : "log", position };
   }
 

@@ -16,7 +16,7 @@ import type {
   GenerationIntent,
   LogBoundWire,
 } from "../../proto/control.ts";
-import type { WireError } from "../../proto/error.ts";
+import type { ExtractError, WireError } from "../../proto/error.ts";
 
 /** The attempt that works on the destination. */
 export interface DestinationContext {
@@ -25,6 +25,10 @@ export interface DestinationContext {
   /** Names the ledger and the sync: what another one has written is foreign. */
   readonly syncId: string;
   readonly attempt: AttemptRef;
+  /** What goes wrong while nobody asks for anything: it ends the attempt. */
+  readonly onFault?: (error: ExtractError) => void;
+  /** Takes what a connector of somebody else says for people. */
+  readonly onLog?: (level: string, message: string) => void;
 }
 
 /** A stream as an attempt finds it. */
@@ -44,6 +48,8 @@ export interface Recovery {
   }[];
   /** Things beside ours that a reader by pattern would read with them. */
   readonly strangers: readonly string[];
+  /** The destination cannot be asked what is durable: what the ledger has counts. */
+  readonly isLedgerTrue?: boolean;
 }
 
 /** Shows readers what is durable up to a place in the log, while the generation goes on. */
@@ -91,6 +97,12 @@ export interface DestinationStorage {
     intents: readonly GenerationIntent[],
   ): Promise<void>;
   close(): Promise<void>;
+  /** Messages of the Airbyte protocol, behind the rows that are durable by now. */
+  writeMessages?(messages: readonly string[]): void;
+  /** Nothing comes of the stream any more but the rest of these partitions. */
+  noteExhausted?(stream: number, partitions: readonly number[]): void;
+  /** Nothing comes of the stream any more, and it is not complete. */
+  noteAbandoned?(stream: number): void;
 }
 
 export interface WriterTarget {
@@ -121,6 +133,11 @@ export interface StreamWriter {
 /** What the writers of one channel share, e.g. a connection. */
 export interface WriterFactory {
   createWriter(target: WriterTarget): StreamWriter;
+  /**
+   * Of a checkpoint that is sealed: resolves once its rows are durable, where that is later. The source need not keep
+   * them until then; only the ledger waits. Null: they are.
+   */
+  durable?(stamp: CheckpointStamp): Promise<void> | null;
   close(): Promise<void>;
 }
 
@@ -132,4 +149,6 @@ export interface DestinationDriver {
     context: DestinationContext,
     channel: number,
   ): Promise<WriterFactory>;
+  /** Channels whose writers are opened at once, whether rows come over them or not. Left out: none. */
+  countOutputs?(context: DestinationContext): number;
 }

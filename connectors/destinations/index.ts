@@ -8,6 +8,8 @@ const loaders: Readonly<Record<string, () => Promise<DestinationDriver>>> = {
   s3: async () => (await import("./s3/driver.ts")).s3Driver,
   postgres: async () =>
     (await import("./postgres/driver.ts")).postgresDestinationDriver,
+  airbyte: async () =>
+    (await import("./airbyte/driver.ts")).airbyteDestinationDriver,
 };
 
 /** @throws ExtractError USAGE for a kind that is no destination's */

@@ -93,19 +93,32 @@ export function compressDeflate(block: Uint8Array): Uint8Array {
   });
 }
 
-/** 1 us a call beside the compression itself; `zstdCompressSync`, which makes a context each time, 18 us and garbage. */
 function createZstdCompressor(): CompressBlock {
-  const handle = ZstdHandle.open(ZSTD_LEVEL);
-  if (handle === null) return compressZstdAlone;
+  const compressInto = createZstdInto();
+  if (compressInto === null) return compressZstdAlone;
   const reserve = createResultBuffer();
   return (block) => {
     const result = reserve(zstdBytesMax(block.length));
+    return result.subarray(0, compressInto(block, result));
+  };
+}
+
+/**
+ * Compresses a block into a buffer of at least `zstdBytesMax` bytes and returns how many of them it took; null for a Node
+ * whose handle is another one. 1 us a call beside the compression itself; `zstdCompressSync`, which makes a context each
+ * time, 18 us and garbage.
+ */
+export function createZstdInto():
+  ((block: Uint8Array, result: Uint8Array) => number) | null {
+  const handle = ZstdHandle.open(ZSTD_LEVEL);
+  if (handle === null) return null;
+  return (block, result) => {
     const bytes = handle.compress(zstdEnd, block, 0, result);
     assert(
       handle.inputLeft === 0 && bytes < result.length,
       "zstd stays below its bound",
     );
-    return result.subarray(0, bytes);
+    return bytes;
   };
 }
 
@@ -118,7 +131,7 @@ function compressZstdAlone(block: Uint8Array): Uint8Array {
 }
 
 /** Room for any result, and a byte more: zstd then compresses in one pass, without an input buffer of its own. */
-function zstdBytesMax(bytes: number): number {
+export function zstdBytesMax(bytes: number): number {
   return bytes + (bytes >>> 8) + 1024;
 }
 

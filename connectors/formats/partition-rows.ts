@@ -18,7 +18,7 @@ import {
   type PartitionUnit,
 } from "./partition/keys.ts";
 
-/** Values, combined ones where there are several columns, that may come in one batch or have files open at a time. */
+/** Values, combined ones where there are several columns, that are parted at a time and may have files open. */
 export const PARTITION_VALUES_MAX = 256;
 /** Folders within folders. */
 const PARTITION_COLUMNS_MAX = 8;
@@ -132,41 +132,55 @@ export class RowPartitioner {
   }
 
   /**
-   * The parts in the order in which their values first come. A batch of one value is given back as it is.
-   * @throws ExtractError USAGE for more values than `PARTITION_VALUES_MAX`, or one too long to be a folder's name
+   * The parts in the order in which their values first come, made as they are asked for; each value's rows keep their
+   * order. Where the batch has more values than PARTITION_VALUES_MAX it is cut into stretches of rows that have no more,
+   * so that a value may come again in a later part. A batch of one value is given back as it is. It is not to be
+   * called again before the parts of the last batch are all taken, or left.
+   * @throws ExtractError USAGE for a value too long to be a folder's name
    */
-  split(batch: ColumnBatch): RowPart[] {
+  *split(batch: ColumnBatch): Generator<RowPart, void, undefined> {
     const { rowCount } = batch;
-    for (const { key, index } of this.#columns)
-      key.bind(batch.columns[index]!, rowCount);
     const groups = new Int32Array(rowCount);
-    const counts = this.#assignGroups(rowCount, groups);
-    const parts = counts.map((_, group) =>
-      this.#describeFolder(this.#firstRows[group]!),
-    );
-    for (const { key } of this.#columns) key.unbind();
-    if (parts.length === 1) return [{ folder: parts[0]!, batch }];
-    const rows = counts.map((count) => new Int32Array(count));
-    const filled = new Int32Array(counts.length);
-    for (let row = 0; row < rowCount; row++) {
-      const group = groups[row]!;
-      rows[group]![filled[group]!++] = row;
+    for (let from = 0; from < rowCount;) {
+      for (const { key, index } of this.#columns)
+        key.bind(batch.columns[index]!, rowCount);
+      const { counts, until } = this.#assignGroups(from, rowCount, groups);
+      const folders = counts.map((_, group) =>
+        this.#describeFolder(this.#firstRows[group]!),
+      );
+      for (const { key } of this.#columns) key.unbind();
+      if (until - from === rowCount && folders.length === 1) {
+        yield { folder: folders[0]!, batch };
+        return;
+      }
+      const rows = counts.map((count) => new Int32Array(count));
+      const filled = new Int32Array(counts.length);
+      for (let row = from; row < until; row++) {
+        const group = groups[row]!;
+        rows[group]![filled[group]!++] = row;
+      }
+      for (const [group, folder] of folders.entries())
+        yield { folder, batch: gatherRows(batch, this.#kinds, rows[group]!) };
+      from = until;
     }
-    return parts.map((folder, group) => ({
-      folder,
-      batch: gatherRows(batch, this.#kinds, rows[group]!),
-    }));
   }
 
-  /** Gives each row its group's number; returns the rows of each group. */
-  #assignGroups(rowCount: number, groups: Int32Array): number[] {
+  /**
+   * Gives each row its group's number, up to the row that would need one group too many: `until`. Returns the rows of
+   * each group.
+   */
+  #assignGroups(
+    from: number,
+    rowCount: number,
+    groups: Int32Array,
+  ): { readonly counts: readonly number[]; readonly until: number } {
     const slots = this.#slots.fill(-1);
     const counts: number[] = [];
     const mask = slots.length - 1;
     let last = 0;
-    for (let row = 0; row < rowCount; row++) {
+    for (let row = from; row < rowCount; row++) {
       // neighbours are often alike
-      if (row > 0 && this.#areEqual(row - 1, row)) {
+      if (row > from && this.#areEqual(row - 1, row)) {
         groups[row] = last;
         counts[last]!++;
         continue;
@@ -179,7 +193,7 @@ export class RowPartitioner {
         const group = slots[slot]!;
         if (group === -1) {
           last = counts.length;
-          if (last === PARTITION_VALUES_MAX) throw this.#refuseMany();
+          if (last === PARTITION_VALUES_MAX) return { counts, until: row };
           slots[slot] = last;
           this.#firstRows[last] = row;
           counts.push(1);
@@ -194,7 +208,7 @@ export class RowPartitioner {
       }
       groups[row] = last;
     }
-    return counts;
+    return { counts, until: rowCount };
   }
 
   #areEqual(a: number, b: number): boolean {
@@ -217,18 +231,4 @@ export class RowPartitioner {
       })
       .join("/");
   }
-
-  #refuseMany(): ExtractError {
-    const names = this.#columns.map(({ prefix }) => prefix.slice(0, -1));
-    return refuseManyValues(names.join(", "));
-  }
-}
-
-/** @param what the columns, for people */
-export function refuseManyValues(what: string): ExtractError {
-  return new ExtractError(
-    "USAGE",
-    `more than ${PARTITION_VALUES_MAX} values of ${what} come together: partition by a column with fewer values, or a longer unit of time`,
-    { valuesMax: PARTITION_VALUES_MAX },
-  );
 }

@@ -13,6 +13,7 @@ import type { Mapper } from "./mapper.ts";
 export function createChangeMapper(
   schema: StreamSchema,
   { position, takenAt }: LogSnapshot,
+  transactionId = false,
 ): Mapper {
   const values = [
     repeatText("r"),
@@ -21,9 +22,10 @@ export function createChangeMapper(
     repeatFalse(),
     repeatText("[]"),
     repeatNullText(),
+    ...(transactionId ? [repeatNullText()] : []),
   ];
   return {
-    schema: describeChanges(schema),
+    schema: describeChanges(schema, transactionId),
     warnings: [],
     apply: ({ rowCount, columns }) => [
       {

@@ -6,6 +6,11 @@ const loaders: Readonly<Record<SourceKind, () => Promise<SourceDriver>>> = {
   postgres: async () => (await import("./postgres/driver.ts")).postgresDriver,
   mysql: async () => (await import("./mysql/driver.ts")).mysqlDriver,
   mssql: async () => (await import("./mssql/driver.ts")).mssqlDriver,
+  kafka: async () =>
+    (await import("./debezium/topics/driver.ts")).createTopicsDriver(
+      loadSource,
+    ),
+  airbyte: async () => (await import("./airbyte/driver.ts")).airbyteDriver,
   generator: async () =>
     (await import("./generator/driver.ts")).generatorDriver,
 };

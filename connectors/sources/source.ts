@@ -14,6 +14,7 @@ import type {
   RangeFilter,
 } from "../../proto/control.ts";
 import type { ExtractError } from "../../proto/error.ts";
+import type { LogMeasure } from "../../proto/log-budget.ts";
 import type {
   Partition,
   Plan,
@@ -56,6 +57,26 @@ export interface UsableKey {
   }[];
 }
 
+/** How the log tells of a table's changes, where the source as a whole does not say it. Plain data. */
+export interface ChangeHints {
+  /** What an update or a deletion says of the row before it. */
+  readonly beforeImage: "full" | "key";
+  /** Declared types of columns under their domains, where they differ from `sourceType`. */
+  readonly declaredTypes: Readonly<Record<string, string>>;
+  /** Of a topic: who wrote its messages and how, and what is its own; absent: the log is the database's. */
+  readonly topic?: {
+    readonly name: string;
+    readonly connector:
+      "postgresql" | "mysql" | "mariadb" | "sqlserver" | "connect";
+    readonly timePrecision: "adaptive" | "microseconds";
+    readonly unavailableValue: string;
+    /** Columns of the messages that are not copied. */
+    readonly leftOut: readonly string[];
+    /** Offsets by `topic/partition`: what is before was made before the table was discovered. */
+    readonly discoveredAt: Readonly<Record<string, string>>;
+  };
+}
+
 export interface DiscoveredStream {
   /** What travels and is written. */
   readonly schema: StreamSchema;
@@ -67,6 +88,9 @@ export interface DiscoveredStream {
   readonly key: UsableKey | null;
   /** All declared columns, for error messages and --columns. */
   readonly allColumnNames: readonly string[];
+  /** Columns in which rows that were there before them have a value, or may: by a default, or by counting. */
+  readonly filledColumns?: readonly string[];
+  readonly changes?: ChangeHints;
 }
 
 /** A table that was selected but cannot be read; the others go on. */
@@ -94,6 +118,8 @@ export interface StreamSelection {
   readonly columns: readonly string[] | null;
   /** Tables that are read without the columns that have come since an earlier run. */
   readonly heldColumns?: readonly HeldColumns[];
+  /** Their changes are followed: columns that the log does not tell of are left out. */
+  readonly isLogged?: boolean;
 }
 
 /** A predicate of the sync: the user's own words, and for incremental syncs the cursor's window `(from, to]`. */
@@ -271,6 +297,21 @@ export interface HeldSnapshot {
   close(): Promise<void>;
 }
 
+/** What holds the log for a sync at its source. */
+export interface LogNames {
+  readonly slot: string;
+  readonly publication: string;
+}
+
+/** An eye on the log that a source keeps for a sync. */
+export interface LogWatch {
+  /** @throws ExtractError SOURCE_POSITION_EXPIRED where the source does not have it any more */
+  measure(): Promise<LogMeasure>;
+  /** The source forgets it, whoever reads it. */
+  drop(): Promise<void>;
+  close(): Promise<void>;
+}
+
 /** A kind of source, as the processes use it: `connectors/sources/index.ts` loads it by the URL's scheme. */
 export interface SourceDriver {
   /**
@@ -301,4 +342,6 @@ export interface SourceDriver {
     onLost: (error: ExtractError) => void,
     log?: LogOpenOrder | null,
   ): Promise<HeldSnapshot>;
+  /** Absent: the source does not tell what it keeps. Nothing is asked of it yet. */
+  watchLog?(url: string, names: LogNames): LogWatch;
 }

@@ -1,5 +1,7 @@
 /** The URLs of all sources, for those that start none: which kind a URL means, and what may be shown or kept of it. */
 import { ExtractError } from "../../proto/error.ts";
+import * as kafka from "./debezium/topics/url.ts";
+import * as airbyte from "./airbyte/url.ts";
 import * as generator from "./generator/url.ts";
 import * as mssql from "./mssql/url.ts";
 import * as mysql from "./mysql/url.ts";
@@ -9,7 +11,9 @@ export const SOURCE_KINDS = [
   "postgres",
   "mysql",
   "mssql",
+  "kafka",
   "generator",
+  "airbyte",
 ] as const;
 export type SourceKind = (typeof SOURCE_KINDS)[number];
 
@@ -30,7 +34,9 @@ const readers: Readonly<Record<SourceKind, UrlReader>> = {
   postgres,
   mysql,
   mssql,
+  kafka,
   generator,
+  airbyte,
 };
 
 const kindOfScheme: Readonly<Record<string, SourceKind>> = {
@@ -40,12 +46,17 @@ const kindOfScheme: Readonly<Record<string, SourceKind>> = {
   mariadb: "mysql",
   sqlserver: "mssql",
   mssql: "mssql",
+  kafka: "kafka",
   generator: "generator",
+  airbyte: "airbyte",
 };
 
 /** The schemes that name a source, as people write them. */
 export const sourceSchemes: readonly string[] = Object.keys(kindOfScheme).map(
-  (scheme) => (scheme === "generator" ? "generator:" : `${scheme}://`),
+  (scheme) =>
+    scheme === "generator" || scheme === "airbyte"
+      ? `${scheme}:`
+      : `${scheme}://`,
 );
 
 /** The scheme of a URL in lower case; null for what is no URL. */

@@ -26,7 +26,7 @@ export type History = Pick<
   | "countRuns"
   | "countStreamRuns"
   | "listStreamRuns"
-  | "lastSchemasOf"
+  | "streamNamesOf"
 >;
 
 /** Finished runs whose rows are remembered: they no longer change, and counting reads every checkpoint. */

@@ -83,7 +83,10 @@ function logRunEvent(log: Logger, event: RunEvent): void {
   switch (event.type) {
     case "run.started":
       log.info(
-        { epoch: event.epoch, resumed: event.resumed },
+        {
+          ...{ epoch: event.epoch, resumed: event.resumed },
+          architecture: event.architecture,
+        },
         event.resumed === null ? "run started" : "run goes on",
       );
       return;
@@ -100,7 +103,14 @@ function logRunEvent(log: Logger, event: RunEvent): void {
       return;
     }
     case "stream.progress":
+    case "log.progress":
       return;
+    case "log.event": {
+      const { kind, message } = event;
+      if (kind === "log.started") log.info({ kind }, message);
+      else log.warn({ kind }, message);
+      return;
+    }
     case "stream.finished": {
       const { state, rows, bytesRead, files, error } = event.summary;
       const fields = { ...nameStream(event.summary), state, rows, bytesRead };

@@ -1,10 +1,10 @@
 /**
  * What Prometheus scrapes. Counters grow with what the runs tell; gauges are read when they are asked for. Labels are
- * bounded: beyond LABELS_MAX pairs of sync and stream all others are counted as `other`.
+ * bounded: beyond LABELS_MAX pairs of sync and stream all others are counted as `other`. Secrets are covered in labels
+ * when these are first met, since numbers hold none.
  */
+import { strict as assert } from "node:assert";
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { setImmediate as breathe } from "node:timers/promises";
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { RunEvent } from "../request.ts";
 import type { ConnectionFigures } from "../inline/connections.ts";
 import type { DaemonEvent, DaemonService, LiveRun } from "../service/types.ts";
@@ -12,17 +12,25 @@ import {
   TRIGGER_STATES,
   type TriggerHealth,
 } from "../triggers/trigger-health.ts";
+import { takeBreaths } from "./breaths.ts";
 import type { EventRing } from "./event-ring.ts";
+import {
+  CONTENT_TYPE,
+  Counter,
+  Gauge,
+  Histogram,
+  Registry,
+} from "./exposition.ts";
 import type { History } from "./history.ts";
+import { LogMetrics } from "./log-metrics.ts";
 import { RateMeter } from "./rate-meter.ts";
 import { measureProcesses } from "./process-memory.ts";
+import { SuccessTimes } from "./success-times.ts";
 
 /** Pairs of sync and stream with series of their own. */
 export const LABELS_MAX = 1000;
 /** Runs and streams whose last totals are remembered; the oldest is forgotten. */
 const TOTALS_MAX = 10_000;
-/** Syncs that the ledger is asked about in one turn of the loop. */
-const SYNCS_PER_TURN = 50;
 const LOOP_RESOLUTION_MS = 10;
 const NANOSECONDS = 1e9;
 /** From a small file's seal to the default checkpoint interval. */
@@ -33,17 +41,49 @@ const PIPELINE_BUCKETS = [
 type Progress = Extract<RunEvent, { type: "stream.progress" }>;
 type Measured = NonNullable<Progress["measured"]>;
 
+/** What those are called together that have no series of their own. */
+const OTHER = "other";
+
 const perStream = ["sync", "stream"] as const;
+
+interface StreamLabels {
+  readonly sync: string;
+  readonly stream: string;
+}
+
+/** What one stream of a run told last. */
+interface Total {
+  readonly queueId: string;
+  readonly labels: StreamLabels;
+  readonly measured: Measured;
+}
+
+/** What is the same for all gauges of one scrape. */
+interface Scrape {
+  readonly live: readonly LiveRun[];
+  readonly pause: () => Promise<void>;
+}
+
+export interface MetricsOptions {
+  readonly ring: EventRing;
+  readonly triggers?: () => readonly TriggerHealth[];
+  /** Covers the secrets of a text. */
+  readonly cover?: (text: string) => string;
+}
 
 export class Metrics {
   readonly #service: DaemonService;
   readonly #history: History;
   readonly #registry = new Registry();
   readonly #loop: ReturnType<typeof monitorEventLoopDelay>;
-  readonly #pairs = new Set<string>();
-  readonly #syncs = new Set<string>();
-  readonly #totals = new Map<string, Measured>();
-  readonly #succeededAt = new Map<string, number>();
+  readonly #cover: (text: string) => string;
+  readonly #pairs = new Map<string, string>();
+  readonly #syncs = new Map<string, string>();
+  readonly #totals = new Map<string, Total>();
+  readonly #successes: SuccessTimes;
+  /** All who ask meanwhile are given the same. */
+  #rendering: Promise<string> | null = null;
+  #scrape: Scrape | null = null;
   readonly #rates = new RateMeter();
   readonly #rows = this.#counter(
     "millrace_rows_total",
@@ -71,14 +111,18 @@ export class Metrics {
     ["sync", "state"],
   );
   readonly #pipeline: Histogram<"sync">;
+  readonly #logs = new LogMetrics(this.#registry, (sync) =>
+    this.#nameSync(sync),
+  );
 
   constructor(
     service: DaemonService,
     history: History,
-    ring: EventRing,
-    triggers: () => readonly TriggerHealth[] = () => [],
+    { ring, triggers = () => [], cover = (text) => text }: MetricsOptions,
   ) {
     this.#service = service;
+    this.#cover = cover;
+    this.#successes = new SuccessTimes(history);
     this.#history = history;
     this.#loop = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
     this.#loop.enable();
@@ -94,17 +138,21 @@ export class Metrics {
   }
 
   get contentType(): string {
-    return this.#registry.contentType;
+    return CONTENT_TYPE;
   }
 
-  /** Prometheus's text format; `cover` is given it in parts. A scrape of thousands of syncs is made in many turns. */
-  async render(cover: (text: string) => string): Promise<string> {
-    const parts: string[] = [];
-    for (const { name } of this.#registry.getMetricsAsArray()) {
-      parts.push(cover(await this.#registry.getSingleMetricAsString(name)));
-      await breathe();
-    }
-    return `${parts.join("\n\n")}\n`;
+  /** Prometheus's text format. */
+  render(): Promise<string> {
+    this.#rendering ??= this.#render().finally(() => {
+      this.#rendering = null;
+    });
+    return this.#rendering;
+  }
+
+  async #render(): Promise<string> {
+    const pause = takeBreaths();
+    this.#scrape = { live: this.#service.liveRuns(), pause };
+    return this.#registry.render(pause);
   }
 
   close(): void {
@@ -114,12 +162,13 @@ export class Metrics {
   observe(event: DaemonEvent): void {
     if (event.type !== "run.event") return;
     const { sync, queueId, event: told } = event;
+    this.#logs.observe(sync, told);
     if (told.type === "stream.progress" && told.measured !== undefined)
       this.#count(sync, queueId, event.at, told, told.measured);
     if (told.type === "run.finished") {
       const { state } = told.summary;
       this.#finished.inc({ sync: this.#nameSync(sync), state });
-      if (state === "succeeded") this.#succeededAt.set(sync, event.at);
+      if (state === "succeeded") this.#successes.note(sync, event.at);
       this.#rates.forget(queueId);
     }
   }
@@ -133,13 +182,15 @@ export class Metrics {
   ): void {
     const name = nameStream(stream);
     const labels = this.#labelsOf(sync, name);
-    const key = JSON.stringify([queueId, now.epoch, stream.number]);
-    const before = this.#totals.get(key);
+    const key = JSON.stringify([queueId, stream.number]);
+    const known = this.#totals.get(key)?.measured;
+    // the next attempt counts from nothing
+    const before = known?.epoch === now.epoch ? known : undefined;
     this.#totals.delete(key);
     const oldest = this.#totals.keys().next().value;
     if (this.#totals.size >= TOTALS_MAX && oldest !== undefined)
       this.#totals.delete(oldest);
-    this.#totals.set(key, now);
+    this.#totals.set(key, { queueId, labels, measured: now });
     const grown = (
       member:
         | "rowsRead"
@@ -160,19 +211,31 @@ export class Metrics {
     }
     const syncLabel = { sync: labels.sync };
     for (const { ageMs, batches } of now.committed)
-      for (let i = 0; i < batches; i++)
-        this.#pipeline.observe(syncLabel, Math.max(0, ageMs) / 1000);
+      this.#pipeline.observe(syncLabel, Math.max(0, ageMs) / 1000, batches);
     this.#rates.note(queueId, labels, at, now.rowsRead);
   }
 
-  #labelsOf(sync: string, stream: string): { sync: string; stream: string } {
-    const isKnown = admit(this.#pairs, JSON.stringify([sync, stream]));
-    return { sync: this.#nameSync(sync), stream: isKnown ? stream : "other" };
+  #labelsOf(sync: string, stream: string): StreamLabels {
+    const pair = JSON.stringify([sync, stream]);
+    return {
+      sync: this.#nameSync(sync),
+      stream: this.#admit(this.#pairs, pair, stream),
+    };
   }
 
   /** The configuration bounds their number; reloads do not. */
   #nameSync(sync: string): string {
-    return admit(this.#syncs, sync) ? sync : "other";
+    return this.#admit(this.#syncs, sync, sync);
+  }
+
+  /** What it is shown as: `other` where there is no room for it. */
+  #admit(known: Map<string, string>, key: string, name: string): string {
+    const shown = known.get(key);
+    if (shown !== undefined) return shown;
+    if (known.size >= LABELS_MAX) return OTHER;
+    const covered = this.#cover(name);
+    known.set(key, covered);
+    return covered;
   }
 
   #counter<Label extends string>(
@@ -186,6 +249,11 @@ export class Metrics {
       labelNames: [...labelNames],
       registers: [this.#registry],
     });
+  }
+
+  get #current(): Scrape {
+    assert(this.#scrape, "gauges are read by a scrape");
+    return this.#scrape;
   }
 
   /** `read` sets the values of one scrape; what it does not set is not there. */
@@ -240,7 +308,7 @@ export class Metrics {
       (gauge) => {
         for (const state of ["starting", "running", "pausing", "cancelling"])
           gauge.set({ state }, 0);
-        for (const { state } of this.#service.liveRuns()) gauge.inc({ state });
+        for (const { state } of this.#current.live) gauge.inc({ state });
       },
     );
     this.#gauge(
@@ -266,8 +334,9 @@ export class Metrics {
       "Memory of the daemon and, summed over runs, of their processes.",
       ["process"],
       async (gauge) => {
-        const live = this.#service.liveRuns();
-        for (const [role, bytes] of await measureProcesses(live, this.#history))
+        const { live, pause } = this.#current;
+        const measured = await measureProcesses(live, this.#history, pause);
+        for (const [role, bytes] of measured)
           gauge.set({ process: role }, bytes);
       },
     );
@@ -291,13 +360,13 @@ export class Metrics {
       "millrace_event_subscribers",
       "Open event streams.",
       [],
-      (gauge) => gauge.set(ring.listeners),
+      (gauge) => gauge.set({}, ring.listeners),
     );
     this.#gauge(
       "millrace_started_timestamp_seconds",
       "When this daemon started, since the Unix epoch.",
       [],
-      (gauge) => gauge.set(this.#service.startedAt / 1000),
+      (gauge) => gauge.set({}, this.#service.startedAt / 1000),
     );
   }
 
@@ -309,7 +378,10 @@ export class Metrics {
       (gauge) => {
         for (const { kind, topic, state } of triggers())
           for (const one of TRIGGER_STATES)
-            gauge.set({ kind, topic, state: one }, one === state ? 1 : 0);
+            gauge.set(
+              { kind, topic: this.#cover(topic), state: one },
+              one === state ? 1 : 0,
+            );
       },
     );
     this.#gauge(
@@ -319,7 +391,7 @@ export class Metrics {
       (gauge) => {
         for (const { kind, topic, messages } of triggers())
           for (const [result, count] of Object.entries(messages))
-            gauge.set({ kind, topic, result }, count);
+            gauge.set({ kind, topic: this.#cover(topic), result }, count);
       },
     );
   }
@@ -332,7 +404,7 @@ export class Metrics {
     ): void => {
       this.#gauge(name, help, [], (gauge) => {
         const figures = this.#service.connectionFigures;
-        if (figures) gauge.set(read(figures));
+        if (figures) gauge.set({}, read(figures));
       });
     };
     add(
@@ -369,47 +441,23 @@ export class Metrics {
 
   async #readLag(gauge: Gauge<"sync">): Promise<void> {
     const now = Date.now();
-    let asked = 0;
-    for (const { name, syncId } of this.#service.listSyncs()) {
-      let at = this.#succeededAt.get(name);
-      if (at === undefined) {
-        asked += 1;
-        if (asked % SYNCS_PER_TURN === 0) await breathe();
-        const [run] = this.#history.listRuns({
-          limit: 1,
-          syncIds: [syncId],
-          states: ["succeeded"],
-        });
-        at = run?.finishedAt ?? undefined;
-        if (at === undefined) continue;
-        this.#succeededAt.set(name, at);
-      }
+    const syncs = this.#service.listSyncs();
+    const { pause } = this.#current;
+    let worst = 0;
+    for (const { name, at } of await this.#successes.list(syncs, pause)) {
+      const sync = this.#nameSync(name);
       // a clock that was set back gives no negative age
-      gauge.set({ sync: this.#nameSync(name) }, Math.max(0, now - at) / 1000);
+      const seconds = Math.max(0, now - at) / 1000;
+      worst = sync === OTHER ? Math.max(worst, seconds) : worst;
+      gauge.set({ sync }, sync === OTHER ? worst : seconds);
     }
   }
 
-  #readLive(
-    read: (labels: { sync: string; stream: string }, now: Measured) => void,
-  ): void {
-    const live = new Map<string, LiveRun>(
-      this.#service.liveRuns().map((run) => [run.queueId, run]),
-    );
-    for (const [key, measured] of this.#totals) {
-      const [queueId, epoch] = JSON.parse(key) as [string, number];
-      const run = live.get(queueId);
-      if (run === undefined || epoch !== measured.epoch) continue;
-      read(this.#labelsOf(run.sync, measured.stream), measured);
-    }
+  #readLive(read: (labels: StreamLabels, now: Measured) => void): void {
+    const live = new Set(this.#current.live.map(({ queueId }) => queueId));
+    for (const { queueId, labels, measured } of this.#totals.values())
+      if (live.has(queueId)) read(labels, measured);
   }
-}
-
-/** Whether there is room for it, or it is in already. */
-function admit(known: Set<string>, name: string): boolean {
-  if (known.has(name)) return true;
-  if (known.size >= LABELS_MAX) return false;
-  known.add(name);
-  return true;
 }
 
 function nameStream({

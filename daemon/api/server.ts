@@ -88,7 +88,10 @@ export async function startApi(
       : [{ name: "local", role: "admin", token: drawn }];
   const ring = new EventRing();
   const triggers = settings.triggers ?? (() => []);
-  const metrics = new Metrics(service, settings.history, ring, triggers);
+  const metrics = new Metrics(service, settings.history, {
+    ...{ ring, triggers },
+    cover: (text) => settings.cover.coverText(text),
+  });
   const unsubscribe = service.subscribe((event) => {
     ring.add(describeEvent(event, settings.cover));
     metrics.observe(event);

@@ -6,7 +6,12 @@ import { parseObject, type TimelineView } from "./views.ts";
 const DAY_MS = 86_400_000;
 
 /** What of a run's own events belongs to the history of its sync. */
-const KINDS_SHOWN = ["schema.changed"];
+const KINDS_SHOWN = [
+  "schema.changed",
+  ...["log.step", "log.givenUp", "log.resync"],
+  ...["log.cut", "log.copiedAgain", "log.untold"],
+  "log.quarantined",
+];
 
 /** Of a run that changed many tables; the run's own timeline has all. */
 const EVENTS_OF_RUN_MAX = 100;
@@ -38,7 +43,7 @@ export function viewSyncCounts(history: History, syncId: string, days: number) {
   return viewCounts(history.countRuns(syncId, beginOf(days, Date.now())));
 }
 
-/** A page of the streams that runs of the sync have committed, or that its last run had, by name. */
+/** A page of the streams that runs of the sync have met, by name. */
 export function viewStreamCounts(
   history: History,
   syncId: string,
@@ -48,15 +53,10 @@ export function viewStreamCounts(
     readonly limit: number;
   },
 ) {
-  const [last] = history.listRuns({ syncIds: [syncId], limit: 1 });
   const places = new Map(
-    [
-      ...history.lastSchemasOf(syncId),
-      ...(last ? history.streamsOf(last.runId) : []),
-    ].map(({ namespace, name }) => [
-      `${namespace}.${name}`,
-      { namespace, name },
-    ]),
+    history
+      .streamNamesOf(syncId)
+      .map((place) => [`${place.namespace}.${place.name}`, place]),
   );
   const since = beginOf(page.days, Date.now());
   const names = [...places].sort(([a], [b]) => (a < b ? -1 : 1));

@@ -14,6 +14,8 @@ import {
   FILE_BYTES_MAX,
   FILE_BYTES_MIN,
   FORMATS,
+  LOG_BUDGET_BYTES_MAX,
+  LOG_BUDGET_BYTES_MIN,
   PARTITION_BY,
   PARTITION_BYTES_MAX,
   PARTITION_BYTES_MIN,
@@ -24,6 +26,7 @@ import {
   parseMode,
   parsePathTemplate,
 } from "../config-values.ts";
+import { FILLED_COLUMNS, UNDECODABLE, parseSteps } from "../log-request.ts";
 import { SCHEMA_POLICIES } from "../schema-changes.ts";
 import {
   choice,
@@ -76,6 +79,12 @@ export interface SyncOptions extends OutputOptions {
   readonly rowBytesMax?: number;
   readonly restart?: boolean;
   readonly resync?: boolean;
+  readonly logBudget?: number;
+  readonly logSteps?: SyncSettings["logSteps"];
+  readonly logPatience?: number;
+  readonly filledColumns?: SyncSettings["filledColumns"];
+  readonly transactionId?: boolean;
+  readonly onUndecodable?: SyncSettings["onUndecodable"];
   readonly dryRun?: boolean;
   readonly ledger?: string;
   readonly trace?: string;
@@ -236,6 +245,35 @@ const syncOptionGroups: Readonly<Record<string, () => readonly Option[]>> = {
       "--resync",
       "cdc: give up the log that is followed, copy every table again and begin a new one",
     ),
+    sizeBytes(
+      "--log-budget <size>",
+      "cdc: what the source may keep of its log for this sync; beyond, it is given up (default: 10GiB, and nothing is)",
+      LOG_BUDGET_BYTES_MIN,
+      LOG_BUDGET_BYTES_MAX,
+    ),
+    valued<SyncSettings["logSteps"]>(
+      "--log-steps <list>",
+      "cdc: at which share of the budget what is done (default: warn=50%,hurry=70%,pause=85%,give-up=100%)",
+      parseSteps,
+    ),
+    durationMs(
+      "--log-patience <duration>",
+      "cdc: a log that becomes shorter within so long is not given up (default: 60s)",
+    ),
+    choice(
+      "--filled-columns",
+      "cdc: a table with a new column that older rows have values in is copied again, or told of (default: copy)",
+      FILLED_COLUMNS,
+    ),
+    flag(
+      "--transaction-id",
+      "cdc: rows have the column _txid, the source's name of their transaction",
+    ),
+    choice(
+      "--on-undecodable",
+      "cdc: an event that cannot be decoded ends the run, or is set aside in a file and told of (default: fail)",
+      UNDECODABLE,
+    ),
     options.channels(),
     options.readers(),
     options.attempts(),
@@ -315,6 +353,12 @@ export function readSettings(
     rowBytesMax: given.rowBytesMax,
     restart: given.restart,
     resync: given.resync,
+    logBudget: given.logBudget,
+    logSteps: given.logSteps,
+    logPatienceMs: given.logPatience,
+    filledColumns: given.filledColumns,
+    transactionId: given.transactionId,
+    onUndecodable: given.onUndecodable,
     ledgerPath:
       given.ledger === undefined ? undefined : resolveLedger(given.ledger, cwd),
     tracePath: toAbsolute(given.trace, cwd),

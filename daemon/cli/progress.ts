@@ -136,8 +136,13 @@ function describeEvent(
         `${paint.yellow("changed")} ${sanitizeLines(`${stream.namespace}.${stream.name}: ${describeDifference(difference)}`)}`,
       ];
     }
+    case "log.event":
+      return event.kind === "log.started"
+        ? []
+        : [`${paint.yellow("log")} ${sanitizeLines(event.message)}`];
     case "stream.planned":
     case "stream.progress":
+    case "log.progress":
     case "run.finished":
       return [];
   }

@@ -21,6 +21,9 @@ const REPEAT_MS = 100;
 
 const EXIT_INTERRUPTED = 130;
 
+/** Changes of tables that one command follows, each by another run. */
+const CUTS_MAX = 100;
+
 /** The bookkeeper's side of a run. */
 export type StartRun = (
   request: SyncRequest,
@@ -49,7 +52,7 @@ export async function runToEnd(
     loadStartRun(),
     import("./progress.ts"),
   ]);
-  for (;;) {
+  for (let cuts = 0; ;) {
     const { summary, isStopped } = await runOnce(
       startRun,
       createProgress,
@@ -59,7 +62,11 @@ export async function runToEnd(
     await report(summary, request, options);
     if (hook !== null) await callAfterRun(hook, request, summary);
     // a log that is followed without end is followed by one run after the other
-    const goesOn = request.log.continuous && summary.state === "succeeded";
+    // and one that was to end further on, behind the new shape of a table, goes on there
+    const { continuous } = request.log;
+    if (summary.isCut === true) cuts++;
+    const isDue = continuous || (summary.isCut === true && cuts < CUTS_MAX);
+    const goesOn = isDue && summary.state === "succeeded";
     if (isStopped || !goesOn) return summary.exitCode;
   }
 }
@@ -76,9 +83,8 @@ async function runOnce(
   const stopping = listenForStop();
   const handle = startRun(request, (event) => {
     if (options.json === true) printJson(event);
-    else if (event.type === "warning" && progress === null) {
+    else if (isWarning(event) && progress === null)
       printWarning(event.message);
-    }
     progress?.observe(event);
   });
   stopping.attach(handle);
@@ -89,6 +95,15 @@ async function runOnce(
     stopping.release();
     progress?.close();
   }
+}
+
+function isWarning(
+  event: RunEvent,
+): event is Extract<RunEvent, { type: "warning" | "log.event" }> {
+  return (
+    event.type === "warning" ||
+    (event.type === "log.event" && event.kind !== "log.started")
+  );
 }
 
 /**

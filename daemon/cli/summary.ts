@@ -122,6 +122,12 @@ function describeRemarks(summary: RunSummary): string[] {
       `note: ${printCount(summary.snapshots)} snapshots were used; tables read under different ones may differ in time`,
     );
   }
+  if (summary.quarantined) {
+    const { events, path } = summary.quarantined;
+    lines.push(
+      `note: ${printQuantity(events, "event")} of the log could not be decoded, and what they have changed is not in the copy: ${path}`,
+    );
+  }
   for (const stream of summary.streams) {
     const name = `${stream.namespace}.${stream.name}`;
     for (const [column, count] of Object.entries(stream.valuesNulled)) {

@@ -118,6 +118,7 @@ function isNarrowed({ narrowing }: Partial<SyncRequest>): boolean {
 function countConnections({ source: { url } }: SyncRequest): number {
   switch (readScheme(url)) {
     case "generator":
+    case "kafka":
       return 0;
     case "postgres":
     case "postgresql":

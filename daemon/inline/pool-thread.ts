@@ -4,6 +4,7 @@ import type {
   InlineFact,
   InlineOrder,
   InlineRole,
+  InlineThreadData,
 } from "../../actors/inline/messages.ts";
 import type { Child, ChildListener } from "../processes.ts";
 import { inlineScript } from "../spawn.ts";
@@ -27,7 +28,11 @@ export class PoolThread {
     {
       heapMibMax,
       turns,
-    }: { readonly heapMibMax: number | null; readonly turns: Turns },
+      ownChannels = false,
+    }: {
+      readonly heapMibMax: number | null;
+      readonly turns: Turns;
+    } & InlineThreadData,
     onGone: () => void,
   ) {
     this.#turns = turns;
@@ -35,7 +40,8 @@ export class PoolThread {
       heapMibMax === null
         ? {}
         : { resourceLimits: { maxOldGenerationSizeMb: heapMibMax } };
-    this.#worker = new Worker(inlineScript, { name, ...limits });
+    const workerData: InlineThreadData = { ownChannels };
+    this.#worker = new Worker(inlineScript, { name, workerData, ...limits });
     // all that has come is taken from a port in one turn of the loop
     this.#worker.on("message", (fact: InlineFact) =>
       turns.add(() => this.#receive(fact)),

@@ -20,19 +20,24 @@ export interface InlinePoolOptions {
   readonly heapMibMax?: number | null;
   /** In which what the threads tell is taken in; absent: their own. */
   readonly turns?: Turns;
+  /** Each channel has a thread of its own. */
+  readonly ownChannels?: boolean;
 }
 
 export class InlinePool {
   readonly #threads: (PoolThread | null)[];
   readonly #heapMibMax: number | null;
   readonly #turns: Turns;
+  readonly #ownChannels: boolean;
   #isClosed = false;
 
   constructor({
     threads,
     heapMibMax = null,
     turns = new Turns(),
+    ownChannels = false,
   }: InlinePoolOptions) {
+    this.#ownChannels = ownChannels;
     this.#heapMibMax = heapMibMax;
     this.#turns = turns;
     this.#threads = Array.from({ length: threads }, () => null);
@@ -70,7 +75,10 @@ export class InlinePool {
   #threadOf(slot: number): PoolThread {
     const known = this.#threads[slot];
     if (known) return known;
-    const how = { heapMibMax: this.#heapMibMax, turns: this.#turns };
+    const how = {
+      ...{ heapMibMax: this.#heapMibMax, turns: this.#turns },
+      ownChannels: this.#ownChannels,
+    };
     const fresh = new PoolThread(`inline-${slot + 1}`, how, () => {
       // whoever is placed here next starts another one
       if (this.#threads[slot] === fresh) this.#threads[slot] = null;

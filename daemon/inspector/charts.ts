@@ -10,6 +10,8 @@ import { keeperMachine } from "../../actors/keeper/keeper.machine.ts";
 import { runMachine } from "../../actors/run/run.machine.ts";
 import { streamRunMachine } from "../../actors/run/stream-run.machine.ts";
 import { sourceChannelMachine } from "../../actors/source/channel.machine.ts";
+import { logGuardMachine } from "../../actors/source/log-guard.machine.ts";
+import { logReaderMachine } from "../../actors/source/log-reader.machine.ts";
 import { partitionerMachine } from "../../actors/source/partitioner.machine.ts";
 import { readerMachine } from "../../actors/source/reader.machine.ts";
 import { resplitterMachine } from "../../actors/source/resplitter.machine.ts";
@@ -28,6 +30,8 @@ const machines: readonly (readonly [process: string, AnyStateMachine])[] = [
   ["source", partitionerMachine],
   ["source", readerMachine],
   ["source", resplitterMachine],
+  ["source", logReaderMachine],
+  ["source", logGuardMachine],
   ["source", statsEmitterMachine],
   ["destination", destinationProcessMachine],
   ["destination", destinationChannelMachine],

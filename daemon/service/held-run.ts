@@ -58,6 +58,7 @@ export class HeldRun {
   #runId: string | null = null;
   #reason: StopReason | null = null;
   #isStarted = false;
+  #isContinuous = false;
   #isAborted = false;
   /** A fault of ours or of the ledger, which outweighs what the run itself ended with. */
   #fault: unknown = null;
@@ -99,6 +100,7 @@ export class HeldRun {
     let summary: RunSummary | null = null;
     try {
       const { request, options } = this.#input.prepare();
+      this.#isContinuous = request.log.continuous;
       this.#handle = startRun(request, (event) => this.#observe(event), {
         ...options,
         ledger: this.#input.ledger,
@@ -217,6 +219,11 @@ export class HeldRun {
       this.#earlyLines += lines;
   }
 
+  /** Another run follows at once: the log goes on, and was to be followed on. */
+  #goesOn({ isCut }: RunSummary): boolean {
+    return (isCut === true || this.#isContinuous) && this.#reason !== "cancel";
+  }
+
   #settle(summary: RunSummary | null): void {
     const { ledger, entry } = this.#input;
     const { queueId, epoch } = entry;
@@ -231,7 +238,8 @@ export class HeldRun {
       );
       this.#events.onState(this, state);
     };
-    if (summary?.state === "succeeded") return finish("succeeded");
+    if (summary?.state === "succeeded" && !this.#goesOn(summary))
+      return finish("succeeded");
     if (this.#reason === "cancel") return finish("cancelled");
     if (this.#reason === "pause") {
       ledger.pauseTaken(queueId, epoch);
@@ -239,6 +247,10 @@ export class HeldRun {
     }
     if (this.#reason === "drain" && summary?.state !== "partlyFailed") {
       ledger.requeue(queueId, epoch, null, entry.errorJson);
+      return this.#events.onState(this, "queued");
+    }
+    if (summary?.state === "succeeded") {
+      ledger.requeue(queueId, epoch, null, null);
       return this.#events.onState(this, "queued");
     }
     const { retry } = this.#input;

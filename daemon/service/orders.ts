@@ -184,26 +184,19 @@ export class Orders {
 }
 
 /**
- * A stream that runs of the sync have met, by `table` or `schema.table`.
+ * A stream that any run of the sync has met, by `table` or `schema.table`.
  * @throws ExtractError TRIGGER_INVALID for none, or for more than one
  */
 export function findStream(
-  ledger: Pick<Ledger, "lastSchemasOf" | "listRuns" | "streamsOf">,
+  ledger: Pick<Ledger, "streamNamesOf">,
   syncId: string,
   stream: string,
-): { readonly namespace: string; readonly name: string } {
-  const [last] = ledger.listRuns({ syncIds: [syncId], limit: 1 });
-  const ofLast = last ? ledger.streamsOf(last.runId) : [];
-  const isMeant = ({
-    namespace,
-    name,
-  }: {
-    readonly namespace: string;
-    readonly name: string;
-  }) => stream === name || stream === `${namespace}.${name}`;
-  // a run may have been of one stream only
-  const known = ofLast.some(isMeant) ? ofLast : ledger.lastSchemasOf(syncId);
-  const found = known.filter(isMeant);
+): ReturnType<Ledger["streamNamesOf"]>[number] {
+  const known = ledger.streamNamesOf(syncId);
+  const found = known.filter(
+    ({ namespace, name }) =>
+      stream === name || stream === `${namespace}.${name}`,
+  );
   const [one] = found;
   if (one && found.length === 1) return one;
   const names = known.map(({ namespace, name }) => `${namespace}.${name}`);
@@ -212,7 +205,7 @@ export function findStream(
     "TRIGGER_INVALID",
     one
       ? `${stream} is more than one stream; name its schema`
-      : `no run has moved a stream ${stream}${nearest === undefined ? "" : `; did you mean ${nearest}?`}`,
+      : `no run has met a stream ${stream}${nearest === undefined ? "" : `; did you mean ${nearest}?`}`,
     { stream },
   );
 }

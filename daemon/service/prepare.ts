@@ -70,6 +70,7 @@ function recallDestination(
   { destination: recorded }: SyncRequest,
   { destination: present }: SyncRequest,
 ): SyncRequest["destination"] {
+  if (recorded.kind === "airbyte" && present.kind === "airbyte") return present;
   return recorded.kind === "postgres" && present.kind === "postgres"
     ? { ...recorded, url: present.url }
     : recorded;

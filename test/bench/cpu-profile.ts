@@ -54,7 +54,8 @@ const planes = {
 const LOADING = "loading modules";
 
 /** Whose work a frame is. Frames of nobody (files, sockets, SQLite) belong to the one that called them. */
-const owners: readonly (readonly [string, RegExp])[] = [
+export type Owners = readonly (readonly [string, RegExp])[];
+const owners: Owners = [
   [LOADING, /^node:(internal\/(modules|source_map)|module)/],
   [
     "starting processes and threads",
@@ -104,12 +105,17 @@ function isBody({ functionName, lineNumber, columnNumber }: CallFrame) {
   return functionName === "" && lineNumber === 0 && columnNumber === 0;
 }
 
-function findPlace(frame: CallFrame, url: string, below: Place): Place {
+function findPlace(
+  frame: CallFrame,
+  url: string,
+  below: Place,
+  named: Owners,
+): Place {
   if (isBody(frame) && url !== "") return { ...below, owner: LOADING };
   const found = Object.entries(planes).flatMap(([name, pattern]) =>
     pattern.test(url) && !below.planes.includes(name) ? [name] : [],
   );
-  const owner = owners.find(([, pattern]) => pattern.test(url))?.[0];
+  const owner = named.find(([, pattern]) => pattern.test(url))?.[0];
   return {
     planes: [...below.planes, ...found],
     owner: owner ?? below.owner,
@@ -124,6 +130,7 @@ export function addProfile(
   shares: Shares,
   { nodes, samples }: CpuProfile,
   locate: Locate,
+  named: Owners = owners,
 ): void {
   const byId = new Map(nodes.map((node) => [node.id, node]));
   const parents = new Map(
@@ -138,7 +145,7 @@ export function addProfile(
     const parent = parents.get(id);
     const below = parent === undefined ? outside : placeOf(parent);
     const frame = byId.get(id)?.callFrame;
-    place = frame ? findPlace(frame, locate(frame), below) : below;
+    place = frame ? findPlace(frame, locate(frame), below, named) : below;
     places.set(id, place);
     return place;
   };

@@ -7,7 +7,13 @@ const round = (contender: string, wallSeconds: number, rest = {}): Round => ({
   wallSeconds,
   ...{ table: "users", round: 1, rows: 1_000_000, exitCode: 0, output: "" },
   ...{ clientCpuSeconds: 2, serverCpuSeconds: 2, othersShare: 0, dirty: false },
-  ...{ peakMb: 100, processes: [], outputBytes: 75_000_000, fault: null },
+  ...{
+    peakMb: 100,
+    processes: [],
+    memory: [],
+    outputBytes: 75_000_000,
+    fault: null,
+  },
   ...rest,
 });
 

@@ -8,6 +8,7 @@ import {
   millraceUnwatched,
   type Contender,
 } from "./contenders.ts";
+import { compareArchitectures } from "./architectures.ts";
 import { measureControlPlane } from "./control-plane.ts";
 import { measureDaemon } from "./daemon.ts";
 import { measureGrowth } from "./growth.ts";
@@ -34,12 +35,16 @@ Commands:
   stages         each stage alone, without a server
   daemon         10,000 small runs, 2,000 at once, in one daemon: memory, waits, latencies, and whether one is lost
   mysql          both tables from MariaDB to Parquet, local and in S3, beside mariadb --quick, and what is to be reached
+  cdc            a million changes from the log of Postgres and of MySQL to Parquet, beside the same engine throwing them away
+  architectures  two executables of ours, connected by pipe and by sockets, in each format: what a row costs on its way
   postgres-destination  rows a second and latency by batch size, beside one INSERT per row
 
 Options:
   --rivals       others in the same rounds (from PyPI, into the cache folder): DuckDB, ConnectorX, ADBC, Rivet; with mysql ingestr
   --rounds N     rounds per contender (default 5)
   --table NAME   lineitem or users only
+  --changes N    with cdc: so many changes, in thousands (default 1000)
+  --source NAME  with cdc: postgres or mysql only
   --quick        a tenth of the rows, 2 rounds: whether it works, not how fast it is
   --help
 `;
@@ -57,6 +62,8 @@ function parseOptions() {
       rivals: { type: "boolean", default: false },
       rounds: { type: "string" },
       table: { type: "string" },
+      changes: { type: "string" },
+      source: { type: "string" },
       quick: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
     },
@@ -78,9 +85,23 @@ function parseOptions() {
   );
   if (tables.length === 0)
     throw new UsageError("--table wants lineitem or users");
+  const thousands =
+    values.changes === undefined ? null : Number(values.changes);
+  if (thousands !== null && !(Number.isInteger(thousands) && thousands > 0))
+    throw new UsageError("--changes wants a number of thousands");
+  const kinds = (["postgres", "mysql"] as const).filter(
+    (name) => values.source === undefined || name === values.source,
+  );
+  if (kinds.length === 0)
+    throw new UsageError("--source wants postgres or mysql");
   if (positionals.length > 1)
     throw new UsageError(`one command, not ${positionals.join(" ")}`);
-  return { ...values, roundCount, tables, command: positionals[0] ?? "all" };
+  return {
+    ...values,
+    ...{ roundCount, tables, kinds },
+    changes: thousands === null ? null : thousands * 1_000,
+    command: positionals[0] ?? "all",
+  };
 }
 
 type Options = ReturnType<typeof parseOptions>;
@@ -128,12 +149,17 @@ async function run(options: Options): Promise<boolean> {
     const { compareMysql } = await import("./mysql.ts");
     return compareMysql(options);
   }
+  if (options.command === "cdc") {
+    const { compareCdc } = await import("./cdc.ts");
+    return compareCdc(options);
+  }
   const withServer = {
     all: compareAll,
     small: (server: BenchServer) => measureSmall(server, options.roundCount),
     growth: measureGrowth,
     "control-plane": (server: BenchServer) =>
       measureControlPlane(server, options.quick),
+    architectures: compareArchitectures,
     daemon: (server: BenchServer) => measureDaemon(server, options.quick),
   }[options.command];
   if (withServer === undefined)

@@ -14,6 +14,7 @@ import {
   readMachineCpuSeconds,
   readServersCpuSeconds,
   sampleTree,
+  type MemorySample,
   type ProcessPeak,
 } from "./process-tree.ts";
 
@@ -40,6 +41,7 @@ export interface Measurement {
   /** All processes of the command together. */
   readonly peakMb: number;
   readonly processes: readonly ProcessPeak[];
+  readonly memory: readonly MemorySample[];
   readonly outputBytes: number;
   /** The end of the command's output, for a failure. */
   readonly output: string;
@@ -121,6 +123,7 @@ export async function measureCommand({
       dirty: othersShare > OTHERS_SHARE_MAX,
       peakMb: tree.peakSumMb,
       processes: tree.processes,
+      memory: tree.memory,
       outputBytes: outputFolder === null ? 0 : sumFileBytes(outputFolder),
       output: readFileSync(join(folder, "output"), "utf8").slice(
         -OUTPUT_CHARS_MAX,

@@ -77,6 +77,15 @@ export interface ProcessPeak {
   readonly command: string;
   /** The kernel's own high-water mark at the last look. */
   readonly residentMb: number;
+  /** Used when it was last seen: what it was at least. */
+  readonly cpuSeconds: number;
+}
+
+/** What all processes below the root held together at one moment. */
+export interface MemorySample {
+  /** Since the first look. */
+  readonly seconds: number;
+  readonly residentMb: number;
 }
 
 export interface TreeReport {
@@ -85,11 +94,15 @@ export interface TreeReport {
   /** Highest sum over all processes below the root at one moment; pages shared by two are counted twice. */
   readonly peakSumMb: number;
   readonly processes: readonly ProcessPeak[];
+  /** About one a second. */
+  readonly memory: readonly MemorySample[];
 }
 
 /** Looks at all processes below `rootPid`, itself left out, until the returned function is called. */
 export function sampleTree(rootPid: number): () => TreeReport {
   let peakSumKib = 0;
+  const startedAt = performance.now();
+  const memory: MemorySample[] = [];
   const seen = new Map<
     number,
     { command: string; peakKib: number; cpuSeconds: number }
@@ -112,6 +125,9 @@ export function sampleTree(rootPid: number): () => TreeReport {
       if (command !== "") known.command = command.slice(0, 200);
     }
     peakSumKib = Math.max(peakSumKib, sumKib);
+    const seconds = (performance.now() - startedAt) / 1_000;
+    if (seconds >= memory.length + 1)
+      memory.push({ seconds, residentMb: sumKib / KIB_PER_MB });
   };
   const timer = setInterval(sample, SAMPLE_INTERVAL_MS);
   return () => {
@@ -122,10 +138,12 @@ export function sampleTree(rootPid: number): () => TreeReport {
         (sum, { cpuSeconds }) => sum + cpuSeconds,
         0,
       ),
-      processes: [...seen.values()].map(({ command, peakKib }) => ({
+      processes: [...seen.values()].map(({ command, peakKib, cpuSeconds }) => ({
         command,
         residentMb: peakKib / KIB_PER_MB,
+        cpuSeconds,
       })),
+      memory,
     };
   };
 }

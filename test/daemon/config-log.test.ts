@@ -8,6 +8,7 @@ import {
 } from "../../daemon/config-request.ts";
 import { loadMillraceConfig } from "../../daemon/config.ts";
 import { recordRequest } from "../../daemon/identity.ts";
+import { parseSteps } from "../../daemon/log-request.ts";
 import type { SyncRequest } from "../../daemon/request.ts";
 
 const test = base.extend<{ write: (text: string) => Promise<string> }>({
@@ -71,6 +72,74 @@ syncs:
         resync: true,
       }),
     ).toEqual([]);
+  });
+
+  test.for([
+    {
+      name: "nobody has set a budget for",
+      settings: {},
+      budget: {
+        bytes: 10 * 1024 ** 3,
+        shareOf: { warn: 0.5, hurry: 0.7, pause: 0.85, giveUp: null },
+        patienceMs: 60_000,
+      },
+    },
+    {
+      name: "has a budget",
+      settings: { logBudget: 1e9, logPatienceMs: 5000 },
+      budget: {
+        bytes: 1e9,
+        shareOf: { warn: 0.5, hurry: 0.7, pause: 0.85, giveUp: 1 },
+        patienceMs: 5000,
+      },
+    },
+    {
+      name: "has steps of its own",
+      settings: {
+        logBudget: 1e9,
+        logSteps: parseSteps("warn=10%, pause=never,give-up=200%"),
+      },
+      budget: {
+        bytes: 1e9,
+        shareOf: { warn: 0.1, hurry: 0.7, pause: null, giveUp: 2 },
+        patienceMs: 60_000,
+      },
+    },
+  ])("a log that $name", ({ settings, budget }) => {
+    const request = buildRequest({
+      ...{ url, destination: "/d", mode: "cdc" as const },
+      ...settings,
+    });
+    expect(request.log.budget).toEqual(budget);
+  });
+
+  test("is told of its budget in the file, too", async ({ write }) => {
+    const file = await write(`
+syncs:
+  kept:
+    source: { kind: postgres, url: "${url}" }
+    destination: { kind: file, path: /tmp/kept }
+    mode: continuous
+    log: { budget: 2GB, steps: "give-up=never", patience: 10s, filledColumns: warn, transactionId: true, onUndecodable: quarantine }
+`);
+    const settings = loadMillraceConfig(file).syncs.get("kept");
+    expect(settings).toBeDefined();
+    if (!settings) return;
+    expect(buildRequest(settings).log).toMatchObject({
+      budget: { bytes: 2e9, shareOf: { giveUp: null }, patienceMs: 10_000 },
+      filledColumns: "warn",
+      transactionId: true,
+      onUndecodable: "quarantine",
+    });
+  });
+
+  test.for([
+    { text: "warm=50%", says: "write it like" },
+    { text: "warn=50", says: "a share of the budget" },
+    { text: "warn=0%", says: "a share of the budget" },
+    { text: "warn=90%", says: "another order" },
+  ])("takes no steps like $text", ({ text, says }) => {
+    expect(() => parseSteps(text)).toThrow(says);
   });
 
   test("gives its log up once, and not again when the run is gone on with", () => {

@@ -5,6 +5,8 @@ import { LogGroups } from "../../daemon/log-groups.ts";
 
 type Advance = Parameters<Ledger["advanceLog"]>[2];
 
+const figures = { asOfMs: 0, events: 0, transactions: 0, heartbeats: 0 };
+
 function openGroups() {
   const advanced: Advance[] = [];
   const ledger = {
@@ -22,6 +24,7 @@ function openGroups() {
       offset: null,
       history: null,
       members: members.map(([stream, index]) => ({ stream, index })),
+      figures,
       ...more,
     });
   return { groups, advanced, add };
@@ -73,6 +76,7 @@ describe("checkpoints of the log over all streams", () => {
         offset: null,
         history: null,
         members: [],
+        figures,
       }),
     ).toThrow("one by one");
   });

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import {
   compareColumns,
   describeDifference,
+  findUntold,
   refuseDifference,
   type SchemaPolicy,
 } from "../../daemon/schema-changes.ts";
@@ -64,4 +65,42 @@ test.for<{ policy: SchemaPolicy; grown: boolean; shrunk: boolean }>([
 ])("what $policy lets through", ({ policy, ...allowed }) => {
   expect(refuseDifference(policy, grown) === null).toBe(allowed.grown);
   expect(refuseDifference(policy, shrunk) === null).toBe(allowed.shrunk);
+});
+
+test.for([
+  { name: "a column without values", added: ["a"], filled: [], untold: [] },
+  {
+    name: "one that came with values",
+    ...{ added: ["a", "b"], filled: ["b", "id"], untold: ["b"] },
+  },
+  {
+    name: "one that may have had another name",
+    ...{ added: ["a"], removed: ["b"], filled: [], untold: ["a"] },
+  },
+  { name: "a column that is gone", removed: ["b"], filled: [], untold: [] },
+])("a log does not tell of $name", ({ filled, untold, ...difference }) => {
+  expect(
+    findUntold({ added: [], removed: [], changed: [], ...difference }, filled),
+  ).toEqual(untold);
+});
+
+test.for([
+  ["integer", "bigint", true],
+  ["smallint", "integer", true],
+  ["int(11)", "bigint(20)", true],
+  ["bigint", "integer", false],
+  ["integer", "text", false],
+  ["character varying(10)", "character varying(20)", true],
+  ["character varying(20)", "character varying(10)", false],
+  ["character varying(20)", "text", true],
+  ["varchar(20)", "varchar(40)", true],
+  ["text", "character varying(20)", false],
+  ["numeric(10,2)", "numeric(12,2)", true],
+  ["numeric(10,2)", "numeric(12,3)", false],
+  ["numeric(10,2)", "numeric", false],
+] as const)("%s that became %s keeps its values: %s", ([from, to, keeps]) => {
+  const changed = [{ column: "c", from, to }];
+  expect(findUntold({ added: [], removed: [], changed }, [])).toEqual(
+    keeps ? [] : ["c"],
+  );
 });

@@ -133,7 +133,11 @@ test(
       token: TOKEN,
     });
     try {
-      const queries = dashboard.panels.flatMap(({ title, targets }) =>
+      // those of logs are asked of a daemon that follows one, in e2e/cdc-daemon
+      const panels = dashboard.panels.filter(
+        ({ title }) => !title.startsWith("Log: "),
+      );
+      const queries = panels.flatMap(({ title, targets }) =>
         targets.map(({ expr }) => ({ title, query: fillIn(expr) })),
       );
       expect(queries.length).toBeGreaterThan(15);

@@ -2,7 +2,7 @@
  * What the image holds and how it starts, without an engine: the files that its Dockerfile copies, in an empty folder,
  * started by its entry command as a user who owns nothing but the state, with its sockets on a tmpfs.
  */
-import { execFile, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   chmod,
@@ -16,10 +16,8 @@ import {
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { promisify } from "node:util";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, inject, onTestFinished, test } from "vitest";
 
-const run = promisify(execFile);
 const repository = resolve(import.meta.dirname, "../..");
 const dockerfile = join(repository, "deploy/docker/Dockerfile");
 
@@ -56,19 +54,12 @@ test.skipIf(process.getuid?.() !== 0)(
     await chmod(root, 0o755);
     const app = join(root, "opt/millrace");
     await mkdir(app, { recursive: true });
-    const rolldown = join(repository, "node_modules/.bin/rolldown");
-    for (const { from, to } of image.files) {
-      if (from === "dist")
-        await run(rolldown, ["-c", "-d", join(app, to)], { cwd: repository });
-      else
-        await cp(
-          join(repository, from),
-          join(app, to, to.endsWith("/") ? from : ""),
-          {
-            recursive: true,
-          },
-        );
-    }
+    for (const { from, to } of image.files)
+      await cp(
+        join(from === "dist" ? inject("builtFolder") : repository, from),
+        join(app, to, to.endsWith("/") ? from : ""),
+        { recursive: true },
+      );
     const state = join(root, "var/lib/millrace");
     const etc = join(root, "etc/millrace");
     for (const folder of [state, etc]) await mkdir(folder, { recursive: true });

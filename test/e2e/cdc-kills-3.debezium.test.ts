@@ -1,4 +1,5 @@
 /** A third of the seeds: the files run beside each other. */
 import { describeKills } from "./support/log-kills.ts";
+import { usePostgres } from "./support/logged-source.ts";
 
-describeKills(2001);
+describeKills({ first: 2001, seeds: 6, destination: "postgres" }, usePostgres);

@@ -1,10 +1,16 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
   asSnapshot,
   commitOf,
+  formatCommit,
+  formatFileCommit,
+  formatPosition,
   isLogPosition,
+  LAST_NUMBER,
   positionBehind,
   positionOfSnapshot,
+  type LogPosition,
 } from "../../proto/log-position.ts";
 
 const commit = (lsn: number) => lsn.toString(16).padStart(20, "0");
@@ -34,4 +40,26 @@ test("what is no place is not taken for one", () => {
   expect(() => commitOf("1-2-3")).toThrow("not a position");
   expect(() => positionBehind(0, commit(1))).toThrow();
   expect(() => positionBehind(1, "short")).toThrow("not a position");
+});
+
+const place = fc.record({
+  epoch: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+  commit: fc.bigInt({ min: 0n, max: 2n ** 80n - 1n }).map(formatCommit),
+  number: fc.integer({ min: 0, max: LAST_NUMBER }),
+});
+
+test("positions compare as epoch, commit and number do", () =>
+  fc.assert(
+    fc.property(place, place, (a, b) => {
+      const order = ({ epoch, commit: at, number }: LogPosition): bigint =>
+        (BigInt(epoch) << 120n) | (BigInt(`0x${at}`) << 40n) | BigInt(number);
+      expect(formatPosition(a) < formatPosition(b)).toBe(order(a) < order(b));
+    }),
+  ));
+
+test("the file of a log counts more than the place in it", () => {
+  expect(formatFileCommit(12, 345n)).toBe("0000000c000000000159");
+  expect(formatFileCommit(2 ** 32 - 1, 2n ** 48n - 1n)).toBe("f".repeat(20));
+  expect(() => formatFileCommit(1, 2n ** 48n)).toThrow("place");
+  expect(() => formatCommit(2n ** 80n)).toThrow("place");
 });

@@ -17,7 +17,8 @@ const WRITEBACK_BYTES = 16 * 1024 * 1024;
 
 export class OpenFile {
   readonly temporary: string;
-  readonly #encoder: FileEncoder;
+  /** Null: the file is finished, and what the encoder held is free. */
+  #encoder: FileEncoder | null;
   #fd: number | null;
   #rows = 0;
   #bytes = 0;
@@ -48,10 +49,16 @@ export class OpenFile {
 
   /** Bytes in the file and in its encoder. */
   get bytesSoFar(): number {
-    return this.#encoder.bytesSoFar;
+    return this.#encoder?.bytesSoFar ?? this.#bytes;
+  }
+
+  /** Memory that is free once the file is finished. */
+  get heldBytes(): number {
+    return this.#encoder?.heldBytes ?? 0;
   }
 
   append(batch: ColumnBatch): void {
+    assert(this.#encoder !== null, "the file is finished");
     this.#write(this.#encoder.encode(batch));
     this.#rows += batch.rowCount;
     this.#beginWriteback();
@@ -59,7 +66,10 @@ export class OpenFile {
 
   /** Writes the closing bytes. */
   finish(metadata: Readonly<Record<string, string>>): void {
-    this.#write(this.#encoder.finish(metadata));
+    assert(this.#encoder !== null, "the file is finished");
+    const closing = this.#encoder.finish(metadata);
+    this.#encoder = null;
+    this.#write(closing);
   }
 
   /** Waits until every byte is on disk, then closes the file. To be called after `finish`; once is enough. */
@@ -68,18 +78,6 @@ export class OpenFile {
     // a failure is met where the promise is awaited, which may be later
     this.#durable.catch(() => {});
     return this.#durable;
-  }
-
-  /** The same without leaving the thread, which makes the writer wait for the disk. */
-  makeDurableNow(): void {
-    assert(this.#fd !== null && !this.#durable);
-    try {
-      fs.fdatasyncSync(this.#fd);
-    } catch (error) {
-      throw toDestinationError(error, "sync", this.temporary);
-    }
-    this.#durable = this.#syncAndClose();
-    this.#durable.catch(() => {});
   }
 
   /** Closes and removes the file. */

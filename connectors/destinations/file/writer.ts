@@ -11,11 +11,12 @@ import type { ColumnBatch } from "../../../proto/columns.ts";
 import type { FileFormat } from "../../formats/format.ts";
 import {
   PARTITION_VALUES_MAX,
-  refuseManyValues,
   RowPartitioner,
+  type RowPart,
 } from "../../formats/partition-rows.ts";
 import { MARKER_KEY } from "../layout/marker.ts";
 import { fileName, sidecarName, temporaryName } from "../layout/names.ts";
+import { OpenFolders } from "../layout/open-folders.ts";
 import { PartitionFiles, useFileFormat } from "../layout/partition-files.ts";
 import type { PartitionOrigin } from "../layout/partition-files.ts";
 import type { FileDestinationConfig } from "./config.ts";
@@ -24,8 +25,18 @@ import { publishCheckpoint } from "./seal.ts";
 import type { FinishedCheckpoint } from "./seal.ts";
 import { drawTag, makeFoldersBelow } from "./storage.ts";
 
-/** Full files whose last bytes are on their way to the disk; one more makes the writer wait for the disk. */
-const FULL_FILES_SYNCING_MAX = 16;
+/** Closed files whose last bytes are on their way to the disk; one more makes the writer wait for the disk. */
+const CLOSED_FILES_SYNCING_MAX = 16;
+/** Folders by value that a partition has files open in. */
+const OPEN_FILES_MAX = PARTITION_VALUES_MAX;
+/** What these may hold in their encoders. */
+const OPEN_BYTES_MAX = 256 * 1024 * 1024;
+
+/** A file that takes more rows, and its number within the checkpoint. */
+interface Opened {
+  readonly file: OpenFile;
+  readonly number: number;
+}
 
 export interface PartitionWriterOptions extends PartitionOrigin {
   readonly config: FileDestinationConfig;
@@ -41,10 +52,12 @@ export class PartitionWriter {
   #files: OpenFile[] = [];
   /** Of each file, its folder within the generation's, with a slash behind it; empty where rows are not partitioned. */
   #folders: string[] = [];
-  /** By folder, the number of the file that takes the next rows. The last of all files is always one of these. */
-  readonly #openNumbers = new Map<string, number>();
+  /** Those that take more rows. The last of all files is always one of these. */
+  readonly #open = new OpenFolders<Opened>();
+  #last: Opened | null = null;
   #filesBegun = 0;
-  #fullFilesSyncing = 0;
+  /** Of files that are closed before their checkpoint. None of them rejects: a fault is met by the seal. */
+  readonly #syncing = new Set<Promise<void>>();
   #rows = 0;
   #bytes = 0;
   /** Seals go one behind the other: a checkpoint never counts before an earlier one of its partition. */
@@ -76,24 +89,64 @@ export class PartitionWriter {
   }
 
   /**
-   * Encodes and writes the batch; nothing of it is kept. May be called while a seal is under way.
+   * Encodes and writes the batch; nothing of it is kept. A promise waits for the disk, where more files were closed than
+   * it takes. May be called while a seal is under way.
    * @throws ExtractError DESTINATION_FULL, DESTINATION_UNWRITABLE, DESTINATION_FAILED, USAGE for a column with too many
    * values to partition by; after one, only `discard` and `abandon` are of use
    */
-  write(batch: ColumnBatch): void {
+  write(batch: ColumnBatch): void | Promise<void> {
     this.#throwIfUnusable();
     assert(batch.rowCount > 0, "an empty batch");
+    this.#rows += batch.rowCount;
+    this.#bytes += batchBytes(batch);
     try {
-      if (this.#partitioner === null) this.#openFile("").append(batch);
-      else
-        for (const part of this.#partitioner.split(batch))
-          this.#openFile(`${part.folder}/`).append(part.batch);
+      if (this.#partitioner === null) {
+        this.#append("", batch);
+        return this.#isBehind ? this.#waitForDisk() : undefined;
+      }
+      const parts = this.#partitioner.split(batch);
+      for (let next = parts.next(); !next.done; next = parts.next()) {
+        this.#appendPart(next.value);
+        if (this.#isBehind) return this.#appendRest(parts);
+      }
     } catch (error) {
       this.#failure = error as Error;
       throw error;
     }
-    this.#rows += batch.rowCount;
-    this.#bytes += batchBytes(batch);
+  }
+
+  async #appendRest(parts: Iterable<RowPart>): Promise<void> {
+    try {
+      await this.#waitForDisk();
+      for (const part of parts) {
+        this.#appendPart(part);
+        if (this.#isBehind) await this.#waitForDisk();
+      }
+    } catch (error) {
+      this.#failure ??= error as Error;
+      throw error;
+    }
+  }
+
+  #appendPart({ folder, batch }: RowPart): void {
+    this.#append(`${folder}/`, batch);
+    this.#closeSurplus();
+  }
+
+  #append(folder: string, batch: ColumnBatch): void {
+    const opened = this.#openFile(folder);
+    opened.file.append(batch);
+    this.#open.put(folder, opened, opened.file.heldBytes);
+  }
+
+  get #isBehind(): boolean {
+    return this.#syncing.size >= CLOSED_FILES_SYNCING_MAX;
+  }
+
+  /** Others have the thread meanwhile: whoever waits for this writer hears that it is alive. */
+  async #waitForDisk(): Promise<void> {
+    while (this.#isBehind) await Promise.race(this.#syncing);
+    if (this.#abandoned) throw this.#described.describeAbandonment();
   }
 
   /**
@@ -148,7 +201,8 @@ export class PartitionWriter {
     const files = this.#files;
     this.#files = [];
     this.#folders = [];
-    this.#openNumbers.clear();
+    this.#open.clear();
+    this.#last = null;
     return files;
   }
 
@@ -156,28 +210,27 @@ export class PartitionWriter {
    * The file for the next rows of a folder. A full one is closed here and not sooner: the last file has to wait for its
    * marker.
    */
-  #openFile(folder: string): OpenFile {
-    const number = this.#openNumbers.get(folder) ?? -1;
-    const current = this.#files[number];
+  #openFile(folder: string): Opened {
+    const current = this.#open.find(folder);
     const isFull =
-      current !== undefined &&
-      current.rows > 0 &&
-      current.bytesSoFar >= this.#options.config.fileBytesMax;
+      current !== null &&
+      current.file.rows > 0 &&
+      current.file.bytesSoFar >= this.#options.config.fileBytesMax;
     if (current && !isFull) return current;
-    if (current) this.#closeFull(current, number);
-    const { root, partitionBy = [] } = this.#options.config;
-    if (!current && this.#openNumbers.size === PARTITION_VALUES_MAX)
-      throw refuseManyValues(partitionBy.map(({ column }) => column).join());
+    this.#described.checkCount(this.#files.length);
+    if (current) this.#close(folder, current);
+    const { root } = this.#options.config;
     if (!this.#folderMade) makeFoldersBelow(root, this.#described.folder);
     this.#folderMade = true;
     const file = new OpenFile(
       join(root, this.#described.folder, this.#nameTemporary()),
       this.#format.createEncoder(),
     );
-    this.#openNumbers.set(folder, this.#files.length);
+    const opened = { file, number: this.#files.length };
+    this.#last = opened;
     this.#files.push(file);
     this.#folders.push(folder);
-    return file;
+    return opened;
   }
 
   #nameTemporary(): string {
@@ -186,17 +239,30 @@ export class PartitionWriter {
     return temporaryName({ partition, epoch, tag: this.#tag, number });
   }
 
-  #closeFull(file: OpenFile, number: number): void {
-    file.finish(this.#described.describePlace(number));
-    if (this.#fullFilesSyncing >= FULL_FILES_SYNCING_MAX) {
-      file.makeDurableNow();
-      return;
+  /** Files of other folders make room for those of new ones. What the last one holds is bounded by its encoder. */
+  #closeSurplus(): void {
+    const open = this.#open;
+    const last = this.#last;
+    assert(last, "a file is open");
+    while (open.size > OPEN_FILES_MAX || open.heldBytes > OPEN_BYTES_MAX) {
+      const folder =
+        open.size > OPEN_FILES_MAX
+          ? open.findOldest(last)
+          : open.findLargest(last);
+      const opened = folder === null ? null : open.find(folder);
+      if (folder === null || opened === null) return;
+      this.#close(folder, opened);
     }
-    this.#fullFilesSyncing += 1;
-    const done = (): void => {
-      this.#fullFilesSyncing -= 1;
-    };
-    file.makeDurable().then(done, done);
+  }
+
+  #close(folder: string, { file, number }: Opened): void {
+    this.#open.remove(folder);
+    file.finish(this.#described.describePlace(number));
+    const durable: Promise<void> = file.makeDurable().then(
+      () => void this.#syncing.delete(durable),
+      () => void this.#syncing.delete(durable),
+    );
+    this.#syncing.add(durable);
   }
 
   #finishFiles(stamp: CheckpointStamp): FinishedCheckpoint {
@@ -210,9 +276,8 @@ export class PartitionWriter {
       const name = fileName(place, this.#format.extension);
       return `${this.#folders[number] ?? ""}${name}`;
     });
-    for (const number of this.#openNumbers.values())
-      if (number < files.length - 1)
-        files[number]?.finish(this.#described.describePlace(number));
+    for (const { file, number } of this.#open.list())
+      if (file !== last) file.finish(this.#described.describePlace(number));
     const place = this.#described.describePlace(files.length - 1);
     let sidecar: FinishedCheckpoint["sidecar"] = null;
     if (this.#format.storesMetadata) {

@@ -37,6 +37,10 @@ export class OpenFolders<File> {
     this.#files.delete(folder);
   }
 
+  *list(): Iterable<File> {
+    for (const { file } of this.#files.values()) yield file;
+  }
+
   /** The folder written least recently, but for that of `spared`. */
   findOldest(spared: File): string | null {
     for (const [folder, { file }] of this.#files)

@@ -12,6 +12,12 @@ import { MARKER_BYTES_MAX, PLACE_KEY } from "./marker.ts";
 import type { CheckpointMarker, FileOrigin, MarkedFile } from "./marker.ts";
 import { generationPath } from "./names.ts";
 
+/**
+ * Files of one checkpoint: each has its place in the marker, and all of them are published together. Where each of its
+ * batches has rows for thousands of folders, a checkpoint comes to so many.
+ */
+export const CHECKPOINT_FILES_MAX = 20_000;
+
 interface KnownFormat {
   readonly options: FormatOptions;
   readonly format: FileFormat;
@@ -89,6 +95,19 @@ export class PartitionFiles {
     );
   }
 
+  /**
+   * To be called before a file is begun.
+   * @throws ExtractError USAGE where its checkpoint has as many as it may
+   */
+  checkCount(files: number): void {
+    if (files < CHECKPOINT_FILES_MAX) return;
+    throw new ExtractError(
+      "USAGE",
+      `${this.folder} has ${files} files since the last checkpoint: part the rows by fewer values, or by a longer unit of time, or checkpoint more often`,
+      { path: this.folder, files },
+    );
+  }
+
   /** Metadata of the file with this number within its checkpoint. */
   describePlace(number: number): Record<string, string> {
     const place = { ...this.#origin, partition: this.#of.partition, number };
@@ -114,7 +133,7 @@ export class PartitionFiles {
     if (Buffer.byteLength(text) > MARKER_BYTES_MAX) {
       throw new ExtractError(
         "DESTINATION_FAILED",
-        `the marker of ${names.length} files is too long: raise fileBytesMax or checkpoint more often`,
+        `the marker of ${names.length} files is too long: raise fileBytesMax, part the rows by fewer values, or checkpoint more often`,
         { path: this.folder, files: names.length },
       );
     }

@@ -7,13 +7,13 @@ import assert from "node:assert/strict";
 import type { CommitStep } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import {
-  checkPosition,
   DELETED_COLUMN,
   OPERATION_COLUMN,
   POSITION_COLUMN,
   TIME_COLUMN,
   UNCHANGED_COLUMN,
-} from "../change-rows.ts";
+} from "../../../proto/change-columns.ts";
+import { checkPosition } from "../change-rows.ts";
 import type { Applied, DestinationContext } from "../destination.ts";
 import { describeChangeTables, type ChangeTables } from "./change-tables.ts";
 import { countStaged } from "./change-counts.ts";

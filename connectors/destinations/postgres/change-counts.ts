@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import type { SealedFile } from "../../../proto/checkpoint.ts";
 import type { CommitStep } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
-import { POSITION_COLUMN } from "../change-rows.ts";
+import { POSITION_COLUMN } from "../../../proto/change-columns.ts";
 import type { DestinationContext } from "../destination.ts";
 import { describeChangeTables, type ChangeTables } from "./change-tables.ts";
 import type { PostgresDestinationConfig } from "./config.ts";

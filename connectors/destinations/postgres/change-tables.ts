@@ -2,10 +2,10 @@
 import type { DestinationStream } from "../../../proto/control.ts";
 import {
   DELETED_COLUMN,
-  listTableColumns,
   POSITION_COLUMN,
   TIME_COLUMN,
-} from "../change-rows.ts";
+} from "../../../proto/change-columns.ts";
+import { listTableColumns } from "../change-rows.ts";
 import type { DestinationContext } from "../destination.ts";
 import type { PostgresDestinationConfig } from "./config.ts";
 import {

@@ -2,14 +2,13 @@
 import assert from "node:assert/strict";
 
 import {
-  changeColumns,
-  checkChangeStream,
   DELETED_COLUMN,
   OPERATION_COLUMN,
   POSITION_COLUMN,
   TIME_COLUMN,
   UNCHANGED_COLUMN,
-} from "../change-rows.ts";
+} from "../../../proto/change-columns.ts";
+import { changeColumnNames, checkChangeStream } from "../change-rows.ts";
 import type { DestinationContext } from "../destination.ts";
 import { defineChangeColumns, type ChangeTables } from "./change-tables.ts";
 import {
@@ -236,7 +235,7 @@ function checkHistory(
   if (!table.mayInsert)
     throw refuse(place, "is there, and this user may not insert into it");
   // a table without these columns is somebody's, and stays as it is
-  const isHistory = changeColumns.every((name) =>
+  const isHistory = changeColumnNames.every((name) =>
     table.columns.some((column) => column.name === name),
   );
   return checkShape(place, table.columns, table.isOwner && isHistory);

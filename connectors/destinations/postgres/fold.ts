@@ -12,10 +12,10 @@ import {
   OLD_KEY_COLUMN,
   OPERATION_COLUMN,
   POSITION_COLUMN,
-  SNAPSHOT_EVENT,
   TIME_COLUMN,
   UNCHANGED_COLUMN,
-} from "../change-rows.ts";
+} from "../../../proto/change-columns.ts";
+import { SNAPSHOT_ENDING } from "../../../proto/log-position.ts";
 import type { ChangeTables } from "./change-tables.ts";
 import { quoteIdentifier, quoteLiteral, quoteTable } from "./names.ts";
 import { listColumns } from "./staging.ts";
@@ -231,7 +231,7 @@ function joinKeys(tables: ChangeTables, a: string, b: string): string {
 
 /** What came later stays; a row of the snapshot gives way to whatever the log says. */
 function isNewer(position: string): string {
-  return `(t.${POSITION_COLUMN} COLLATE "C" < ${position} OR t.${POSITION_COLUMN} LIKE '%${SNAPSHOT_EVENT}')`;
+  return `(t.${POSITION_COLUMN} COLLATE "C" < ${position} OR t.${POSITION_COLUMN} LIKE '%${SNAPSHOT_ENDING}')`;
 }
 
 /** The parts of one statement run in any order, but a value of another part has to be there first. */

@@ -15,7 +15,8 @@ export interface OpenObject {
   /** Within its checkpoint. */
   readonly number: number;
   readonly upload: ObjectUpload;
-  readonly encoder: FileEncoder;
+  /** Null: it is finished. */
+  encoder: FileEncoder | null;
   rows: number;
 }
 

@@ -8,7 +8,7 @@ import { randomBytes } from "node:crypto";
 import type { CheckpointStamp, SealedFile } from "../../../proto/checkpoint.ts";
 import type { ColumnBatch } from "../../../proto/columns.ts";
 import { ExtractError } from "../../../proto/error.ts";
-import type { FileFormat } from "../../formats/format.ts";
+import type { FileEncoder, FileFormat } from "../../formats/format.ts";
 import {
   PARTITION_VALUES_MAX,
   RowPartitioner,
@@ -173,7 +173,7 @@ export class S3PartitionWriter implements StreamWriter {
     return this.#appendParts(this.#partitioner.split(batch));
   }
 
-  async #appendParts(parts: readonly RowPart[]): Promise<void> {
+  async #appendParts(parts: Iterable<RowPart>): Promise<void> {
     for (const { folder, batch } of parts) {
       await this.#appendTo(`${folder}/`, batch);
       await this.#closeSurplus();
@@ -186,7 +186,7 @@ export class S3PartitionWriter implements StreamWriter {
     const isFull =
       current !== null &&
       current.rows > 0 &&
-      current.encoder.bytesSoFar >= this.#channel.config.fileBytesMax;
+      encoderOf(current).bytesSoFar >= this.#channel.config.fileBytesMax;
     if (current && !isFull) return this.#encode(current, batch);
     const closed = current && this.#close(current);
     if (closed)
@@ -195,7 +195,8 @@ export class S3PartitionWriter implements StreamWriter {
   }
 
   #encode(object: OpenObject, batch: ColumnBatch): void | Promise<void> {
-    const { encoder, upload } = object;
+    const { upload } = object;
+    const encoder = encoderOf(object);
     object.rows += batch.rowCount;
     const appended = upload.append(encoder.encode(batch));
     this.#open.put(object.folder, object, encoder.heldBytes + upload.heldBytes);
@@ -203,6 +204,7 @@ export class S3PartitionWriter implements StreamWriter {
   }
 
   #begin(folder: string): OpenObject {
+    this.#described.checkCount(this.#objects.length);
     const name = taggedName(
       {
         partition: this.#partition,
@@ -255,10 +257,10 @@ export class S3PartitionWriter implements StreamWriter {
 
   /** Writes the closing bytes and sends them, so that the memory is free before the checkpoint. */
   #close(object: OpenObject): void | Promise<void> {
-    const { encoder, folder, number, upload } = object;
+    const { folder, number, upload } = object;
     this.#open.remove(folder);
     const place = this.#described.describePlace(number);
-    const appended = upload.append(encoder.finish(place));
+    const appended = upload.append(finish(object, place));
     return appended ? appended.then(() => upload.flush()) : upload.flush();
   }
 
@@ -273,15 +275,18 @@ export class S3PartitionWriter implements StreamWriter {
     this.#rows = 0;
     if (!last) return { objects, sidecar: null };
     try {
-      for (const { encoder, number, upload } of others)
+      for (const object of others)
         await this.#channel.lane.run(() =>
-          upload.append(encoder.finish(this.#described.describePlace(number))),
+          object.upload.append(
+            finish(object, this.#described.describePlace(object.number)),
+          ),
         );
       const place = this.#described.describePlace(last.number);
       const marker = (): string => this.#describeMarker(stamp, objects);
       await this.#channel.lane.run(() =>
         last.upload.append(
-          last.encoder.finish(
+          finish(
+            last,
             this.#format.storesMetadata
               ? { ...place, [MARKER_KEY]: marker() }
               : place,
@@ -339,4 +344,19 @@ export class S3PartitionWriter implements StreamWriter {
   async #takeBack(checkpoint: Checkpoint): Promise<void> {
     if (!this.#abort.signal.aborted) await dropObjects(checkpoint);
   }
+}
+
+function encoderOf({ encoder, upload }: OpenObject): FileEncoder {
+  assert(encoder, `${upload.path} is finished`);
+  return encoder;
+}
+
+/** The closing bytes. What the encoder held is free with them: a checkpoint may have thousands of closed objects. */
+function finish(
+  object: OpenObject,
+  metadata: Readonly<Record<string, string>>,
+): readonly Uint8Array[] {
+  const closing = encoderOf(object).finish(metadata);
+  object.encoder = null;
+  return closing;
 }

@@ -33,13 +33,14 @@ export class JsonlEncoder extends RowEncoder {
         nullText: utf8.encode("null"),
         rowEnd: utf8.encode("}\n"),
       },
-      schema.columns.map(createWriter),
+      schema.columns.map(createJsonWriter),
       compression,
     );
   }
 }
 
-function createWriter({ type }: ColumnSchema): ValueWriter {
+/** Writes a column's values as JSON. */
+export function createJsonWriter({ type }: ColumnSchema): ValueWriter {
   const scalar = createScalarWriter(type, QUOTE);
   if (scalar) return scalar;
   switch (type.kind) {

@@ -109,7 +109,7 @@ export class JsonWriter extends BytesWriter {
 /** Base64 with padding, RFC 4648 section 4. */
 export class Base64Writer extends BytesWriter {
   /** The quotes, and the last group of four. */
-  readonly bytesMax = 6;
+  readonly bytesMax: number = 6;
 
   override bound(from: number, end: number): number {
     const bytes = this.offsets[end]! - this.offsets[from]!;

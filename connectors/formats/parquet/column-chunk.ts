@@ -1,12 +1,12 @@
 /** One column of the row group at hand: pages go in compressed, and stay until the row group is complete. */
 import assert from "node:assert/strict";
-import { crc32 } from "node:zlib";
 import type { ColumnVector } from "../../../proto/columns.ts";
 import type { ColumnSchema } from "../../../proto/schema.ts";
 import type { CompressBlock } from "../compression.ts";
 import { mergeBounds, type Bounds } from "./bounds.ts";
 import type { ByteSink } from "../byte-sink.ts";
 import { appendDefinitionLevels } from "./levels.ts";
+import type { PageCompressor } from "./page-compressor.ts";
 import { encodeColumnIndex, encodeOffsetIndex } from "./page-index.ts";
 import { createPageValues, physicalTypeOf, physicalType } from "./schema.ts";
 import { SegmentList } from "./segments.ts";
@@ -52,11 +52,18 @@ export class EncodingChoice {
   pagesSinceTrial = 0;
 }
 
+interface CompressedPage {
+  readonly rawBytes: number;
+  readonly compressed: Uint8Array;
+  readonly crc: number;
+}
+
+/** The place of a page that is still compressed is not known yet. */
 export interface PageRecord {
   /** Within the chunk's data pages. */
-  readonly offset: number;
+  offset: number;
   /** With its header, compressed. */
-  readonly bytes: number;
+  bytes: number;
   readonly firstRow: number;
   readonly nullCount: number;
   /** False: all null. */
@@ -86,7 +93,9 @@ export interface ChunkMetadata {
 export class ColumnChunk {
   readonly #column: ColumnSchema;
   readonly #values: PageValues;
+  /** For trials. */
   readonly #compress: CompressBlock;
+  readonly #compressor: PageCompressor;
   readonly #workspace: Workspace;
   readonly #choice: EncodingChoice;
   readonly #pages = new SegmentList();
@@ -96,16 +105,22 @@ export class ColumnChunk {
   #rows = 0;
   #nullCount = 0;
   #uncompressedBytes = 0;
+  /** Before compression, of pages that are on their way. */
+  #pendingBytes = 0;
+  /** Of the page that came last: compressed bytes for one before. */
+  #ratio = 0.5;
 
   constructor(
     column: ColumnSchema,
     compress: CompressBlock,
+    compressor: PageCompressor,
     workspace: Workspace,
     choice: EncodingChoice,
     plainEncodings: boolean,
   ) {
     this.#column = column;
     this.#compress = compress;
+    this.#compressor = compressor;
     this.#workspace = workspace;
     this.#choice = choice;
     this.#values = createPageValues(
@@ -115,17 +130,26 @@ export class ColumnChunk {
     );
   }
 
+  /** Estimated for pages that are on their way. */
   get bufferedBytes(): number {
-    return this.#pages.length + this.#values.dictionaryBytes;
+    return (
+      this.#pages.length +
+      Math.round(this.#pendingBytes * this.#ratio) +
+      this.#values.dictionaryBytes
+    );
   }
 
   get heldBytes(): number {
-    return this.#pages.heldBytes + this.#values.dictionaryHeldBytes;
+    return (
+      this.#pages.heldBytes +
+      this.#pendingBytes +
+      this.#values.dictionaryHeldBytes
+    );
   }
 
   /** Bytes of the chunk so far, before compression. */
   get uncompressedBytes(): number {
-    return this.#uncompressedBytes;
+    return this.#uncompressedBytes + this.#pendingBytes;
   }
 
   /** Adds a page of `rowCount` (at least 1) rows. */
@@ -150,23 +174,31 @@ export class ColumnChunk {
       pageEncoding,
       (this.#pageCounts.get(pageEncoding) ?? 0) + 1,
     );
-    const offset = this.#pages.length;
     const raw = page.written();
-    this.#appendPage(this.#pages, raw, (header) => {
-      header.beginStruct(5);
-      header.writeI32(1, rowCount);
-      header.writeI32(2, pageEncoding);
-      header.writeI32(3, encodings.rle);
-      header.writeI32(4, encodings.rle);
-      header.endStruct();
-    });
-    this.#records.push({
-      offset,
-      bytes: this.#pages.length - offset,
+    const rawBytes = raw.length;
+    const record: PageRecord = {
+      offset: 0,
+      bytes: 0,
       firstRow: this.#rows,
       nullCount: vector.nullCount,
       hasValues: count > 0,
       bounds: count > 0 ? this.#values.computeBounds() : null,
+    };
+    this.#records.push(record);
+    this.#pendingBytes += rawBytes;
+    this.#compressor.compress(raw, (compressed, crc) => {
+      this.#pendingBytes -= rawBytes;
+      this.#ratio = compressed.length / rawBytes;
+      record.offset = this.#pages.length;
+      this.#appendPage(this.#pages, { rawBytes, compressed, crc }, (header) => {
+        header.beginStruct(5);
+        header.writeI32(1, rowCount);
+        header.writeI32(2, pageEncoding);
+        header.writeI32(3, encodings.rle);
+        header.writeI32(4, encodings.rle);
+        header.endStruct();
+      });
+      record.bytes = this.#pages.length - record.offset;
     });
     this.#rows += rowCount;
     this.#nullCount += vector.nullCount;
@@ -181,6 +213,7 @@ export class ColumnChunk {
     pieces: Uint8Array[];
     metadata: ChunkMetadata;
   } {
+    this.#compressor.settle();
     const values = this.#values;
     const distinctCount =
       this.#dictionaryPages === this.#records.length
@@ -289,34 +322,41 @@ export class ColumnChunk {
     const { page } = this.#workspace;
     page.length = 0;
     this.#values.appendDictionary(page);
-    this.#appendPage(sink, page.written(), (header) => {
-      header.beginStruct(7);
-      header.writeI32(1, this.#values.dictionaryEntries);
-      header.writeI32(2, encodings.plain);
-      header.endStruct();
-    });
+    const raw = page.written();
+    this.#compressor.compress(raw, (compressed, crc) =>
+      this.#appendPage(
+        sink,
+        { rawBytes: raw.length, compressed, crc },
+        (header) => {
+          header.beginStruct(7);
+          header.writeI32(1, this.#values.dictionaryEntries);
+          header.writeI32(2, encodings.plain);
+          header.endStruct();
+        },
+      ),
+    );
+    this.#compressor.settle();
   }
 
   #appendPage(
     sink: SegmentList,
-    raw: Uint8Array,
+    { rawBytes, compressed, crc }: CompressedPage,
     writeKind: (header: ThriftWriter) => void,
   ): void {
-    assert(raw.length < 2 ** 31, "a page is smaller than 2 GiB");
+    assert(rawBytes < 2 ** 31, "a page is smaller than 2 GiB");
     const isDictionary = sink !== this.#pages;
-    const compressed = this.#compress(raw);
     const { header } = this.#workspace;
     header.reset();
     header.beginStruct();
     header.writeI32(1, isDictionary ? pageTypes.dictionary : pageTypes.data);
-    header.writeI32(2, raw.length);
+    header.writeI32(2, rawBytes);
     header.writeI32(3, compressed.length);
-    header.writeI32(4, crc32(compressed) | 0);
+    header.writeI32(4, crc);
     writeKind(header);
     header.endStruct();
     sink.append(header.sink.written());
     sink.append(compressed);
-    this.#uncompressedBytes += header.sink.length + raw.length;
+    this.#uncompressedBytes += header.sink.length + rawBytes;
   }
 
   /** Null when a page with values has none. */

@@ -11,6 +11,7 @@ import {
   ROW_GROUP_ROWS,
   type Workspace,
 } from "./column-chunk.ts";
+import { usePageCompressor } from "./page-compressor.ts";
 import { encodeFooter, MAGIC, type RowGroupMetadata } from "./footer.ts";
 import { reclaimSegments } from "./segments.ts";
 import { ThriftWriter } from "./thrift.ts";
@@ -49,11 +50,13 @@ export class ParquetEncoder implements FileEncoder {
     this.#schema = schema;
     this.#compression = compression;
     const compress = useCompressor(compression);
+    const compressor = usePageCompressor(compression);
     this.#chunks = schema.columns.map(
       (column, i) =>
         new ColumnChunk(
           column,
           compress,
+          compressor,
           workspace,
           choices[i]!,
           plainEncodings,

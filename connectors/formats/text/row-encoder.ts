@@ -32,13 +32,13 @@ export interface RowShape {
 }
 
 export class RowEncoder implements FileEncoder {
-  readonly #shape: RowShape;
+  #shape: RowShape;
   readonly #writers: readonly ValueWriter[];
   /** Null: not compressed; what a call made is handed out by that call. */
   readonly #compressor: StreamCompressor | null;
   readonly #sink = new ByteSink(64 * 1024);
-  /** Bytes of a row at most, apart from variable-width values. */
-  readonly #rowBytesMax: number;
+  /** Bytes of a row's values at most, apart from variable-width ones and from what surrounds the row. */
+  readonly #valuesBytesMax: number;
   #bytesOut = 0;
   /** Text that the compressor has taken in. */
   #textBytes = 0;
@@ -53,16 +53,13 @@ export class RowEncoder implements FileEncoder {
     this.#writers = writers;
     this.#compressor =
       compression === "none" ? null : createStreamCompressor(compression);
-    this.#rowBytesMax =
-      shape.rowStart.length +
-      shape.rowEnd.length +
-      writers.reduce(
-        (bytes, writer, i) =>
-          bytes +
-          shape.prefixes[i]!.length +
-          Math.max(writer.bytesMax, shape.nullText.length),
-        0,
-      );
+    this.#valuesBytesMax = writers.reduce(
+      (bytes, writer, i) =>
+        bytes +
+        shape.prefixes[i]!.length +
+        Math.max(writer.bytesMax, shape.nullText.length),
+      0,
+    );
     this.#sink.append(shape.header);
   }
 
@@ -96,6 +93,11 @@ export class RowEncoder implements FileEncoder {
     return pieces;
   }
 
+  /** What stands around each row from now on. */
+  protected surround(rowStart: Uint8Array, rowEnd: Uint8Array): void {
+    this.#shape = { ...this.#shape, rowStart, rowEnd };
+  }
+
   finish(): readonly Uint8Array[] {
     assert(!this.#isFinished, "the file is finished");
     this.#isFinished = true;
@@ -116,7 +118,8 @@ export class RowEncoder implements FileEncoder {
   #writeRows(from: number, end: number): void {
     const { rowStart, prefixes, nullText, rowEnd } = this.#shape;
     const writers = this.#writers;
-    let bytes = (end - from) * this.#rowBytesMax;
+    let bytes =
+      (end - from) * (rowStart.length + this.#valuesBytesMax + rowEnd.length);
     for (const writer of writers) bytes += writer.bound(from, end);
     this.#sink.reserve(bytes);
     const out = this.#sink.bytes;

@@ -133,6 +133,41 @@ export function growValues(store: ColumnStore, byteCount: number): Uint8Array {
   return store.values;
 }
 
+/** Marks the row's value as NULL, with zeros or nothing in its place. */
+export function writeNull(
+  store: ColumnStore,
+  logical: LogicalKind,
+  row: number,
+): void {
+  const { validity, offsets, words } = store;
+  if (validity !== null)
+    validity[row >> 3] = (validity[row >> 3] ?? 0) & ~(1 << (row & 7));
+  store.nullCount++;
+  if (offsets !== null) {
+    offsets[row + 1] = store.end;
+    return;
+  }
+  switch (logical) {
+    case "boolean":
+      return;
+    case "int16":
+      store.halves[row] = 0;
+      return;
+    case "int32":
+    case "float32":
+    case "date":
+      words[row] = 0;
+      return;
+    case "decimal128":
+    case "uuid":
+      words.fill(0, 4 * row, 4 * row + 4);
+      return;
+    default:
+      words[2 * row] = 0;
+      words[2 * row + 1] = 0;
+  }
+}
+
 function replaceValues(store: ColumnStore, byteCount: number): void {
   let values: Uint8Array<ArrayBuffer>;
   try {

@@ -4,19 +4,16 @@
 import type { KeyTuple } from "../../../proto/partition.ts";
 import type { BatchSet, ColumnStore } from "../batches/batch-set.ts";
 import {
-  formatDecimal,
+  formatClock,
+  formatMoment,
+  formatValue,
   isSet,
   readBytes,
   readInteger,
 } from "../batches/read-value.ts";
 import type { SelectedField } from "./read-query.ts";
 import type { MssqlReadTask } from "./stream.ts";
-import {
-  formatGuid,
-  formatTime,
-  formatTimestamp,
-  formatDate,
-} from "./value-text.ts";
+import { formatGuid } from "./value-text.ts";
 
 /** A row's key; null where it holds NULL, which no position can name. */
 export type KeyReader = (set: BatchSet, row: number) => KeyTuple | null;
@@ -88,43 +85,28 @@ function readText(
   switch (field.logical) {
     case "boolean":
       return isSet(store.fixed, row) ? "1" : "0";
-    case "int16":
-      return String(store.halves[row]);
-    case "int32":
-      return String(words[row]);
-    case "int64":
-    case "uint64":
-      return readInteger(words, row, 2).toString();
-    case "decimal64":
-      return formatDecimal(readInteger(words, row, 2), field.scale);
-    case "decimal128":
-      return formatDecimal(readInteger(words, row, 4), field.scale);
-    case "date":
-      return formatDate(words[row] ?? 0);
     case "time":
-      return formatTime(readInteger(words, row, 2), 6);
+      return formatClock(readInteger(words, row, 2), 6);
     case "timeNs":
-      return formatTime(readInteger(words, row, 2) / 100n, 7);
+      return formatClock(readInteger(words, row, 2) / 100n, 7);
     case "timestamp":
     case "timestamptz": {
       const us = readInteger(words, row, 2);
       // datetime takes three digits behind the second and no more
       return type === "datetime" || type === "smalldatetime"
-        ? formatTimestamp(us / 1000n, 3)
-        : `${formatTimestamp(us, 6)}${zone}`;
+        ? formatMoment(us / 1000n, 3)
+        : `${formatMoment(us, 6)}${zone}`;
     }
     case "timestampNs":
-      return `${formatTimestamp(readInteger(words, row, 2) / 100n, 7)}${zone}`;
+      return `${formatMoment(readInteger(words, row, 2) / 100n, 7)}${zone}`;
     case "uuid":
       return formatGuid(store.fixed.subarray(16 * row, 16 * row + 16));
     case "binary":
       return `0x${readBytes(store, row).toString("hex").toUpperCase()}`;
-    case "text":
-    case "json":
-    case "decimalText":
-      return readBytes(store, row).toString("utf8");
     case "float32":
     case "float64":
       return null;
+    default:
+      return formatValue(field.logical, field.scale, store, row);
   }
 }

@@ -172,6 +172,8 @@ export async function listStatistics(
 
 export interface ColumnRow extends TableName {
   readonly column: MysqlColumn;
+  /** Rows that were there before it have a value in it at once. */
+  readonly filled: boolean;
 }
 
 /** The columns that this user may see, in their declared order; generated and invisible ones are columns like any other. */
@@ -194,19 +196,22 @@ export async function listColumns(
         nullable: string;
         extra: string;
         expression: string | null;
+        filler: string | null;
       }
     >(
       `SELECT ${tableColumns}, COLUMN_NAME AS \`column\`, DATA_TYPE AS dataType,
         COLUMN_TYPE AS columnType, CHARACTER_SET_NAME AS charset,
         COLLATION_NAME AS collation, NUMERIC_PRECISION AS \`precision\`,
         NUMERIC_SCALE AS scale, DATETIME_PRECISION AS datetimePrecision,
-        IS_NULLABLE AS nullable, EXTRA AS extra, GENERATION_EXPRESSION AS expression
+        IS_NULLABLE AS nullable, EXTRA AS extra, GENERATION_EXPRESSION AS expression,
+        COLUMN_DEFAULT AS filler
       FROM information_schema.COLUMNS WHERE ${condition}
       ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION`,
     );
     return rows.map((row) => ({
       schema: row.schema,
       name: row.name,
+      filled: isFilled(row),
       column: {
         name: row.column,
         dataType: row.dataType.toLowerCase(),
@@ -226,6 +231,23 @@ export async function listColumns(
       },
     }));
   });
+}
+
+/** By a default (MariaDB writes one that is NULL as the word), a computation, or what NOT NULL stands for. */
+function isFilled({
+  nullable,
+  expression,
+  filler,
+}: {
+  readonly nullable: string;
+  readonly expression: string | null;
+  readonly filler: string | null;
+}): boolean {
+  return (
+    nullable !== "YES" ||
+    (expression ?? "") !== "" ||
+    (filler !== null && filler.toUpperCase() !== "NULL")
+  );
 }
 
 function toNumber(value: number | string | null): number | null {

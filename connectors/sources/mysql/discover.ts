@@ -92,7 +92,8 @@ export async function discover(
       problems.push(toProblem(table, error));
       continue;
     }
-    const all = (columns.get(key) ?? []).map((row) => row.column);
+    const rows = columns.get(key) ?? [];
+    const all = rows.map((row) => row.column);
     const own = chosen.get(key) ?? [];
     if (own.length === 0) {
       problems.push(
@@ -131,6 +132,9 @@ export async function discover(
       leaves: [toLeaf(table, stats, fileNodes.get(key) ?? 0)],
       key: keys.usable,
       allColumnNames: all.map(({ name }) => name),
+      filledColumns: rows.flatMap(({ column, filled }) =>
+        filled ? [column.name] : [],
+      ),
     });
   }
   return {

@@ -46,6 +46,6 @@ export const mysqlDriver: SourceDriver = {
         return kind === "number" ? text : quoteLiteral(text);
       },
     }),
-  holdSnapshot: (url, onLost) =>
-    HeldSnapshot.open(parseSourceUrl(url), { onLost }),
+  holdSnapshot: (url, onLost, log = null) =>
+    HeldSnapshot.open(parseSourceUrl(url), { onLost, log }),
 };

@@ -1,6 +1,11 @@
 /** The ladder to one snapshot, from the surest rung down (`snapshot.ts` has the table). */
 import { ExtractError } from "../../../proto/error.ts";
-import { listTables, nameTable, readDatabase } from "./catalog.ts";
+import {
+  listTables,
+  nameTable,
+  readDatabase,
+  type TableName,
+} from "./catalog.ts";
 import type { MysqlConnection } from "./connection.ts";
 import { findUnreadable } from "./rights.ts";
 import {
@@ -21,14 +26,21 @@ export interface ReachedRung {
   readonly warnings: readonly string[];
 }
 
-/** The surest rung that this user and this server allow. */
+/**
+ * The surest rung that this user and this server allow.
+ * @param chosen the tables that will be read; null: not known yet
+ */
 export async function climb(
   gate: MysqlConnection,
   other: MysqlConnection,
+  chosen: readonly TableName[] | null = null,
 ): Promise<ReachedRung> {
   const noGlobal = await attempt(gate, "FLUSH TABLES WITH READ LOCK");
   if (noGlobal === null) return { rung: "global", warnings: [] };
-  const noTables = await lockTables(gate, other);
+  const noTables = await lockTables(
+    gate,
+    chosen ?? (await listReadable(other)),
+  );
   if (noTables === null) return { rung: "tables", warnings: [] };
   await beginOwnSnapshot(other);
   const seen = await readSnapshotPosition(other);
@@ -42,6 +54,11 @@ export async function climb(
       ),
     ],
   };
+}
+
+/** Nothing is written while the snapshots are taken. */
+export function isLocked(rung: SnapshotRung): boolean {
+  return rung === "global" || rung === "tables";
 }
 
 export function notOneSnapshot(why: string): string {
@@ -62,15 +79,20 @@ async function attempt(
   }
 }
 
-/** Which tables will be chosen is not known yet, so all are locked that could be. */
+/** All that could be chosen. */
+async function listReadable(
+  connection: MysqlConnection,
+): Promise<readonly TableName[]> {
+  const listed = await listTables(connection, await readDatabase(connection));
+  const tables = listed.filter(({ isView }) => !isView);
+  const unreadable = await findUnreadable(connection, tables);
+  return tables.filter((one) => !unreadable.has(nameTable(one)));
+}
+
 async function lockTables(
   gate: MysqlConnection,
-  other: MysqlConnection,
+  chosen: readonly TableName[],
 ): Promise<string | null> {
-  const listed = await listTables(other, await readDatabase(other));
-  const tables = listed.filter(({ isView }) => !isView);
-  const unreadable = await findUnreadable(other, tables);
-  const chosen = tables.filter((one) => !unreadable.has(nameTable(one)));
   if (chosen.length === 0) return "there are no tables";
   if (chosen.length > LOCKED_TABLES_MAX) {
     return `${chosen.length} tables are too many to lock at once`;

@@ -8,8 +8,15 @@
  * | tables | LOCK TABLES … READ on all tables that may be selected |
  * | compared | nothing is locked; MariaDB and Percona Server tell the binlog position of a snapshot, and it has not moved |
  * | none | nothing: each session has a snapshot of its own, and the run says so |
+ *
+ * A run that follows the log and reads no table needs none of them.
  */
-import type { OpenTransactions } from "../../../proto/control.ts";
+import { isDeepStrictEqual } from "node:util";
+import type {
+  LogOpened,
+  LogOpenOrder,
+  OpenTransactions,
+} from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import type {
   HeldSnapshot as SourceSnapshot,
@@ -18,11 +25,13 @@ import type {
   SnapshotRef,
 } from "../source.ts";
 import { nameTable } from "./catalog.ts";
+import type { HeldLog, LogSnapshotPlace } from "./change-log.ts";
 import { MysqlConnection } from "./connection.ts";
 import { readOpenTransactions } from "./cursor.ts";
 import { readFileNodes } from "./file-node.ts";
 import {
   climb,
+  isLocked,
   LOCK_WAIT_SECONDS,
   notOneSnapshot,
   type ReachedRung,
@@ -50,10 +59,23 @@ export interface HeldSnapshotOptions {
   readonly onLost?: (error: ExtractError) => void;
   /** Left out: HOLD_MS_MAX. */
   readonly holdMsMax?: number;
+  /** The log is to begin where the snapshot is taken, or to go on from before. */
+  readonly log?: LogOpenOrder | null;
+}
+
+/** Loaded only where a log is followed. */
+async function holdNow(
+  config: MysqlConfig,
+  connection: MysqlConnection,
+  order: LogOpenOrder,
+): Promise<HeldLog> {
+  const { holdLog } = await import("./change-log.ts");
+  return holdLog(config, connection, order);
 }
 
 export class HeldSnapshot implements SourceSnapshot {
   readonly ref: SnapshotRef;
+  readonly log?: LogOpened;
   /** As they were just before the snapshot was taken: what the lag of an incremental window is made from. */
   readonly openTransactions: OpenTransactions;
   readonly serverVersion: number;
@@ -81,9 +103,11 @@ export class HeldSnapshot implements SourceSnapshot {
       guard: string;
       position: BinlogPosition;
       openTransactions: OpenTransactions;
+      log: LogOpened | null;
     },
     options: HeldSnapshotOptions,
   ) {
+    if (state.log !== null) this.log = state.log;
     this.#gate = gate;
     this.#holder = holder;
     this.#guard = state.guard;
@@ -116,18 +140,25 @@ export class HeldSnapshot implements SourceSnapshot {
   ): Promise<HeldSnapshot> {
     const [gate, holder] = await connectTwo(config);
     try {
+      const held = options.log
+        ? await holdNow(config, holder, options.log)
+        : null;
       const openTransactions = await readOpenTransactions(gate);
       const guard = `millrace-${crypto.randomUUID()}`;
       await gate.query(`SET SESSION lock_wait_timeout = ${LOCK_WAIT_SECONDS}`);
       await gate.query(`SELECT GET_LOCK(${quoteLiteral(guard)}, 0)`);
+      const rung =
+        held?.isRead === false
+          ? { rung: "none" as const, warnings: [] }
+          : await climb(gate, holder, held?.tables);
+      const isStill = isLocked(rung.rung);
+      const definitions = held?.isRead && !isStill ? await held.define() : null;
       // without a lock, the log must be followed from before the first snapshot
       const before = await readServerPosition(gate);
-      const rung = await climb(gate, holder);
-      const isLocked = rung.rung === "global" || rung.rung === "tables";
       let position: BinlogPosition = { ...before, file: null, offset: null };
-      if (isLocked) position = await readServerPosition(gate);
+      if (isStill) position = await readServerPosition(gate);
       // the log's end is told to few users, a snapshot's place in it to all
-      if (isLocked && position.file === null) {
+      if (isStill && position.file === null) {
         await beginOwnSnapshot(holder);
         position = { ...position, ...(await readSnapshotPosition(holder)) };
         await holder.query("COMMIT");
@@ -138,7 +169,9 @@ export class HeldSnapshot implements SourceSnapshot {
         position = { ...before, ...seen };
         await gate.query("COMMIT");
       }
-      const state = { ...rung, guard, position, openTransactions };
+      const place = rung.rung === "none" ? before : position;
+      const log = held && (await describeLog(held, rung, place, definitions));
+      const state = { ...rung, guard, position, openTransactions, log };
       return new HeldSnapshot(gate, holder, state, options);
     } catch (error) {
       await Promise.all([gate.close(), holder.close()]);
@@ -284,6 +317,24 @@ export class HeldSnapshot implements SourceSnapshot {
     clearInterval(this.#probe);
     clearTimeout(this.#release);
   }
+}
+
+/** @param before definitions from before the position, where no lock keeps them as they are */
+async function describeLog(
+  held: HeldLog,
+  { rung }: ReachedRung,
+  position: BinlogPosition,
+  before: LogSnapshotPlace["definitions"] | null,
+): Promise<LogOpened> {
+  if (!held.isRead) return held.describe(null);
+  const definitions = await held.define();
+  if (before && !isDeepStrictEqual(before, definitions))
+    throw new ExtractError(
+      "SOURCE_SNAPSHOT_LOST",
+      "a table was altered while the snapshot was taken",
+      { reason: "changed" },
+    );
+  return held.describe({ rung, position, definitions });
 }
 
 /** Both or none; at once, since a login takes several round trips. */

@@ -26,6 +26,7 @@ import type {
   LogicalType,
   UnrepresentablePolicy,
 } from "../../../proto/schema.ts";
+import { geometryTypes } from "../batches/geometry-types.ts";
 import type { MysqlColumn } from "./stream.ts";
 
 /** How the bytes of one value of a binary row become a value of the column buffer (`decode/` has each). */
@@ -95,18 +96,6 @@ const binaryTypes = new Set([
   "blob",
   "mediumblob",
   "longblob",
-]);
-
-const geometryTypes = new Set([
-  "geometry",
-  "point",
-  "linestring",
-  "polygon",
-  "multipoint",
-  "multilinestring",
-  "multipolygon",
-  "geometrycollection",
-  "geomcollection",
 ]);
 
 /** How a column travels. */

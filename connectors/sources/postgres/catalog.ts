@@ -29,6 +29,8 @@ export interface RelationRow {
   readonly partlyReadable: boolean;
   /** Row-level security hides rows from this user. */
   readonly rowsHidden: boolean;
+  /** The log has whole rows as they were before a change (REPLICA IDENTITY FULL). */
+  readonly identityFull: boolean;
   readonly fromExtension: boolean;
   /** Place of its schema in the search path, from 1; null outside of it. */
   readonly pathPosition: number | null;
@@ -51,6 +53,7 @@ export function listRelations(connection: Queryable): Promise<RelationRow[]> {
       coalesce(has_table_privilege(c.oid, 'SELECT'), false) AS readable,
       coalesce(has_any_column_privilege(c.oid, 'SELECT'), false) AS "partlyReadable",
       c.relrowsecurity AND row_security_active(c.oid) AS "rowsHidden",
+      c.relreplident = 'f' AS "identityFull",
       EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
         AND d.objid = c.oid AND d.deptype = 'e') AS "fromExtension",
       array_position(current_schemas(false), n.nspname) AS "pathPosition",
@@ -75,8 +78,14 @@ export interface ColumnRow {
   readonly typeKind: string;
   readonly typeCategory: string;
   readonly declaredType: string;
+  /** The type beneath its domains: `record` for a composite one, and `[]` behind that of an array's elements. */
+  readonly loggedType: string;
   readonly notNull: boolean;
   readonly readable: boolean;
+  /** Computed from other columns of its row; the log does not tell of it. */
+  readonly generated: boolean;
+  /** Rows that were there before the column have a value in it, or may: by a default, or by counting. */
+  readonly filled: boolean;
 }
 
 /** A leaf of a stream that has several, by oid. */
@@ -105,15 +114,26 @@ export function listColumns(
       b.oid AS "baseTypeOid", b.typtype::text AS "typeKind",
       b.typcategory::text AS "typeCategory",
       format_type(a.atttypid, a.atttypmod) AS "declaredType",
+      CASE WHEN b.typtype = 'c' THEN 'record'
+        WHEN b.typcategory = 'A' AND e.typtype = 'c' THEN 'record[]'
+        WHEN b.typcategory = 'A' AND ed.type IS NOT NULL THEN format_type(ed.type, ed.modifier) || '[]'
+        ELSE format_type(b.oid, coalesce(d.modifier, a.atttypmod)) END AS "loggedType",
       ${provenNotNull("a")} AND NOT EXISTS (
         SELECT FROM leaves
         JOIN pg_attribute la ON la.attrelid = leaves.leaf AND la.attname = a.attname
         WHERE leaves.root = a.attrelid AND NOT ${provenNotNull("la")}
       ) AS "notNull",
-      coalesce(has_column_privilege(a.attrelid, a.attnum, 'SELECT'), false) AS readable
+      coalesce(has_column_privilege(a.attrelid, a.attnum, 'SELECT'), false) AS readable,
+      a.attgenerated <> '' AS generated,
+      a.atthasmissing OR a.attidentity <> '' OR t.typdefault IS NOT NULL
+        OR coalesce(pg_get_expr(f.adbin, f.adrelid) !~ '^NULL(::|$)', false) AS filled
     FROM pg_attribute a
+    JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
     LEFT JOIN domains d ON d.domain = a.atttypid
     JOIN pg_type b ON b.oid = coalesce(d.type, a.atttypid)
+    LEFT JOIN pg_type e ON e.oid = b.typelem
+    LEFT JOIN domains ed ON ed.domain = e.oid
     WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY a.attrelid, a.attnum`,
     [

@@ -32,8 +32,8 @@ const RUNNING_POLL_MS = 50;
 export interface HeldLog {
   /** A new slot, whose snapshot is to be joined; null: any snapshot from now on will do. */
   readonly slot: CreatedSlot | null;
-  /** Once the snapshot is there. */
-  describe(): Promise<LogOpened>;
+  /** Once the snapshot is there. `visible`: the transactions that it shows. */
+  describe(visible: string): Promise<LogOpened>;
   close(): Promise<void>;
 }
 
@@ -57,13 +57,18 @@ export async function holdLog(
     const position = known?.position ?? at(before);
     return {
       slot,
-      describe: async () => {
+      describe: async (visible) => {
         const { now, takenAt } = await readNow(connection);
         await moveLog(connection);
         return {
+          connector: "postgresql",
           identity,
           position,
           offset: slot && offsetOfLsn(slot.consistentPoint),
+          history: [],
+          // the slot's own snapshot is of the moment at which the log begins
+          visible: slot ? null : visible,
+          consistentFrom: slot ? null : at(now),
           takenAt,
           now: at(now),
           before: at(before),

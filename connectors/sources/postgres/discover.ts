@@ -83,7 +83,14 @@ export async function discover(
   for (const root of roots) {
     const { relation } = root;
     const all = columns.get(relation.oid) ?? [];
-    const chosen = chooseColumns(relation, all, selection);
+    const chosen = chooseColumns(relation, all, selection).filter(
+      ({ generated }) => !generated || !selection.isLogged,
+    );
+    const computed = all.filter(({ generated }) => generated);
+    if (selection.isLogged && computed.length > 0)
+      warnings.push(
+        `${relation.schema}.${relation.name} is copied without ${computed.map(({ name }) => name).join(", ")}: the log does not tell of columns that are computed from others`,
+      );
     const problem = findProblem(root, chosen);
     if (problem !== null) {
       problems.push(problem);
@@ -111,6 +118,17 @@ export async function discover(
       leaves: toLeaves(root, pages),
       key,
       allColumnNames: all.map((column) => column.name),
+      changes: {
+        beforeImage: root.leaves.every(({ identityFull }) => identityFull)
+          ? "full"
+          : "key",
+        declaredTypes: Object.fromEntries(
+          chosen
+            .filter((one) => one.loggedType !== one.declaredType)
+            .map((one) => [one.name, one.loggedType]),
+        ),
+      },
+      filledColumns: all.filter(({ filled }) => filled).map(({ name }) => name),
     });
   }
   return {

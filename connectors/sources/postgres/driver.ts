@@ -7,6 +7,7 @@ import { checkCondition } from "./condition.ts";
 import { PostgresConnection } from "./connection.ts";
 import { discover } from "./discover.ts";
 import { asSchemaChange } from "./errors.ts";
+import { PostgresLogWatch } from "./log-watch.ts";
 import { canSplit, findSplit } from "./middle.ts";
 import { planPartitions } from "./plan.ts";
 import { startRead } from "./reader.ts";
@@ -56,4 +57,5 @@ export const postgresDriver: SourceDriver = {
     }),
   holdSnapshot: (url, onLost, log = null) =>
     HeldSnapshot.open(parseSourceUrl(url), { onLost, log }),
+  watchLog: (url, names) => new PostgresLogWatch(parseSourceUrl(url), names),
 };

@@ -67,16 +67,24 @@ export async function releaseSlot(
   }
 }
 
+/** The server forgets what it has kept for the slot; whoever reads from it is ended. */
+export async function dropSlot(
+  connection: PostgresConnection,
+  slot: string,
+): Promise<void> {
+  await releaseSlot(connection, slot);
+  await connection.query(
+    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1",
+    [slot],
+  );
+}
+
 /** What an attempt that died in the middle of making them has left. */
 export async function removeLog(
   connection: PostgresConnection,
   names: { readonly slot: string; readonly publication: string },
 ): Promise<void> {
-  await releaseSlot(connection, names.slot);
-  await connection.query(
-    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1",
-    [names.slot],
-  );
+  await dropSlot(connection, names.slot);
   await connection.query(
     `DROP PUBLICATION IF EXISTS ${quoteIdentifier(names.publication)}`,
   );

@@ -99,7 +99,7 @@ export class HeldSnapshot implements SourceSnapshot {
         );
       }
       await connection.query("SAVEPOINT unlocked");
-      const log = held ? await held.describe() : null;
+      const log = held ? await held.describe(ref.visible) : null;
       return new HeldSnapshot(connection, ref, openTransactions, options, log);
     } catch (error) {
       await connection.close();

@@ -4,7 +4,7 @@ import type { RouteContext } from "./context.ts";
 
 export function metricsRoute(
   app: FastifyInstance,
-  { metrics, cover }: RouteContext,
+  { metrics }: RouteContext,
 ): void {
   app.get("/metrics", {
     config: { role: "viewer" },
@@ -13,9 +13,7 @@ export function metricsRoute(
       summary: "Metrics for Prometheus",
       produces: ["text/plain"],
     },
-    handler: async (_request, reply) => {
-      const text = await metrics.render((part) => cover.coverText(part));
-      return reply.type(metrics.contentType).send(text);
-    },
+    handler: async (_request, reply) =>
+      reply.type(metrics.contentType).send(await metrics.render()),
   });
 }

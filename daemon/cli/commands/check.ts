@@ -34,7 +34,7 @@ interface Subject {
   readonly url: string | null;
   /** An absolute folder, or a URL. */
   readonly root: string | null;
-  readonly options: SyncSettings["destinationOptions"];
+  readonly options: Pick<SyncSettings, "destinationOptions" | "connector">;
   readonly tables: readonly string[];
   readonly exclude: readonly string[];
 }
@@ -94,7 +94,7 @@ async function readSubject(
   return {
     url: alone ? null : readSourceUrl(source),
     root: root === undefined ? null : readDestination(root),
-    options: undefined,
+    options: {},
     tables: [],
     exclude: [],
   };
@@ -102,11 +102,14 @@ async function readSubject(
 
 function fromSettings(settings: SyncSettings): Subject {
   const { url, destination, tables = [], exclude = [] } = settings;
-  const { destinationOptions } = settings;
+  const { destinationOptions, connector } = settings;
   return {
     url,
     root: destination,
-    options: destinationOptions,
+    options: {
+      ...(destinationOptions ? { destinationOptions } : {}),
+      ...(connector ? { connector } : {}),
+    },
     tables,
     exclude,
   };
@@ -126,12 +129,9 @@ async function inspectSource(
 /** A folder is looked at; another destination is asked by a process of its own, as a sync would. */
 async function inspectDestination(
   name: string,
-  destinationOptions: Subject["options"],
+  options: Subject["options"],
 ): Promise<CheckedDestination> {
-  const destination = buildDestination({
-    destination: name,
-    ...(destinationOptions ? { destinationOptions } : {}),
-  });
+  const destination = buildDestination({ destination: name, ...options });
   if (destination.kind === "file")
     return { kind: "file", ...checkDestination(destination.root) };
   const { format, mode } = requestDefaults;

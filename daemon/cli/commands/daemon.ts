@@ -165,6 +165,8 @@ function describeEvent(event: DaemonEvent): string | null {
       if (told.type === "run.finished")
         return `${sync} ${runId ?? told.summary.runId} ${describeEnd(told.summary)}`;
       if (told.type === "warning") return `${sync} warning: ${told.message}`;
+      if (told.type === "log.event" && told.kind !== "log.started")
+        return `${sync} log: ${told.message}`;
       return null;
     }
     case "queue.changed":

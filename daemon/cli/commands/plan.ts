@@ -4,6 +4,7 @@ import type {
   DiscoveredStream,
   Discovery,
 } from "../../../connectors/sources/source.ts";
+import { describeHop, listArchitectures } from "../../architectures.ts";
 import { buildRequest } from "../../config-request.ts";
 import { nameDestination } from "../../destinations.ts";
 import type { SyncRequest } from "../../request.ts";
@@ -56,12 +57,20 @@ export async function showPlan(
     selection,
     request,
   );
+  const architecture = listArchitectures({
+    source: request.source,
+    destination: destination === null ? null : request.destination,
+  });
   if (options.json === true) {
-    printJson({ plans: plans.map((plan) => toJson(plan, discovery)) });
+    printJson({
+      plans: plans.map((plan) => toJson(plan, discovery)),
+      architecture,
+    });
   } else {
     const paint = createPaint(hasColours(process.stdout));
     const width = process.stdout.isTTY ? process.stdout.columns : null;
     printOut(renderPlans(plans, discovery, paint, width).join("\n"));
+    for (const hop of architecture) printOut(sanitize(describeHop(hop)));
     if (destination !== null) {
       printOut(
         `nothing was moved; this sync would write ${request.format.format} files (${request.mode}) into ${quotePath(destination)}`,

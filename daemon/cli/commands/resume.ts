@@ -80,6 +80,12 @@ export function readResumeRequest(
         "Go on with `millrace sync -f <yaml> [name]`, which has them.",
       );
     }
+    const { destination } = recorded;
+    if (destination.kind === "airbyte" && destination.connector !== null)
+      throw usage(
+        `run ${run.runId} needs the configuration of its destination, which is never recorded`,
+        "Go on with the same `millrace sync`, which has it.",
+      );
     return {
       ...recorded,
       source: { url: chooseUrl(recorded.source.url, options.source) },

@@ -12,6 +12,9 @@ import {
 const NAME_MAX = 200;
 /** Characters of a key range, a position, a statement or an error. */
 const TEXT_MAX = 4_000;
+/** From one connector to the next. */
+const HOPS_MAX = 4;
+
 export interface ModelRecord {
   /** Milliseconds since the Unix epoch. */
   readonly at: number;
@@ -76,6 +79,13 @@ function readFigures(value: unknown): Figures | null {
         sync: readText(value["sync"]),
         epoch: readCount(value["epoch"]),
         error: readText(value["error"]),
+        ...(Array.isArray(value["architecture"])
+          ? {
+              architecture: value["architecture"]
+                .slice(0, HOPS_MAX)
+                .map((hop) => readText(hop) ?? ""),
+            }
+          : {}),
       };
     case "plan":
       return {

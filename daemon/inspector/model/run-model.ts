@@ -10,6 +10,7 @@ import {
   type PartitionView,
   type StreamView,
 } from "./progress.ts";
+import type { Figures } from "../../../proto/figures.ts";
 import type { ModelRecord } from "./records.ts";
 
 export interface RunFigures {
@@ -18,6 +19,8 @@ export interface RunFigures {
   state: string;
   epoch: number;
   error: string | null;
+  /** How rows go over each hop, and why so. */
+  architecture: readonly string[];
 }
 
 /** A model as JSON: `RunModel.from` goes on where it was taken. */
@@ -40,7 +43,10 @@ export class RunModel {
   tree = new ActorTree();
   progress = new Progress();
   checkpoints = new Checkpoints();
-  run: RunFigures = { sync: null, state: "", epoch: 1, error: null };
+  run: RunFigures = {
+    ...{ sync: null, state: "", epoch: 1, error: null },
+    architecture: [],
+  };
   sequence = 0;
   firstAt: number | null = null;
   lastAt: number | null = null;
@@ -56,7 +62,8 @@ export class RunModel {
     model.firstAt = copy.firstAt;
     model.lastAt = copy.lastAt;
     model.dropped = copy.dropped;
-    model.run = copy.run;
+    // one that was taken by an older version knows less
+    model.run = { ...model.run, ...copy.run };
     model.tree = ActorTree.from(copy.actors, copy.forgotten);
     for (const view of copy.streams)
       model.progress.streams.set(view.stream, view);
@@ -96,13 +103,14 @@ export class RunModel {
       this.run.state = actor.state;
   }
 
-  #tellRun(data: RunFigures): void {
+  #tellRun(data: Extract<Figures, { type: "run" }>): void {
     if (data.epoch !== this.run.epoch && data.epoch > 0) {
       this.run.epoch = data.epoch;
       this.checkpoints.begin(data.epoch);
     }
     this.run.sync = data.sync ?? this.run.sync;
     this.run.error = data.error;
+    this.run.architecture = data.architecture ?? this.run.architecture;
     if (data.state !== "") this.run.state = data.state;
   }
 

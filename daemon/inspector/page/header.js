@@ -21,6 +21,7 @@ export class Header {
   #id = h("span", { class: "mono muted run-id" });
   #state = h("span", { class: "chip" });
   #mode = h("span", { class: "chip quiet" });
+  #architecture = h("p", { class: "muted run-architecture" });
   #error = h("p", { class: "run-error", role: "alert", hidden: true });
   #bar = h(
     "div",
@@ -68,6 +69,7 @@ export class Header {
         ),
         this.#orders.element,
       ),
+      this.#architecture,
       this.#error,
       figures,
       this.#bar,
@@ -84,6 +86,9 @@ export class Header {
       this.#id,
       `${store.runId}${model.run.epoch > 1 ? ` · attempt ${model.run.epoch}` : ""}`,
     );
+    const { architecture } = model.run;
+    setText(this.#architecture, architecture.join(" · "));
+    this.#architecture.hidden = architecture.length === 0;
     setText(this.#state, words(state.replaceAll(".", " · ")));
     setAttribute(this.#state, "class", `chip ${toneOf(state)}`);
     const mode = !store.isFollowing

@@ -1,6 +1,4 @@
 /** The Kafka client: settings turned into the library's words, its log into ours, its errors into ours. */
-import { promisify } from "node:util";
-import { gunzip, gzip, zstdCompress, zstdDecompress } from "node:zlib";
 import kafkajs, {
   type Kafka,
   type KafkaConfig,
@@ -8,12 +6,10 @@ import kafkajs, {
   type SASLOptions,
 } from "kafkajs";
 import { ExtractError } from "../../../proto/error.ts";
+import { kafkaCodecs } from "../../../transport/kafka/codecs.ts";
+import "../../../transport/kafka/negative-timeouts.ts";
 import type { KafkaTriggerConfig } from "../config.ts";
-import { uncompressLz4 } from "./lz4.ts";
-import { uncompressSnappy } from "./snappy.ts";
 
-/** What a compressed batch of messages may grow to; a broker's batch has 1 MiB by default. */
-const BATCH_BYTES_MAX = 64 * 1024 * 1024;
 const CONNECT_MS_MAX = 10_000;
 const REQUEST_MS_MAX = 30_000;
 /** Of the library; afterwards our own back-off begins, which is seen. */
@@ -31,57 +27,8 @@ export interface TriggerLog {
   error(fields: object, message: string): void;
 }
 
-type Codec = () => {
-  compress(encoder: { readonly buffer: Buffer }): Promise<Buffer>;
-  decompress(bytes: Buffer): Promise<Buffer>;
-};
-
-const bounded = { maxOutputLength: BATCH_BYTES_MAX };
-const codec =
-  (
-    shrink: (bytes: Buffer) => Promise<Buffer>,
-    grow: (bytes: Buffer, options: typeof bounded) => Promise<Buffer>,
-  ): Codec =>
-  () => ({
-    compress: ({ buffer }) => shrink(buffer),
-    decompress: (bytes) => grow(bytes, bounded),
-  });
-
-/** Only read: what we send is not compressed. */
-const reader =
-  (grow: (bytes: Buffer, bytesMax: number) => Buffer): Codec =>
-  () => ({
-    compress: () => Promise.reject(new Error("nothing is sent compressed")),
-    decompress: async (bytes) => grow(bytes, BATCH_BYTES_MAX),
-  });
-
-/** The library's own gzip has no bound, and it has no other one. It looks codecs up by number, here. */
-const codecs = kafkajs.CompressionCodecs as Record<number, Codec>;
-codecs[kafkajs.CompressionTypes.GZIP] = codec(
-  promisify(gzip),
-  promisify(gunzip),
-);
-codecs[kafkajs.CompressionTypes.ZSTD] = codec(
-  promisify(zstdCompress),
-  promisify(zstdDecompress),
-);
-
-codecs[kafkajs.CompressionTypes.Snappy] = reader(uncompressSnappy);
-codecs[kafkajs.CompressionTypes.LZ4] = reader(uncompressLz4);
-
-/**
- * The library's request queue asks for a negative delay now and then, which Node takes for 1 ms and warns of once. No
- * other warning is kept back.
- */
-const warn = process.emitWarning.bind(process) as (...said: unknown[]) => void;
-process.emitWarning = (...said: unknown[]): void => {
-  const [, type] = said;
-  const name =
-    typeof type === "object" && type !== null && "type" in type
-      ? type.type
-      : type;
-  if (name !== "TimeoutNegativeWarning") warn(...said);
-};
+/** It looks codecs up by number, here. */
+Object.assign(kafkajs.CompressionCodecs, kafkaCodecs);
 
 export function createClient(
   config: KafkaTriggerConfig,

@@ -2,6 +2,11 @@
 import { createActor, fromPromise, SimulatedClock } from "xstate";
 import { sourceChannelMachine } from "../../../actors/source/channel.machine.ts";
 import { SourceCheckpoints } from "../../../actors/source/checkpoints.ts";
+import {
+  logGuardMachine,
+  type Measured,
+} from "../../../actors/source/log-guard.machine.ts";
+import { logReaderMachine } from "../../../actors/source/log-reader.machine.ts";
 import { partitionerMachine } from "../../../actors/source/partitioner.machine.ts";
 import { readerMachine } from "../../../actors/source/reader.machine.ts";
 import {
@@ -53,6 +58,7 @@ export interface SourceEffects {
   readonly findSplit?: (input: FindSplitInput) => Promise<FoundSplit | null>;
   readonly startWorker: (channel: number) => void;
   readonly orderWorker: (channel: number, order: SourceWorkerOrder) => void;
+  readonly dropLog?: () => void;
   readonly report: (fact: SourceFact) => void;
   readonly releaseState: (state: StreamState) => void;
   readonly clock: SimulatedClock;
@@ -81,6 +87,14 @@ export function createSource(effects: SourceEffects) {
         actions: {
           orderEnd: (_, { channel }) =>
             effects.orderWorker(channel, { type: "channel.end" }),
+        },
+      }),
+      logReader: logReaderMachine.provide({ actions: { orderWorker } }),
+      logGuard: logGuardMachine.provide({
+        actors: {
+          // the test says what it finds
+          measureLog: fromPromise<Measured>(() => new Promise(() => {})),
+          dropLog: fromPromise(async () => effects.dropLog?.()),
         },
       }),
       partitioner: partitionerMachine.provide({

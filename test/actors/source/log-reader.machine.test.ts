@@ -23,6 +23,8 @@ function startReader(streams: readonly number[] = [1, 2]) {
     from,
     until: "p9",
     discoveredAt: "p1",
+    connector: "postgresql",
+    entry: null,
     end: null,
   });
   const actor = createActor(host);
@@ -58,7 +60,10 @@ describe("the reader of the log", () => {
         ],
         from,
         until: "p9",
+        isHeld: true,
         discoveredAt: "p1",
+        connector: "postgresql",
+        entry: null,
       },
     ]);
   });
@@ -84,6 +89,8 @@ describe("the reader of the log", () => {
     const told = [
       { type: "log.committed", group: 1 },
       { type: "log.stop" },
+      { type: "log.release" },
+      { type: "log.pace", checkpointEveryMs: 50 },
       { type: "log.end", position: "p5" },
     ];
     for (const event of told) send(event);

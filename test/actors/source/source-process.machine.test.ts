@@ -4,6 +4,7 @@ import type { OrderedActor } from "../../../actors/source/order-subject.ts";
 import { sourceProcessMachine } from "../../../actors/source/source-process.machine.ts";
 import { EMPTY_SEED } from "../../../checkpoint/state.ts";
 import { ExtractError, type WireError } from "../../../proto/error.ts";
+import type { LogStep } from "../../../proto/log-budget.ts";
 import { settle } from "../recorder.ts";
 import {
   describeTable,
@@ -40,6 +41,7 @@ const broken: WireError = {
   details: {},
 };
 const plan = makePlan(1, 2);
+const measure = { retainedBytes: 900, lagBytes: 10, limitBytes: null };
 
 const events: Record<Event, AnyEvent> = {
   "source.log": {
@@ -48,6 +50,8 @@ const events: Record<Event, AnyEvent> = {
     from: { position: "p", offset: null, history: [] },
     until: null,
     discoveredAt: "p",
+    connector: "postgresql",
+    entry: null,
     end: null,
   },
   "log.leave": { type: "log.leave", stream: 1 },
@@ -58,6 +62,12 @@ const events: Record<Event, AnyEvent> = {
   "logReader.streamRead": { type: "logReader.streamRead", stream: 1 },
   "logReader.done": { type: "logReader.done" },
   "logReader.failed": { type: "logReader.failed", error: broken },
+  "log.giveUp": { type: "log.giveUp", reason: "too much" },
+  "logGuard.measured": { type: "logGuard.measured", measure, step: "calm" },
+  "logGuard.stepped": { type: "logGuard.stepped", measure, step: "warn" },
+  "logGuard.blind": { type: "logGuard.blind", error: lost },
+  "logGuard.failed": { type: "logGuard.failed", error: lost },
+  "logGuard.dropped": { type: "logGuard.dropped", error: null },
   "source.open": { type: "source.open", settings },
   "source.discover": {
     type: "source.discover",
@@ -212,7 +222,8 @@ describeTable<
       "reader.paused": "waiting", "actor.order": "waiting",
       "source.log": "waiting", "log.leave": "waiting", "log.stop": "waiting", "log.end": "waiting",
       "log.committed": "waiting", "logReader.gathered": "waiting", "logReader.streamRead": "waiting", "logReader.done": "waiting",
-      "logReader.failed": "failed",
+      "logReader.failed": "failed", "log.giveUp": "givingUp", "logGuard.measured": "waiting", "logGuard.stepped": "waiting",
+      "logGuard.blind": "waiting", "logGuard.failed": "failed", "logGuard.dropped": "waiting",
     },
     opening: {
       "source.open": "opening", "source.discover": "opening", "source.plan": "opening",
@@ -227,7 +238,8 @@ describeTable<
       "reader.paused": "opening", "actor.order": "opening",
       "source.log": "opening", "log.leave": "opening", "log.stop": "opening", "log.end": "opening",
       "log.committed": "opening", "logReader.gathered": "opening", "logReader.streamRead": "opening", "logReader.done": "opening",
-      "logReader.failed": "failed",
+      "logReader.failed": "failed", "log.giveUp": "givingUp", "logGuard.measured": "opening", "logGuard.stepped": "opening",
+      "logGuard.blind": "opening", "logGuard.failed": "failed", "logGuard.dropped": "opening",
     },
     opened: {
       "source.open": "opened", "source.discover": "discovering", "source.plan": "opened",
@@ -242,7 +254,8 @@ describeTable<
       "reader.paused": "opened", "actor.order": "opened",
       "source.log": "opened", "log.leave": "opened", "log.stop": "opened", "log.end": "opened",
       "log.committed": "opened", "logReader.gathered": "opened", "logReader.streamRead": "opened", "logReader.done": "opened",
-      "logReader.failed": "failed",
+      "logReader.failed": "failed", "log.giveUp": "givingUp", "logGuard.measured": "opened", "logGuard.stepped": "opened",
+      "logGuard.blind": "opened", "logGuard.failed": "failed", "logGuard.dropped": "opened",
     },
     discovering: {
       "source.open": "discovering", "source.discover": "discovering", "source.plan": "discovering",
@@ -258,7 +271,8 @@ describeTable<
       "reader.paused": "discovering", "actor.order": "discovering",
       "source.log": "discovering", "log.leave": "discovering", "log.stop": "discovering", "log.end": "discovering",
       "log.committed": "discovering", "logReader.gathered": "discovering", "logReader.streamRead": "discovering", "logReader.done": "discovering",
-      "logReader.failed": "failed",
+      "logReader.failed": "failed", "log.giveUp": "givingUp", "logGuard.measured": "discovering", "logGuard.stepped": "discovering",
+      "logGuard.blind": "discovering", "logGuard.failed": "failed", "logGuard.dropped": "discovering",
     },
     serving: {
       "source.open": "serving", "source.discover": "serving", "source.plan": "serving",
@@ -273,7 +287,8 @@ describeTable<
       "reader.paused": "serving", "actor.order": "serving",
       "source.log": "serving", "log.leave": "serving", "log.stop": "serving", "log.end": "serving",
       "log.committed": "serving", "logReader.gathered": "serving", "logReader.streamRead": "serving", "logReader.done": "serving",
-      "logReader.failed": "failed",
+      "logReader.failed": "failed", "log.giveUp": "givingUp", "logGuard.measured": "serving", "logGuard.stepped": "serving",
+      "logGuard.blind": "serving", "logGuard.failed": "failed", "logGuard.dropped": "serving",
     },
     draining: {
       "source.open": "draining", "source.discover": "draining", "source.plan": "draining",
@@ -288,7 +303,8 @@ describeTable<
       "reader.paused": "draining", "actor.order": "draining",
       "source.log": "draining", "log.leave": "draining", "log.stop": "draining", "log.end": "draining",
       "log.committed": "draining", "logReader.gathered": "draining", "logReader.streamRead": "draining", "logReader.done": "draining",
-      "logReader.failed": "failed",
+      "logReader.failed": "failed", "log.giveUp": "givingUp", "logGuard.measured": "draining", "logGuard.stepped": "draining",
+      "logGuard.blind": "draining", "logGuard.failed": "failed", "logGuard.dropped": "draining",
     },
     drained: {
       "source.open": "drained", "source.discover": "drained", "source.plan": "drained",
@@ -303,7 +319,8 @@ describeTable<
       "reader.paused": "drained", "actor.order": "drained",
       "source.log": "drained", "log.leave": "drained", "log.stop": "drained", "log.end": "drained",
       "log.committed": "drained", "logReader.gathered": "drained", "logReader.streamRead": "drained", "logReader.done": "drained",
-      "logReader.failed": "failed",
+      "logReader.failed": "failed", "log.giveUp": "givingUp", "logGuard.measured": "drained", "logGuard.stepped": "drained",
+      "logGuard.blind": "drained", "logGuard.failed": "failed", "logGuard.dropped": "drained",
     },
     clearing: {
       "source.open": "clearing", "source.discover": "clearing", "source.plan": "clearing",
@@ -318,7 +335,24 @@ describeTable<
       "reader.paused": "clearing", "actor.order": "clearing",
       "source.log": "clearing", "log.leave": "clearing", "log.stop": "clearing", "log.end": "clearing",
       "log.committed": "clearing", "logReader.gathered": "clearing", "logReader.streamRead": "clearing", "logReader.done": "clearing",
-      "logReader.failed": "failed",
+      "logReader.failed": "failed", "log.giveUp": "givingUp", "logGuard.measured": "clearing", "logGuard.stepped": "clearing",
+      "logGuard.blind": "clearing", "logGuard.failed": "failed", "logGuard.dropped": "clearing",
+    },
+    givingUp: {
+      "source.open": "givingUp", "source.discover": "givingUp", "source.plan": "givingUp", "source.read": "givingUp",
+      "source.resplit": "givingUp", "resplit.consider": "givingUp", "source.drain": "givingUp",
+      "source.finish": "givingUp", "worker.fact": "givingUp", "governor.target": "givingUp",
+      "reader.queued": "givingUp", "reader.released": "givingUp", "reader.retried": "givingUp",
+      "reader.yielded": "givingUp", "resplitter.found": "givingUp", "resplitter.ended": "givingUp",
+      "reader.finished": "givingUp", "reader.failed": "givingUp", "channel.announced": "givingUp",
+      "channel.idle": "givingUp", "channel.failed": "givingUp", "channel.closed": "givingUp",
+      "partitioner.planned": "givingUp", "partitioner.failed": "givingUp", opened: "givingUp", openFailed: "givingUp",
+      discovered: "givingUp", discoverFailed: "givingUp", "reader.paused": "givingUp", "actor.order": "givingUp",
+      "source.log": "givingUp", "log.leave": "givingUp", "log.stop": "givingUp", "log.end": "givingUp",
+      "log.committed": "givingUp", "logReader.gathered": "givingUp", "logReader.streamRead": "givingUp",
+      "logReader.done": "givingUp", "logReader.failed": "givingUp", "log.giveUp": "givingUp",
+      "logGuard.measured": "givingUp", "logGuard.stepped": "givingUp", "logGuard.blind": "givingUp",
+      "logGuard.failed": "givingUp", "logGuard.dropped": "failed",
     },
     finishing: {
       "source.open": "finishing", "source.discover": "finishing", "source.plan": "finishing",
@@ -333,7 +367,8 @@ describeTable<
       "reader.paused": "finishing", "actor.order": "finishing",
       "source.log": "finishing", "log.leave": "finishing", "log.stop": "finishing", "log.end": "finishing",
       "log.committed": "finishing", "logReader.gathered": "finishing", "logReader.streamRead": "finishing", "logReader.done": "finishing",
-      "logReader.failed": "failed",
+      "logReader.failed": "failed", "log.giveUp": "givingUp", "logGuard.measured": "finishing", "logGuard.stepped": "finishing",
+      "logGuard.blind": "finishing", "logGuard.failed": "failed", "logGuard.dropped": "finishing",
     },
   },
 });
@@ -773,6 +808,94 @@ test("no tail is asked for while another table is being planned", async () => {
   source.send({ type: "source.plan", stream: 2, where: null, cursor: null });
   source.send({ type: "resplit.consider" });
   expect(source.workers).toEqual([1]);
+});
+
+describe("a log that its source keeps too much of", () => {
+  const log = {
+    ...{ slot: "s", publication: "s", sourceEpoch: 1, checkpointEveryMs: 5000 },
+    budget: {
+      bytes: 100,
+      shareOf: { warn: 0.5, hurry: 0.7, pause: 0.85, giveUp: 1 },
+      patienceMs: 1,
+    },
+  };
+
+  /** A source that reads two streams of two partitions each over two channels, and a log over a third. */
+  async function startLogged() {
+    const source = await startSource({ readers: 2, channelsMax: 2, log });
+    source.send({
+      type: "source.log",
+      streams: [1, 2, 3],
+      from: { position: "p", offset: null, history: [] },
+      until: null,
+      discoveredAt: "p",
+      connector: "postgresql",
+      entry: null,
+      end: null,
+    });
+    source.connect(2);
+    source.read(makePlan(1, 2, 2000));
+    source.read(makePlan(2, 2, 1000));
+    source.connect(3);
+    const step = (what: LogStep): void =>
+      source.send({ type: "logGuard.stepped", measure, step: what });
+    const stopOn = (channel: number): void => {
+      const ref = source.readOn(channel);
+      source.tell(channel, { type: "read.stopped", ...ref });
+      source.tell(channel, { type: "read.discarded", ...ref });
+    };
+    return { ...source, step, stopOn };
+  }
+  const reading = (source: Awaited<ReturnType<typeof startLogged>>) =>
+    Object.values(source.context().channels);
+
+  test("has one reader beside it when it is in a hurry, and as many as before when it is not", async () => {
+    const source = await startLogged();
+    expect(reading(source)).toEqual(["1/0", "1/1"]);
+    source.step("hurry");
+    source.finish(1);
+    expect(reading(source)).toEqual([null, "1/1"]);
+    source.step("warn");
+    expect(reading(source)).toEqual(["2/0", "1/1"]);
+  });
+
+  test("has none beside it while the snapshot is paused, whatever an operator says, and all is read afterwards", async () => {
+    const source = await startLogged();
+    source.step("pause");
+    source.stopOn(1);
+    source.stopOn(3);
+    expect(reading(source)).toEqual([null, null]);
+    source.read(makePlan(3, 1, 3000));
+    expect(reading(source)).toEqual([null, null]);
+    const subject = { kind: "reader" as const, key: "1/0" };
+    source.send({ type: "actor.order", id: 1, subject, order: "resume" });
+    expect(source.facts.at(-1)).toMatchObject({
+      type: "source.ordered",
+      refusal: "the snapshot waits until the log is shorter",
+    });
+    source.step("hurry");
+    expect(reading(source).filter((key) => key !== null)).toHaveLength(1);
+    source.step("calm");
+    expect(reading(source).filter((key) => key !== null)).toHaveLength(2);
+    const told = source.facts.filter(({ type }) => type === "log.stepped");
+    expect(told).toMatchObject([
+      { step: "pause" },
+      { step: "hurry" },
+      { step: "calm" },
+    ]);
+  });
+
+  test("is forgotten by the source before the attempt ends by name, whatever breaks meanwhile", async () => {
+    const source = await startLogged();
+    source.send({ type: "log.giveUp", reason: "too much of it" });
+    source.send({ type: "logReader.failed", error: lost });
+    expect(source.state()).toBe("givingUp");
+    await settle();
+    expect(source.facts.at(-1)).toMatchObject({
+      type: "process.failed",
+      error: { code: "LOG_GIVEN_UP", message: "too much of it" },
+    });
+  });
 });
 
 describe("an operator's orders", () => {

@@ -5,6 +5,7 @@ import {
   type LogGroup,
   type LogRowsOptions,
 } from "../../../connectors/channels/log-rows.ts";
+import type { Quarantine } from "../../../connectors/channels/quarantine-file.ts";
 import { ChannelRows } from "../../../connectors/channels/source-rows.ts";
 import type {
   EngineMessage,
@@ -56,6 +57,23 @@ const insert = (table: string, row: object): EngineMessage => ({
       },
       op: "c",
       ts_ms: 1_000,
+    }),
+  ),
+  headers: null,
+});
+
+const alter = (table: string, ddl: string): EngineMessage => ({
+  type: "event",
+  number: ++events,
+  order: 1,
+  topic: "m",
+  key: Buffer.from('{"databaseName":"public"}'),
+  value: Buffer.from(
+    JSON.stringify({
+      source: { connector: "mysql", ts_us: 1_000_000, db: "public", table },
+      databaseName: "public",
+      ddl,
+      tableChanges: [],
     }),
   ),
   headers: null,
@@ -158,6 +176,9 @@ function open(
     sourceEpoch: 1,
     from: { position: before(1), offset: offset(1), history: [] },
     until: null,
+    isHeld: false,
+    entry: null,
+    quarantine: null,
     discoveredAt: before(1_000),
     checkpointEveryMs: 0,
     events: {
@@ -176,6 +197,22 @@ function open(
 }
 
 const row = { id: 1, v: "x" };
+
+/** What was set aside, and how often it was on the disk. */
+class Aside implements Quarantine {
+  readonly lines: Record<string, unknown>[] = [];
+  settled = 0;
+  get count(): number {
+    return this.lines.length;
+  }
+  take(line: string): void {
+    this.lines.push(JSON.parse(line) as Record<string, unknown>);
+  }
+  settle(): void {
+    this.settled = this.lines.length;
+  }
+  close(): void {}
+}
 
 describe("the log on one channel", () => {
   test("is covered at commits, by one checkpoint of each stream that has had rows", async () => {
@@ -276,6 +313,60 @@ describe("the log on one channel", () => {
     expect(again.endings).toEqual([behind(10)]);
   });
 
+  test("does not end while it is held, however far it is", async () => {
+    const { log, groups, endings } = open(
+      [
+        [begin(10), insert("a", row), commit(10)],
+        [begin(60), insert("a", row), commit(60)],
+      ],
+      { until: before(50), isHeld: true },
+    );
+    setTimeout(() => {
+      expect(endings).toEqual([]);
+      log.release();
+    }, 20);
+    await log.run();
+    expect(endings).toEqual([behind(60)]);
+    expect(groups.at(-1)?.position).toBe(behind(60));
+  });
+
+  test("has a checkpoint at the next commit when it is in a hurry", async () => {
+    const { log, groups } = open(
+      [
+        [begin(10), insert("a", row), commit(10)],
+        [begin(20), insert("a", row), commit(20)],
+        [begin(90)],
+      ],
+      { until: before(50), checkpointEveryMs: 60_000 },
+    );
+    log.pace(60_000);
+    await log.run();
+    expect(groups.map(({ position }) => position)).toEqual([
+      behind(10),
+      before(50),
+    ]);
+  });
+
+  test("counts what it has read, and says as of when all of it is", async () => {
+    const { log, groups } = open(
+      [
+        [begin(10), insert("a", row), insert("b", row), commit(10)],
+        [begin(20), commit(20)],
+        [begin(90)],
+      ],
+      { until: before(50) },
+    );
+    const startedMs = Date.now();
+    await log.run();
+    expect(groups.at(-1)?.figures).toMatchObject({
+      events: 2,
+      transactions: 2,
+    });
+    // of the commits, which are long past, and not of the clock
+    expect(groups.at(-1)?.figures.asOfMs).toBeGreaterThan(0);
+    expect(groups.at(-1)?.figures.asOfMs).toBeLessThan(startedMs);
+  });
+
   test("is left to another attempt behind a checkpoint, without a last one", async () => {
     const { log, sent, endings } = open([
       [begin(10), insert("a", row), commit(10)],
@@ -323,6 +414,86 @@ describe("the log on one channel", () => {
     expect(late.endings).toEqual([behind(10)]);
   });
 
+  test("ends behind a statement that alters a table of it, once that has been committed", async () => {
+    const { log, endings, groups } = open(
+      [
+        [begin(10), insert("a", row), commit(10)],
+        [begin(20), alter("a", "ALTER TABLE a ADD extra int"), commit(20)],
+        [begin(30), insert("b", row), commit(30)],
+      ],
+      { discoveredAt: before(15) },
+    );
+    await log.run();
+    expect(endings).toEqual([behind(20)]);
+    expect(groups.at(-1)?.position).toBe(behind(20));
+    // what was altered before is known, and other tables are nobody's business
+    const known = open(
+      [
+        [begin(10), alter("a", "ALTER TABLE a ADD extra int"), commit(10)],
+        [begin(20), alter("z", "DROP TABLE z"), commit(20)],
+        [begin(90)],
+      ],
+      { until: before(50), discoveredAt: before(15) },
+    );
+    await known.log.run();
+    expect(known.endings).toEqual([before(50)]);
+  });
+
+  test("stops by name where rows of a table of it come or go without an event", async () => {
+    const gone = [[begin(10), alter("a", "DROP TABLE `a`"), commit(10)]];
+    const { log } = open(gone);
+    await expect(log.run()).rejects.toMatchObject({
+      code: "SOURCE_SCHEMA_CHANGED",
+      message: expect.stringContaining("public.a"),
+    });
+    // its copy is of the table that came afterwards
+    const later = open([...gone, [begin(90)]], {
+      until: before(50),
+      after: before(11),
+    });
+    await later.log.run();
+    expect(later.endings).toEqual([before(50)]);
+  });
+
+  test("ends where tables come to it, with what stands for a log that begins there", async () => {
+    const entry = {
+      position: before(50),
+      offset: offset(50),
+      history: ["create table b"],
+      streams: [2],
+    };
+    const chunks = [
+      [begin(10), insert("a", row), commit(10)],
+      // the log is told to stand further on, and that is no place for an entry
+      [{ type: "heartbeat", offset: offset(70) } as const],
+    ];
+    const { log, groups, endings } = open(chunks, {
+      until: entry.position,
+      entry,
+    });
+    // not even where it is told to stop
+    log.wish("stop");
+    await log.run();
+    expect(endings).toEqual([before(50)]);
+    expect(groups.at(-1)).toMatchObject({
+      position: before(50),
+      offset: offset(50),
+      history: ["create table b"],
+      members: [{ stream: 1 }, { stream: 2 }],
+    });
+  });
+
+  test("needs no engine where there is nothing to be read", async () => {
+    const { log, groups, endings, sent } = open([], {
+      engine: null,
+      until: before(1),
+    });
+    await log.run();
+    expect(endings).toEqual([before(1)]);
+    expect(groups).toHaveLength(1);
+    expect(sent.map(({ what }) => what)).toEqual(["last", "last"]);
+  });
+
   test("does not guess which column a renamed one has become", async () => {
     const { log } = open([
       [begin(10), insert("a", { id: 1, earlier: "x" }), commit(10)],
@@ -353,5 +524,81 @@ describe("the log on one channel", () => {
     log.wish("cancel");
     await running;
     expect(engine.acks).toEqual([]);
+  });
+});
+
+describe("events that cannot be decoded", () => {
+  const broken = (value: string): EngineMessage => ({
+    ...(insert("a", row) as Extract<EngineMessage, { type: "event" }>),
+    order: 7,
+    value: Buffer.from(value),
+  });
+  const chunks = [
+    [begin(10), insert("a", row), broken('{"op":'), insert("b", row)],
+    [
+      broken(
+        '{"op":"c","after":{"id":null,"v":""},"source":{"schema":"public","table":"a","ts_us":1}}',
+      ),
+      commit(10),
+    ],
+    [begin(90)],
+  ];
+
+  test("end the log by name", async () => {
+    await expect(
+      open(chunks, { until: before(50) }).log.run(),
+    ).rejects.toMatchObject({ code: "SOURCE_EVENT_INVALID" });
+  });
+
+  test("are set aside where they may be, before the checkpoint that is behind them", async () => {
+    const quarantine = new Aside();
+    const { log, groups, sent } = open(chunks, {
+      until: before(50),
+      quarantine,
+    });
+    await log.run();
+    expect(quarantine.lines).toMatchObject([
+      { stream: "m.public.a", code: "SOURCE_EVENT_INVALID" },
+      { stream: "public.a", code: "SOURCE_EVENT_INVALID" },
+    ]);
+    expect(quarantine.lines[0]?.["position"]).toBe(
+      `00000001-${hex(10)}-0000000007`,
+    );
+    expect(quarantine.settled).toBe(2);
+    expect(groups.map(({ quarantined }) => quarantined)).toEqual([2, 2]);
+    expect(sent.filter(({ what }) => what === "batch")).toHaveLength(2);
+  });
+});
+
+describe("a log in units", () => {
+  const closing = (lsn: number, closes: "group" | "log"): EngineMessage => ({
+    ...(commit(lsn) as Extract<EngineMessage, { type: "commit" }>),
+    closes,
+  });
+
+  test("has the end of each in the ledger before its rows count, and ends where the engine says", async () => {
+    const { log, groups, endings } = open(
+      [
+        [begin(10), insert("a", row)],
+        [{ type: "intent", offset: offset(5) }],
+        [closing(10, "group"), begin(20), insert("b", row)],
+        [{ type: "intent", offset: offset(6) }, closing(20, "log")],
+      ],
+      { until: behind(999), checkpointEveryMs: 3_600_000 },
+    );
+    await log.run();
+    expect(
+      groups.map(({ position, offset: at, members }) => [
+        position,
+        at,
+        members.length,
+      ]),
+    ).toEqual([
+      [before(1), offset(5), 0],
+      [behind(10), offset(11), 1],
+      [behind(10), offset(6), 0],
+      [behind(20), offset(21), 2],
+    ]);
+    expect(endings).toEqual([behind(20)]);
   });
 });

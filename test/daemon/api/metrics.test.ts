@@ -134,6 +134,15 @@ test("gauges say how it stands: queue, runs, lag, checkpoints, bytes on their wa
     `millrace_rows_per_second{${labels}} `,
   ])
     expect(lines.filter((line) => line.startsWith(start))).toHaveLength(1);
+  // what an earlier attempt had on its way is on its way no more
+  const second = { ...zero, epoch: 2, checkpointsOutstanding: 1 };
+  tellProgress(service, SYNC, { ...second, bytesRead: 50 });
+  const again = await scrape(url);
+  for (const line of [
+    `millrace_queue_bytes{${labels}} 50`,
+    `millrace_checkpoints_outstanding{${labels}} 1`,
+  ])
+    expect(again).toContain(line);
   service.live.pop();
   const after = await scrape(url);
   expect(
@@ -179,4 +188,52 @@ test("the rate is that of the last seconds, and nothing once a stream falls sile
   expect(meter.list(42_000)).toEqual([{ labels, perSecond: 1000 }]);
   meter.forget("q-1");
   expect(meter.list(42_000)).toEqual([]);
+});
+
+test("a log that is followed has its series while its run is at work, and its sums stay", async ({
+  scene: { service, start },
+}) => {
+  const { url } = await start();
+  const tell = (event: object) =>
+    service.tell({
+      ...{ type: "run.event", queueId: "q-1", runId: "r-1", sync: SYNC },
+      event,
+    } as never);
+  const progress = (epoch: number, events: number) =>
+    tell({
+      type: "log.progress",
+      ...{ epoch, step: "hurry", budgetBytes: 100 },
+      position: "00000001-000000000000000000ff-9999999999",
+      figures: {
+        ...{ events, transactions: 2, heartbeats: 3 },
+        asOfMs: Date.now() - 5_000,
+      },
+      measure: { retainedBytes: 80, lagBytes: 20, limitBytes: null },
+    });
+  tell({ type: "log.event", kind: "log.started", message: "" });
+  progress(1, 10);
+  progress(1, 15);
+  // another attempt counts from nothing
+  tell({ type: "log.event", kind: "log.started", message: "" });
+  progress(2, 4);
+  const lines = await scrape(url);
+  const label = `{sync="${SYNC}"}`;
+  expect(lines).toEqual(
+    expect.arrayContaining([
+      `millrace_log_events_total${label} 19`,
+      `millrace_log_engine_starts_total${label} 2`,
+      `millrace_log_retained_bytes${label} 80`,
+      `millrace_log_lag_bytes${label} 20`,
+      `millrace_log_budget_bytes${label} 100`,
+      `millrace_log_position${label} 255`,
+      `millrace_log_step{sync="${SYNC}",step="hurry"} 1`,
+      `millrace_log_step{sync="${SYNC}",step="calm"} 0`,
+    ]),
+  );
+  const lag = lines.find((line) => line.startsWith("millrace_log_lag_seconds"));
+  expect(Number(lag?.split(" ")[1])).toBeGreaterThanOrEqual(5);
+  tell({ type: "run.finished", summary: { state: "succeeded" } });
+  const after = await scrape(url);
+  expect(after).toContain(`millrace_log_events_total${label} 19`);
+  expect(after.join("\n")).not.toContain("millrace_log_retained_bytes{");
 });

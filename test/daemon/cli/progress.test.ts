@@ -12,6 +12,7 @@ import {
   planned,
   progressed,
   refOf,
+  runStarted,
   runSummary,
   summarize,
 } from "./run-events.ts";
@@ -25,13 +26,6 @@ afterEach(() => {
   vi.useRealTimers();
   vi.unstubAllEnvs();
 });
-
-const started = {
-  type: "run.started",
-  runId: "r-1",
-  epoch: 1,
-  resumed: null,
-} as const;
 
 /** What a terminal shows after the output: only the sequences that the drawing uses are known. */
 function showScreen(output: string): string[] {
@@ -60,7 +54,7 @@ describe("on a terminal", () => {
   test("a line per active stream and a total are drawn over", () => {
     const output = createOutput(120);
     const progress = createProgress(output);
-    progress.observe(started);
+    progress.observe(runStarted);
     progress.observe(planned(refOf(1, "orders"), 2_000_000, 100_000_000));
     progress.observe(planned(refOf(2, "users"), 1000, 100_000));
     vi.advanceTimersByTime(1000);
@@ -195,7 +189,7 @@ describe("elsewhere", () => {
   test("a plain line comes at intervals and for each stream that ends", () => {
     const output = createOutput();
     const progress = createProgress(output);
-    progress.observe(started);
+    progress.observe(runStarted);
     progress.observe(planned(refOf(1, "orders"), 2000, 2_000_000));
     progress.observe(planned(refOf(2, "users"), 2000, 2_000_000));
     vi.advanceTimersByTime(1000);
@@ -246,6 +240,7 @@ describe("elsewhere", () => {
         rowsToReadAgain: 1,
         snapshotKept: false,
       },
+      architecture: [],
     });
     progress.close();
     expect(output.read()).toBe(

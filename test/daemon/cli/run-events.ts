@@ -10,6 +10,14 @@ export function refOf(number: number, name = `table${number}`): StreamRef {
   return { number, namespace: "public", name };
 }
 
+export const runStarted = {
+  type: "run.started",
+  runId: "r-1",
+  epoch: 1,
+  resumed: null,
+  architecture: [],
+} as const satisfies RunEvent;
+
 export function planned(
   stream: StreamRef,
   rowsEstimated: number,

@@ -6,6 +6,7 @@ import {
   planned,
   progressed,
   refOf,
+  runStarted,
   runSummary,
   summarize,
 } from "./run-events.ts";
@@ -67,7 +68,7 @@ describe("a run to its end", () => {
   test("shows lines on stderr and the summary on stdout", async () => {
     const { exitCode, stdout, stderr } = await runScript({
       events: [
-        { type: "run.started", runId: "r-1", epoch: 1, resumed: null },
+        runStarted,
         planned(orders, 1000, 1_000_000),
         progressed(orders, 500, 500_000),
         { type: "stream.finished", summary: summarize(orders) },
@@ -84,7 +85,7 @@ describe("a run to its end", () => {
 
   test("with --json every event is a line of stdout, the summary last", async () => {
     const events = [
-      { type: "run.started", runId: "r-1", epoch: 1, resumed: null },
+      runStarted,
       { type: "warning", message: "from postgres://me:hunter2@h/d" },
     ] as const;
     const { exitCode, stdout, stderr } = await runScript(
@@ -101,11 +102,32 @@ describe("a run to its end", () => {
     ]);
   });
 
+  test("that was cut short by a table's new shape is followed by others, until one is whole", async () => {
+    const cut = { ...done, isCut: true };
+    const { exitCode, stdout } = await runScript(
+      { summary: cut, later: [cut, { ...done, runId: "r-3" }] },
+      { json: true },
+    );
+    expect(exitCode).toBe(0);
+    const ends = stdout.trimEnd().split("\n");
+    expect(ends.map((line) => JSON.parse(line).summary.runId)).toEqual([
+      ...[done.runId, done.runId, "r-3"],
+    ]);
+  });
+
+  test("that was cut short and has failed is not followed", async () => {
+    const failed = { ...done, state: "failed" as const, exitCode: 3 };
+    const { exitCode } = await runScript({
+      summary: { ...failed, isCut: true },
+    });
+    expect(exitCode).toBe(3);
+  });
+
   test("with --quiet only warnings are printed", async () => {
     const { stdout, stderr } = await runScript(
       {
         events: [
-          { type: "run.started", runId: "r-1", epoch: 1, resumed: null },
+          runStarted,
           { type: "warning", message: "a long transaction is open" },
         ],
         summary: done,

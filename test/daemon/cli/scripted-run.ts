@@ -14,6 +14,8 @@ export interface Script {
   readonly events: readonly RunEvent[];
   /** The end without a signal; null waits for one. */
   readonly summary: RunSummary | null;
+  /** The ends of the runs that follow by themselves. */
+  readonly later?: readonly RunSummary[];
   /** The end after `stop()`; null goes on. */
   readonly onStop: RunSummary | null;
   /** The end after `abort()`; null goes on. */
@@ -22,6 +24,8 @@ export interface Script {
 
 const [scriptText = "", optionsText = "{}"] = process.argv.slice(2);
 const script = JSON.parse(scriptText) as Script;
+
+let runs = 0;
 
 function startScript(observe: (event: RunEvent) => void): RunHandle {
   const { promise, resolve } = Promise.withResolvers<RunSummary>();
@@ -34,7 +38,8 @@ function startScript(observe: (event: RunEvent) => void): RunHandle {
     resolve(summary);
   };
   for (const event of script.events) observe(event);
-  finish(script.summary);
+  finish(runs === 0 ? script.summary : (script.later?.[runs - 1] ?? null));
+  runs += 1;
   process.stderr.write("started\n");
   return {
     done: promise,

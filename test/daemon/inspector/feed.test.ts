@@ -164,7 +164,10 @@ test("a daemon's runs get their sync's name, and are over with their outcome", a
   onLines[0]?.(run, readTraceText());
   listeners[0]?.({
     ...told,
-    event: { type: "run.started", runId: run, epoch: 1, resumed: null },
+    event: {
+      ...{ type: "run.started", runId: run, epoch: 1, resumed: null },
+      architecture: [],
+    },
   });
   listeners[0]?.({
     ...told,

@@ -298,13 +298,19 @@ describe("a run at work", () => {
       .locator(".tree-row:not([hidden]) .t-state", { hasText: state })
       .first();
 
-  test("is followed without a reload, and stands still when told to", async () => {
+  /** The page with an actor in sight that has just begun to measure. */
+  const openMeasuring = async () => {
     const { name, tell } = describeActor();
     const page = await open({ run: large, view: "actors" });
     await page.getByLabel("Search actors").fill(name);
     tell({ kind: "actor" }, { kind: "state", state: "measuring" });
     await stateIn(page, "measuring").waitFor();
     await page.getByLabel("Search actors").blur();
+    return { page, tell };
+  };
+
+  test("is followed without a reload, and stands still when told to", async () => {
+    const { page, tell } = await openMeasuring();
     await page.keyboard.press(" ");
     await page.locator(".timeline.still").waitFor();
     const { sequence = 0 } = server.feed.find(large)?.model ?? {};
@@ -318,12 +324,7 @@ describe("a run at work", () => {
   });
 
   test("is followed again, although the place to stand at comes afterwards", async () => {
-    const { name, tell } = describeActor();
-    const page = await open({ run: large, view: "actors" });
-    await page.getByLabel("Search actors").fill(name);
-    tell({ kind: "actor" }, { kind: "state", state: "measuring" });
-    await stateIn(page, "measuring").waitFor();
-    await page.getByLabel("Search actors").blur();
+    const { page, tell } = await openMeasuring();
     const held = Promise.withResolvers<void>();
     await page.route("**/window?at=*", async (route) => {
       await held.promise;
@@ -341,12 +342,7 @@ describe("a run at work", () => {
   });
 
   test("is gone on with after its connection was cut, and who stands still stays there", async () => {
-    const { name, tell } = describeActor();
-    const page = await open({ run: large, view: "actors" });
-    await page.getByLabel("Search actors").fill(name);
-    tell({ kind: "actor" }, { kind: "state", state: "measuring" });
-    await stateIn(page, "measuring").waitFor();
-    await page.getByLabel("Search actors").blur();
+    const { page, tell } = await openMeasuring();
     await page.keyboard.press("<");
     const place = page.locator(".timeline-place");
     await expect.poll(() => place.textContent()).toMatch(/^1 of /);

@@ -47,6 +47,7 @@ export const started = (runId: string, epoch = 1): RunEvent => ({
   runId,
   epoch,
   resumed: null,
+  architecture: [],
 });
 
 export const progress = (rowsDurable: number, number = 0): RunEvent => ({

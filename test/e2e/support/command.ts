@@ -95,6 +95,12 @@ export function signal(pid: number, name: NodeJS.Signals): boolean {
 export class Destination {
   readonly root = mkdtempSync(join(tmpdir(), "millrace-e2e-"));
   readonly #started: Running[] = [];
+  readonly #env: NodeJS.ProcessEnv;
+
+  /** @param more for all that is started, beside what every user has */
+  constructor(more: NodeJS.ProcessEnv = {}) {
+    this.#env = { ...env, ...more, ...debuggerPort };
+  }
 
   get ledgerPath(): string {
     return join(this.root, ".millrace", "ledger.sqlite");
@@ -106,7 +112,7 @@ export class Destination {
       process.execPath,
       [builtLauncher(), ...args, "--json"],
       {
-        env: { ...env, ...debuggerPort },
+        env: this.#env,
         stdio: ["ignore", "pipe", "pipe"],
       },
     );

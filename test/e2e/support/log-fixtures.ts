@@ -49,7 +49,7 @@ export const options = [
 
 export async function expectSame(
   source: PostgresFixture,
-  destination: Destination,
+  destination: Pick<Destination, "root">,
   tables: readonly ComparedTable[],
   hint: string,
   isOneSnapshot = false,

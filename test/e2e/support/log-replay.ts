@@ -19,8 +19,8 @@ export async function replayFiles(
     readonly isOneSnapshot: boolean;
   },
 ): Promise<string[]> {
-  const { columns, key } = table;
-  const folder = join(root, "public", table.name);
+  const { columns, key, namespace = "public" } = table;
+  const folder = join(root, namespace, table.name);
   const files =
     readManifest(folder)?.generations.flatMap((generation) =>
       generation.files.map(({ path }) => join(root, path)),

@@ -11,6 +11,8 @@ export interface ComparedColumn {
 }
 
 export interface ComparedTable {
+  /** Left out: `public`. */
+  readonly namespace?: string;
   readonly name: string;
   readonly key: readonly string[];
   readonly columns: readonly ComparedColumn[];
@@ -28,8 +30,30 @@ const instant = (name: string): ComparedColumn => ({
 });
 
 /** Large values lie outside of their rows: an update of other columns does not send them. */
-const LARGE_CHARS = 6_400;
+export const LARGE_CHARS = 6_400;
 const LOCK_NOT_AVAILABLE = "55P03";
+
+/** What differs between servers. */
+export interface Dialect {
+  connect(url: string): Promise<WorkClient>;
+  readonly begin: string;
+  /** The transaction was not to be, as where a table is read that was to be emptied. */
+  isPassedOver(error: unknown): boolean;
+  /** Of which each changes something. `take`: as many numbers from `fresh` on are used up. */
+  changes(place: {
+    readonly fresh: number;
+    readonly id: number;
+    readonly rows: number;
+    take(count: number): void;
+  }): readonly (() => string)[];
+  /** A column more of `lines`, and the row of this number that has it. */
+  addColumn(column: string, number: number): string;
+}
+
+export interface WorkClient {
+  query(sql: string): Promise<unknown>;
+  end(): Promise<void>;
+}
 
 export const accounts: ComparedTable = {
   name: "accounts",
@@ -71,37 +95,95 @@ export async function createLoggedTables(
     INSERT INTO visits SELECT i, '/page/' || i FROM generate_series(1, ${Math.ceil(rows / 4)}) AS i`);
 }
 
+export const postgresDialect: Dialect = {
+  connect: async (url) => {
+    const client = new pg.Client({ connectionString: url });
+    // a test that has failed leaves its database without waiting for this
+    client.on("error", () => {});
+    await client.connect();
+    return client;
+  },
+  begin: "BEGIN; SET LOCAL lock_timeout = '200ms'",
+  isPassedOver: (error) =>
+    (error as { code?: string }).code === LOCK_NOT_AVAILABLE,
+  changes: ({ fresh, id, rows, take }) => [
+    () => {
+      take(rows);
+      return `INSERT INTO accounts SELECT i, i / 7.0, NULL, 'new ' || i, CASE WHEN i % 3 = 0 THEN repeat(md5(i::text), ${LARGE_CHARS / 32}) END
+          FROM generate_series(${fresh}, ${fresh + rows - 1}) AS i`;
+    },
+    () =>
+      `UPDATE accounts SET amount = amount + 1, changed_at = clock_timestamp() WHERE id BETWEEN ${id} AND ${id + rows}`,
+    () =>
+      `UPDATE accounts SET large = repeat(md5('${fresh}' || id::text), ${LARGE_CHARS / 32}) WHERE id BETWEEN ${id} AND ${id + 1}`,
+    () => {
+      take(1);
+      return `UPDATE accounts SET id = ${fresh}, note = 'moved' WHERE id = ${id}`;
+    },
+    () => `DELETE FROM accounts WHERE id BETWEEN ${id} AND ${id + rows}`,
+    () =>
+      `INSERT INTO lines (account, line, words) SELECT ${id % 500}, 'line ${fresh} ' || i, NULL FROM generate_series(1, ${rows}) AS i
+          ON CONFLICT DO NOTHING`,
+    () =>
+      `UPDATE lines SET words = 'changed ${fresh}' WHERE account = ${id % 500}`,
+    () =>
+      `UPDATE lines SET account = account + 1000 WHERE account = ${id % 500} AND line = (SELECT min(line) FROM lines WHERE account = ${id % 500})`,
+    () => `DELETE FROM lines WHERE account = ${id % 500}`,
+    () => {
+      take(1);
+      return `INSERT INTO visits VALUES (${fresh}, '/new')`;
+    },
+    () => `UPDATE visits SET page = page || '!' WHERE id % 97 = ${id % 97}`,
+  ],
+  addColumn: (column, number) =>
+    `ALTER TABLE lines ADD COLUMN ${column} int; INSERT INTO lines (account, line, ${column})
+       VALUES (-${number}, 'with ${column}', ${number})`,
+};
+
 /** Transactions until it is told to end. */
 export class LogWorkload {
-  readonly #client: pg.Client;
-  readonly #random: () => number;
-  readonly #ended: Promise<void>;
+  readonly #client: WorkClient;
+  readonly #dialect: Dialect;
+  #random: () => number;
+  #ended: Promise<void> = Promise.resolve();
   #isEnding = false;
   #next = 1_000_000;
   #columnsAdded = 0;
   transactions = 0;
 
-  private constructor(client: pg.Client, seed: number) {
+  private constructor(client: WorkClient, dialect: Dialect, seed: number) {
     this.#client = client;
+    this.#dialect = dialect;
     this.#random = createRandom(seed);
+    this.goOn(seed);
+  }
+
+  static async start(
+    url: string,
+    seed: number,
+    dialect = postgresDialect,
+  ): Promise<LogWorkload> {
+    return new LogWorkload(await dialect.connect(url), dialect, seed);
+  }
+
+  /** Other transactions, on what the ones before have left. */
+  goOn(seed: number): void {
+    this.#random = createRandom(seed);
+    this.#isEnding = false;
     this.#ended = this.#run();
     this.#ended.catch(() => {
       // told to whoever ends it
     });
   }
 
-  static async start(url: string, seed: number): Promise<LogWorkload> {
-    const client = new pg.Client({ connectionString: url });
-    // a test that has failed leaves its database without waiting for this
-    client.on("error", () => {});
-    await client.connect();
-    return new LogWorkload(client, seed);
+  async pause(): Promise<void> {
+    this.#isEnding = true;
+    await this.#ended;
   }
 
   async end(): Promise<void> {
-    this.#isEnding = true;
     try {
-      await this.#ended;
+      await this.pause();
     } finally {
       await this.#client.end();
     }
@@ -128,8 +210,7 @@ export class LogWorkload {
     try {
       await this.#tryToTransact();
     } catch (error) {
-      // a table that is being read cannot be emptied meanwhile
-      if ((error as { code?: string }).code !== LOCK_NOT_AVAILABLE) throw error;
+      if (!this.#dialect.isPassedOver(error)) throw error;
       await this.#client.query("ROLLBACK");
     }
   }
@@ -137,7 +218,7 @@ export class LogWorkload {
   async #tryToTransact(): Promise<void> {
     const random = this.#random;
     const isLarge = random() < 0.02;
-    await this.#client.query("BEGIN; SET LOCAL lock_timeout = '200ms'");
+    await this.#client.query(this.#dialect.begin);
     const count = 1 + Math.floor(random() * 5);
     for (let i = 0; i < count; i++) await this.#change(isLarge);
     if (random() < 0.1) {
@@ -153,61 +234,37 @@ export class LogWorkload {
     const id = 1 + Math.floor(random() * 2_000);
     const rows = isLarge ? 800 : 1 + Math.floor(random() * 5);
     const fresh = this.#next;
-    const statements: readonly (() => string)[] = [
-      () => {
-        this.#next += rows;
-        return `INSERT INTO accounts SELECT i, i / 7.0, NULL, 'new ' || i, CASE WHEN i % 3 = 0 THEN repeat(md5(i::text), ${LARGE_CHARS / 32}) END
-          FROM generate_series(${fresh}, ${fresh + rows - 1}) AS i`;
+    const changes = this.#dialect.changes({
+      fresh,
+      id,
+      rows,
+      take: (count) => {
+        this.#next += count;
       },
-      () =>
-        `UPDATE accounts SET amount = amount + 1, changed_at = clock_timestamp() WHERE id BETWEEN ${id} AND ${id + rows}`,
-      () =>
-        `UPDATE accounts SET large = repeat(md5('${fresh}' || id::text), ${LARGE_CHARS / 32}) WHERE id BETWEEN ${id} AND ${id + 1}`,
-      () => {
-        this.#next += 1;
-        return `UPDATE accounts SET id = ${fresh}, note = 'moved' WHERE id = ${id}`;
-      },
-      () => `DELETE FROM accounts WHERE id BETWEEN ${id} AND ${id + rows}`,
-      () =>
-        `INSERT INTO lines (account, line, words) SELECT ${id % 500}, 'line ${fresh} ' || i, NULL FROM generate_series(1, ${rows}) AS i
-          ON CONFLICT DO NOTHING`,
-      () =>
-        `UPDATE lines SET words = 'changed ${fresh}' WHERE account = ${id % 500}`,
-      () =>
-        `UPDATE lines SET account = account + 1000 WHERE account = ${id % 500} AND line = (SELECT min(line) FROM lines WHERE account = ${id % 500})`,
-      () => `DELETE FROM lines WHERE account = ${id % 500}`,
-      () => {
-        this.#next += 1;
-        return `INSERT INTO visits VALUES (${fresh}, '/new')`;
-      },
-      () => `UPDATE visits SET page = page || '!' WHERE id % 97 = ${id % 97}`,
-    ];
+    });
     if (random() < 0.01) {
       await this.#client.query("TRUNCATE visits");
       return;
     }
-    await this.#client.query(pick(random, statements)());
+    await this.#client.query(pick(random, changes)());
   }
 
   /** A column more, and rows that have it. */
-  async addColumn(query: PostgresFixture["query"]): Promise<void> {
+  async addColumn(query: (sql: string) => Promise<unknown>): Promise<void> {
     this.#columnsAdded += 1;
-    const column = `extra_${this.#columnsAdded}`;
-    await query(
-      `ALTER TABLE lines ADD COLUMN ${column} int; INSERT INTO lines (account, line, ${column})
-       VALUES (-${this.#columnsAdded}, 'with ${column}', ${this.#columnsAdded})`,
-    );
+    const number = this.#columnsAdded;
+    await query(this.#dialect.addColumn(`extra_${number}`, number));
   }
 }
 
 /** All rows as one sorted text each. */
 export async function readSource(
   { query }: PostgresFixture,
-  { name, columns }: ComparedTable,
+  { namespace = "public", name, columns }: ComparedTable,
 ): Promise<string[]> {
   const list = columns.map((column) => column.pg).join(", ");
   const rows = await query<{ row: (string | null)[] }>(
-    `SELECT ARRAY[${list}] AS row FROM "${name}"`,
+    `SELECT ARRAY[${list}] AS row FROM "${namespace}"."${name}"`,
   );
   return rows.map(({ row }) => JSON.stringify(row)).toSorted();
 }

@@ -1,5 +1,7 @@
 /** Offsets that are made, not received: where a connector begins for the first time. */
 import { ExtractError } from "../../../../proto/error.ts";
+import { formatCommit } from "../../../../proto/log-position.ts";
+import { commitOfBinlog, commitOfLsn } from "../events/positions.ts";
 import type { EngineOffset } from "./protocol.ts";
 
 /** Everything that commits at this LSN or behind it; a slot's consistent point, or its confirmed flush LSN. */
@@ -30,21 +32,17 @@ export function binlogOffset({
   return `{${members.join(",")}}` as EngineOffset;
 }
 
-/** `binlog.000012` and 345 as a transaction's position is written: 8 digits of the file's number, 12 of the place. */
-function formatBinlog(file: string, position: bigint): string {
-  const number = Number(/[.](\d+)$/.exec(file)?.[1] ?? 0);
-  return `${number.toString(16).padStart(8, "0")}${position.toString(16).padStart(12, "0")}`;
-}
-
 /**
  * How far an offset has come, as 20 characters that compare with a `begin`'s position: what committed before it has
- * been told. A binlog's place lags behind the offset's GTIDs until the next heartbeat.
- * @throws ExtractError STATE_INCOMPATIBLE for what is no offset of the engine
+ * been told; of topics, the unit. A binlog's place lags behind the offset's GTIDs until the next heartbeat.
+ * @throws ExtractError STATE_INCOMPATIBLE, SOURCE_EVENT_INVALID for what is no offset of the engine
  */
 export function positionOf(offset: EngineOffset): string {
   // integers of any size
   const lsn = /"lsn":(\d{1,20})\b/.exec(offset)?.[1];
-  if (lsn !== undefined) return BigInt(lsn).toString(16).padStart(20, "0");
+  if (lsn !== undefined) return commitOfLsn(lsn);
+  const unit = /^\{"unit":(\d{1,15})\b/.exec(offset)?.[1];
+  if (unit !== undefined) return formatCommit(BigInt(unit));
   const file = /"file":"([^"\\]{1,255})"/.exec(offset)?.[1];
   const position = /"pos":(\d{1,15})\b/.exec(offset)?.[1];
   if (file === undefined || position === undefined) {
@@ -54,5 +52,5 @@ export function positionOf(offset: EngineOffset): string {
       { offset: offset.slice(0, 200) },
     );
   }
-  return formatBinlog(file, BigInt(position));
+  return commitOfBinlog(file, BigInt(position));
 }

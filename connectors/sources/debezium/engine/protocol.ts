@@ -39,8 +39,17 @@ export type EngineMessage =
       /** Of this transaction. */
       readonly events: number;
       readonly offset: EngineOffset | null;
+      /** It is to be durable before anything that follows; or nothing follows. Absent: neither. */
+      readonly closes?: "group" | "log";
     }
-  | { readonly type: "heartbeat"; readonly offset: EngineOffset | null }
+  /** Of topics: what is told of the unit so far is all of it, which is to be durable before the unit's commit is told. */
+  | { readonly type: "intent"; readonly offset: EngineOffset }
+  | {
+      readonly type: "heartbeat";
+      readonly offset: EngineOffset | null;
+      /** Nothing follows. */
+      readonly closes?: "log";
+    }
   | { readonly type: "history"; readonly record: string }
   | { readonly type: "stopped" }
   | { readonly type: "error"; readonly causes: readonly EngineCause[] };
@@ -58,6 +67,8 @@ export interface EngineEvent {
   readonly value: Buffer | null;
   /** A JSON object; null: there are none. */
   readonly headers: Buffer | null;
+  /** Made before its table was discovered; absent: as its transaction's place says. */
+  readonly isOlder?: boolean;
 }
 
 /** What an event's line has beside key and value: names, numbers, headers. */

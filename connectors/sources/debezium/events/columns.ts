@@ -125,7 +125,7 @@ function placeholderOf(
   logical: ChangeColumn["logical"],
   { connector, unavailableValue }: ChangeSettings,
 ): Uint8Array | null {
-  if (connector !== "postgresql") return null;
+  if (connector !== "postgresql" && connector !== "connect") return null;
   const isDecimal = logical === "decimal64" || logical === "decimal128";
   if (!isVariableWidth(logical) && !isDecimal) return null;
   return Buffer.from(

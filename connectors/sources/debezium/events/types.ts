@@ -16,13 +16,16 @@
  * | bigint unsigned | a number, or its two's complement | |
  * | interval | ISO 8601 with all its parts | `interval.handling.mode=string` |
  * | geometry of MySQL | an object with WKB in base64 | |
-| year of MySQL | a number | 1900, which is none of its years, stands for the year 0 |
-| json of MySQL | text without blanks | written as the server prints it, but for its numbers beyond 64 bits and values that JSON has no form of |
+ * | year of MySQL | a number | 1900, which is none of its years, stands for the year 0 |
+ * | json of MySQL | text without blanks | written as the server prints it, but for its numbers beyond 64 bits and values that JSON has no form of |
  * | arrays, bit strings, ranges, geometric and all other types of Postgres | the server's text | by the engine's converter: Debezium's own forms lose dimensions, NaN and lengths |
  */
 import type { ColumnSchema, LogicalKind } from "../../../../proto/schema.ts";
+import { geometryTypes } from "../../batches/geometry-types.ts";
 
-export type ChangeConnector = "postgresql" | "mysql" | "mariadb" | "sqlserver";
+/** `connect`: columns are those of a schema that came with the events, and `sourceType` is its type and name. */
+export type ChangeConnector =
+  "postgresql" | "mysql" | "mariadb" | "sqlserver" | "connect";
 
 /** How one value is read. */
 export type ValueKind =
@@ -37,6 +40,7 @@ export type ValueKind =
   | "decimal64"
   | "decimal128"
   | "decimalText"
+  | "decimalBytes" // base64 of two's complement, the highest byte first
   | "date"
   | "time" // text of a time of day, or a number
   | "timestamp" // a number, or ISO 8601
@@ -91,18 +95,6 @@ const geometricTypes: ReadonlySet<string> = new Set([
   "circle",
 ]);
 
-const geometryTypes: ReadonlySet<string> = new Set([
-  "geometry",
-  "point",
-  "linestring",
-  "polygon",
-  "multipoint",
-  "multilinestring",
-  "multipolygon",
-  "geometrycollection",
-  "geomcollection",
-]);
-
 /**
  * How the column's values come.
  * @param declared its type under its domains; `record` for a composite one, and `[]` behind it for an array
@@ -133,7 +125,31 @@ export function resolveValue(
       );
     case "sqlserver":
       return resolveMssql(column.type.kind, type, timePrecision === "adaptive");
+    case "connect":
+      return resolveConnect(column.type.kind, declared);
   }
+}
+
+/** By the type that a schema of Kafka Connect has, and by its name. */
+function resolveConnect(
+  logical: LogicalKind,
+  declared: string,
+): ValueType | string {
+  const [type = "", name = ""] = declared.split(" ");
+  if (type === "struct" || type === "array" || type === "map") {
+    return name === "" ||
+      !/[.]geometry[.](Point|Geometry|Geography)$/.test(name)
+      ? `values of the type ${declared} are no single ones`
+      : plain("geometry");
+  }
+  if (name === "org.apache.kafka.connect.data.Decimal")
+    return plain("decimalBytes");
+  const units = /[.]Nano[A-Z]/.test(name)
+    ? NS
+    : /[.]Micro[A-Z]/.test(name)
+      ? US
+      : MS;
+  return resolveLogical(logical, units);
 }
 
 function resolvePostgres(

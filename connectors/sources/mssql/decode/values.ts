@@ -2,7 +2,11 @@
  * One value into its column: the readable form of what the generated decoder has in line, and all that it leaves to a
  * call. Each takes the value's own bytes, whose number has been proven to lie within the row.
  */
-import { growValues, type ColumnStore } from "../../batches/batch-set.ts";
+import {
+  growValues,
+  writeNull as clearValue,
+  type ColumnStore,
+} from "../../batches/batch-set.ts";
 import {
   refuseLength,
   refuseNull,
@@ -46,35 +50,8 @@ export function writeNull(
   store: ColumnStore,
   row: number,
 ): void {
-  const { validity } = store;
-  if (validity === null) refuseNull(plan, field);
-  validity[row >> 3] = (validity[row >> 3] ?? 0) & ~(1 << (row & 7));
-  store.nullCount++;
-  if (store.offsets !== null) store.offsets[row + 1] = store.end;
-  else clearSlot(field, store, row);
-}
-
-/** The slot of a NULL is of defined content. */
-function clearSlot(field: FieldPlan, store: ColumnStore, row: number): void {
-  switch (field.logical) {
-    case "boolean":
-      return;
-    case "int16":
-      store.halves[row] = 0;
-      return;
-    case "int32":
-    case "float32":
-    case "date":
-      store.words[row] = 0;
-      return;
-    case "decimal128":
-    case "uuid":
-      store.words.fill(0, 4 * row, 4 * row + 4);
-      return;
-    default:
-      store.words[2 * row] = 0;
-      store.words[2 * row + 1] = 0;
-  }
+  if (store.validity === null) refuseNull(plan, field);
+  clearValue(store, field.logical, row);
 }
 
 /** Writes the value of `m` bytes at `source[p]`; `view` lies over the same bytes. */

@@ -1,8 +1,12 @@
 /** The text of a `sql_variant`, whose every value names its own type. Such columns are rare: this is not made for speed. */
-import { formatDecimal } from "../../batches/read-value.ts";
+import {
+  formatClock,
+  formatDate,
+  formatDecimal,
+} from "../../batches/read-value.ts";
 import { ExtractError } from "../../../../proto/error.ts";
 import { refuseLength, type DecodePlan, type FieldPlan } from "./plan.ts";
-import { formatDate, formatGuid, formatTime } from "../value-text.ts";
+import { formatGuid } from "../value-text.ts";
 
 /** Types of a variant. @see MS-TDS 2.2.5.5.4, "Sql_variant Values" */
 const types = {
@@ -93,25 +97,25 @@ function describe(type: number, properties: Buffer, value: Buffer): string {
     case types.guid:
       return formatGuid(swapGuid(value));
     case types.smalldatetime:
-      return `${formatDate(value.readUInt16LE(0) - DATETIME_DAYS_BEFORE_1970)} ${formatTime(BigInt(value.readUInt16LE(2)) * 60n, 0)}`;
+      return `${formatDate(value.readUInt16LE(0) - DATETIME_DAYS_BEFORE_1970)} ${formatClock(BigInt(value.readUInt16LE(2)) * 60n, 0)}`;
     case types.datetime: {
       const ms = Math.round((value.readUInt32LE(4) * 10) / 3);
-      return `${formatDate(value.readInt32LE(0) - DATETIME_DAYS_BEFORE_1970)} ${formatTime(BigInt(ms), 3)}`;
+      return `${formatDate(value.readInt32LE(0) - DATETIME_DAYS_BEFORE_1970)} ${formatClock(BigInt(ms), 3)}`;
     }
     case types.date:
       return readDate(value, 0);
     case types.time: {
       const scale = properties.readUInt8(0);
-      return formatTime(readUnits(value, value.length), scale);
+      return formatClock(readUnits(value, value.length), scale);
     }
     case types.datetime2: {
       const scale = properties.readUInt8(0);
-      const time = formatTime(readUnits(value, value.length - 3), scale);
+      const time = formatClock(readUnits(value, value.length - 3), scale);
       return `${readDate(value, value.length - 3)} ${time}`;
     }
     case types.datetimeoffset: {
       const scale = properties.readUInt8(0);
-      const time = formatTime(readUnits(value, value.length - 5), scale);
+      const time = formatClock(readUnits(value, value.length - 5), scale);
       return `${readDate(value, value.length - 5)} ${time} +00:00`;
     }
     case types.decimal:

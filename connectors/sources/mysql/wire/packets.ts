@@ -23,7 +23,17 @@ export const markers = {
   error: 0xff,
 } as const;
 
-const commands = { prepare: 0x16, execute: 0x17, close: 0x19 } as const;
+const commands = {
+  binlogDump: 0x12,
+  prepare: 0x16,
+  execute: 0x17,
+  close: 0x19,
+} as const;
+
+/** Where the events of a binlog's file begin. */
+const BINLOG_START = 4;
+/** At the log's end the answer ends, too. */
+const BINLOG_DUMP_NON_BLOCK = 1;
 
 /** What the two sides have agreed on at login, as far as it shapes an answer. */
 export interface Capabilities {
@@ -54,6 +64,16 @@ export function encodeClose(statement: number): Buffer {
   body[0] = commands.close;
   body.writeUInt32LE(statement, 1);
   return encodeCommand(body);
+}
+
+/** COM_BINLOG_DUMP of one file from its beginning. */
+export function encodeBinlogDump(file: string, serverId: number): Buffer {
+  const head = Buffer.alloc(11);
+  head[0] = commands.binlogDump;
+  head.writeUInt32LE(BINLOG_START, 1);
+  head.writeUInt16LE(BINLOG_DUMP_NON_BLOCK, 5);
+  head.writeUInt32LE(serverId, 7);
+  return encodeCommand(Buffer.concat([head, Buffer.from(file, "latin1")]));
 }
 
 function encodeCommand(body: Buffer): Buffer {

@@ -1,5 +1,4 @@
 /** Change logs in files: cut off at every system call, what readers see replays to the table at some commit. */
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 
 import { expect } from "vitest";
@@ -24,7 +23,7 @@ import {
 } from "../change-model.ts";
 import { listFiles, test } from "./folder.ts";
 import { makeConfig } from "./table.ts";
-import { Killed, traceFs } from "./traced-fs.ts";
+import { killAtEachCall } from "./traced-fs.ts";
 
 const FOLDER = "public/orders";
 const old = makeHistory(seedRandom(11), 2);
@@ -70,11 +69,8 @@ test(
   "cut off at every system call, the log that is listed replays to the table at a commit, and never goes back",
   { timeout: 120_000 },
   async ({ root }) => {
-    let killed = 0;
     const shownAtCrash = new Set<number>();
-    for (let callsMax = 0; ; callsMax += 1) {
-      const place = join(root, String(callsMax));
-      mkdirSync(place);
+    const killed = await killAtEachCall(root, async (place) => {
       const config = configOf(place);
       const first = {
         generation: 1,
@@ -91,33 +87,27 @@ test(
         to: history.transactions.length,
         takesSnapshot: true,
       });
-      const trace = traceFs(place, callsMax);
-      let error: unknown = null;
-      try {
+      const work = () => runLogAttempt(fileDriver, config, ledger);
+      const after = async () => {
+        shownAtCrash.add(ledger.shown);
+        await checkSeen(place, ledger);
         await runLogAttempt(fileDriver, config, ledger);
-      } catch (thrown) {
-        error = thrown;
-      } finally {
-        trace.restore();
-      }
-      if (error !== null) {
-        killed += 1;
-        expect(error).toBeInstanceOf(Killed);
-      }
-      shownAtCrash.add(ledger.shown);
-      await checkSeen(place, ledger);
-      await runLogAttempt(fileDriver, config, ledger);
-      await checkSeen(place, ledger);
-      const manifest = readManifest(join(place, FOLDER));
-      const data = listFiles(place).filter((path) => path.endsWith(".parquet"));
-      expect(data).toEqual((manifest ? listedFiles(manifest) : []).toSorted());
-      expect(
-        listFiles(place).filter(
-          (path) => path.startsWith(FOLDER) && path.endsWith(".tmp"),
-        ),
-      ).toEqual([]);
-      if (error === null) break;
-    }
+        await checkSeen(place, ledger);
+        const manifest = readManifest(join(place, FOLDER));
+        const data = listFiles(place).filter((path) =>
+          path.endsWith(".parquet"),
+        );
+        expect(data).toEqual(
+          (manifest ? listedFiles(manifest) : []).toSorted(),
+        );
+        expect(
+          listFiles(place).filter(
+            (path) => path.startsWith(FOLDER) && path.endsWith(".tmp"),
+          ),
+        ).toEqual([]);
+      };
+      return { work, after };
+    });
     expect(killed).toBeGreaterThan(60);
     expect(shownAtCrash.size).toBe(3);
   },

@@ -17,7 +17,7 @@ import { makeLedger, runAttempt } from "./attempt.ts";
 import type { Ledger, Table } from "./attempt.ts";
 import { listFiles, test } from "./folder.ts";
 import { digestOf, makeConfig, readTable, schema } from "./table.ts";
-import { Killed, traceFs } from "./traced-fs.ts";
+import { killAtEachCall } from "./traced-fs.ts";
 
 const FOLDER = "public/orders";
 /** One that stores its marker in the file, and one that has it beside. */
@@ -92,40 +92,27 @@ describe.for(formats)("cut off at every system call, %s", (format) => {
         batchRows: 10,
         batchesPerCheckpoint: 2,
       };
-      let killed = 0;
       const statesAtCrash = new Set<string>();
-      for (let callsMax = 0; ; callsMax += 1) {
-        const place = join(root, String(callsMax));
-        mkdirSync(place);
+      const killed = await killAtEachCall(root, async (place) => {
         const config = makeConfig(place, format, 1);
         await runAttempt(config, makeLedger(1), old);
         const ledger = makeLedger(2);
-        const trace = traceFs(place, callsMax);
-        let error: unknown = null;
-        try {
+        const work = () => runAttempt(config, ledger, table);
+        const after = async () => {
+          statesAtCrash.add(ledger.state);
+          const manifest = readManifest(join(place, FOLDER));
+          for (const { path, bytes } of manifest?.generations[0]?.files ?? [])
+            expect(readFileSize(join(place, path))).toBe(bytes);
+          expect(manifest?.rows).toBe(
+            manifest?.generations[0]?.generation === 1 ? 10 : 35,
+          );
+          if (ledger.state === "committed") expect(manifest?.rows).toBe(35);
+          await checkAfterCrash(place, format, ledger, 1);
           await runAttempt(config, ledger, table);
-        } catch (thrown) {
-          error = thrown;
-        } finally {
-          trace.restore();
-        }
-        if (error !== null) {
-          killed += 1;
-          expect(error).toBeInstanceOf(Killed);
-        }
-        statesAtCrash.add(ledger.state);
-        const manifest = readManifest(join(place, FOLDER));
-        for (const { path, bytes } of manifest?.generations[0]?.files ?? [])
-          expect(readFileSize(join(place, path))).toBe(bytes);
-        expect(manifest?.rows).toBe(
-          manifest?.generations[0]?.generation === 1 ? 10 : 35,
-        );
-        if (ledger.state === "committed") expect(manifest?.rows).toBe(35);
-        await checkAfterCrash(place, format, ledger, 1);
-        await runAttempt(config, ledger, table);
-        await checkFinished(place, format, ledger, table);
-        if (error === null) break;
-      }
+          await checkFinished(place, format, ledger, table);
+        };
+        return { work, after };
+      });
       expect(killed).toBeGreaterThan(30);
       expect([...statesAtCrash].toSorted()).toEqual([
         "committed",

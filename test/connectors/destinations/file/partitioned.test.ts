@@ -14,6 +14,10 @@ import { fileDriver } from "../../../../connectors/destinations/file/driver.ts";
 import { readFileSize } from "../../../../connectors/destinations/file/storage.ts";
 import { PartitionWriter } from "../../../../connectors/destinations/file/writer.ts";
 import {
+  CHECKPOINT_FILES_MAX,
+  PartitionFiles,
+} from "../../../../connectors/destinations/layout/partition-files.ts";
+import {
   PARTITION_VALUES_MAX,
   parsePartitionColumn,
 } from "../../../../connectors/formats/partition-rows.ts";
@@ -32,7 +36,7 @@ import {
   readTable,
   schema as ordersSchema,
 } from "./table.ts";
-import { Killed, traceFs } from "./traced-fs.ts";
+import { killAtEachCall, traceFs } from "./traced-fs.ts";
 
 const GENERATION = "public/orders/g000001";
 
@@ -88,8 +92,11 @@ function openWriter(config: FileDestinationConfig, epoch = 1): PartitionWriter {
   });
 }
 
-function write(writer: PartitionWriter, rows: readonly TestRow[]): void {
-  writer.write(buildBatch(schema, rows));
+function write(
+  writer: PartitionWriter,
+  rows: readonly TestRow[],
+): void | Promise<void> {
+  return writer.write(buildBatch(schema, rows));
 }
 
 function folderOf(file: SealedFile): string {
@@ -234,18 +241,87 @@ test("what is dropped leaves nothing, and the next checkpoint begins anew", asyn
   ]);
 });
 
-test("more values than may be open are refused, and the writer can be used again", async ({
+/** Files that this process has open below the folder. @see proc_pid_fd(5) */
+function countOpen(root: string): number {
+  return fs.readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return fs.readlinkSync(`/proc/self/fd/${fd}`).startsWith(root);
+    } catch {
+      return false;
+    }
+  }).length;
+}
+
+describe.for(["parquet", "csv"] as const)("many values, %s", (format) => {
+  test("files of folders that were written least recently are closed for others, and each row is there once", async ({
+    root,
+  }) => {
+    const config = configOf(root, ["id"], format);
+    const writer = openWriter(config);
+    const many = PARTITION_VALUES_MAX * 3;
+    let open = 0;
+    // the second time each folder's file was closed meanwhile
+    for (let round = 1; round <= 2; round += 1) {
+      await write(writer, makeRows(1, many));
+      open = Math.max(open, countOpen(root));
+      // the one that was written last takes this row as well
+      await write(writer, makeRows(many, 1));
+    }
+    expect(open).toBeGreaterThan(PARTITION_VALUES_MAX / 2);
+    expect(open).toBeLessThan(PARTITION_VALUES_MAX + 32);
+    const files = await writer.seal(makeStamp(1, 2 * many + 2));
+    expect(countOpen(root)).toBe(0);
+    expect(files).toHaveLength(2 * many);
+    expect(new Set(files.map(folderOf)).size).toBe(many);
+    const read = format === "csv" ? "read_csv" : "read_parquet";
+    expect(
+      await queryDuckDb(
+        `SELECT count(*), count(DISTINCT id), min(id)::BIGINT, max(id)::BIGINT
+         FROM ${read}('${root}/**/*.${format}', hive_partitioning = false)`,
+      ),
+    ).toEqual([[BigInt(2 * many + 2), BigInt(many), 1n, BigInt(many)]]);
+    const [report] = await recoverCheckpoints(config, schema, 1);
+    expect(report?.files).toEqual(files);
+  });
+});
+
+test("a writer that is abandoned while it waits for the disk gives nothing a name, and says so", async ({
+  root,
+}) => {
+  const writer = openWriter(configOf(root, ["id"], "csv"));
+  const written = write(writer, makeRows(1, PARTITION_VALUES_MAX * 2));
+  writer.abandon();
+  await expect(written).rejects.toThrow(/abandoned/);
+  expect(listFiles(root).every((path) => path.endsWith(".tmp"))).toBe(true);
+});
+
+test("what was closed before its checkpoint goes with it when it is dropped", async ({
   root,
 }) => {
   const writer = openWriter(configOf(root, ["id"]));
-  const half = PARTITION_VALUES_MAX / 2 + 1;
-  write(writer, makeRows(1, half));
-  const tooMany = () => write(writer, makeRows(1 + half, half));
-  expect(tooMany).toThrow(expect.objectContaining({ code: "USAGE" }));
+  await write(writer, makeRows(1, PARTITION_VALUES_MAX * 2));
   await writer.discard();
   expect(listFiles(root)).toEqual([]);
-  write(writer, makeRows(1, 2));
+  expect(countOpen(root)).toBe(0);
+  await write(writer, makeRows(1, 2));
   expect(await writer.seal(makeStamp(1, 2))).toHaveLength(2);
+});
+
+test("more files than a checkpoint may have are refused by name", () => {
+  const described = new PartitionFiles(
+    {
+      ...{ schema, generation: 1, epoch: 1, runId: "run-1" },
+      ...{ partition: 0, planVersion: 1 },
+    },
+    "{namespace}/{stream}",
+  );
+  described.checkCount(CHECKPOINT_FILES_MAX - 1);
+  expect(() => described.checkCount(CHECKPOINT_FILES_MAX)).toThrow(
+    expect.objectContaining({
+      code: "USAGE",
+      message: expect.stringContaining("part the rows by fewer values"),
+    }),
+  );
 });
 
 test("columns that cannot be used are a problem of their stream, told before rows are read", async ({
@@ -292,44 +368,31 @@ describe.for(["parquet", "csv"] as const)(
           batchRows: 2,
           batchesPerCheckpoint: 1,
         };
-        let killed = 0;
-        for (let callsMax = 0; ; callsMax += 1) {
-          const place = join(root, String(callsMax));
-          fs.mkdirSync(place);
+        const killed = await killAtEachCall(root, async (place) => {
           const config = configOf(place, ["label"], format);
           const ledger = makeLedger(1);
-          const trace = traceFs(place, callsMax);
-          let error: unknown = null;
-          try {
+          const work = () => runAttempt(config, ledger, table);
+          const after = async () => {
+            const recovered = await recoverCheckpoints(config, ordersSchema, 1);
+            for (const files of ledger.durable.values())
+              expect(recovered.map((report) => report.files)).toContainEqual(
+                files,
+              );
             await runAttempt(config, ledger, table);
-          } catch (thrown) {
-            error = thrown;
-          } finally {
-            trace.restore();
-          }
-          if (error !== null) {
-            killed += 1;
-            expect(error).toBeInstanceOf(Killed);
-          }
-          const recovered = await recoverCheckpoints(config, ordersSchema, 1);
-          for (const files of ledger.durable.values())
-            expect(recovered.map((report) => report.files)).toContainEqual(
-              files,
+            const manifest = readManifest(join(place, "public/orders"));
+            const listed = manifest!.generations.flatMap(({ files }) => files);
+            expect(
+              listFiles(place).filter((path) => path.endsWith(`.${format}`)),
+            ).toEqual(listed.map(({ path }) => path).toSorted());
+            expect(
+              listFiles(place).filter((path) => path.endsWith(".tmp")),
+            ).toEqual([]);
+            expect(await readTable(`${place}/**/*.${format}`, format)).toEqual(
+              digestOf(table.first, table.last),
             );
-          await runAttempt(config, ledger, table);
-          const manifest = readManifest(join(place, "public/orders"));
-          const listed = manifest!.generations.flatMap(({ files }) => files);
-          expect(
-            listFiles(place).filter((path) => path.endsWith(`.${format}`)),
-          ).toEqual(listed.map(({ path }) => path).toSorted());
-          expect(
-            listFiles(place).filter((path) => path.endsWith(".tmp")),
-          ).toEqual([]);
-          expect(await readTable(`${place}/**/*.${format}`, format)).toEqual(
-            digestOf(table.first, table.last),
-          );
-          if (error === null) break;
-        }
+          };
+          return { work, after };
+        });
         expect(killed).toBeGreaterThan(40);
       },
     );

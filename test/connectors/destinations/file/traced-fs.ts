@@ -4,7 +4,7 @@
  */
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
-import { basename } from "node:path";
+import { basename, join } from "node:path";
 
 /** Calls that change what is on the disk, or make it durable. */
 const SYNC_PATH_CALLS = [
@@ -18,7 +18,7 @@ const SYNC_PATH_CALLS = [
 const SYNC_FD_CALLS = ["writevSync", "fdatasyncSync"] as const;
 const ASYNC_FD_CALLS = ["fdatasync", "fsync"] as const;
 
-export class Killed extends Error {
+class Killed extends Error {
   constructor() {
     super("the process was killed here");
   }
@@ -123,4 +123,38 @@ export function traceFs(
       syncBuiltinESMExports();
     },
   };
+}
+
+/** What is killed, in a folder of its own, and what has to hold afterwards, killed or not. */
+export interface KilledWork {
+  work(): Promise<unknown>;
+  after(): Promise<void>;
+}
+
+/**
+ * Kills the work at its first system call, at its second one, and so on, until it comes to its end.
+ * @param begin prepares the folder; nothing is cut off there
+ * @returns how often it was killed
+ */
+export async function killAtEachCall(
+  root: string,
+  begin: (place: string) => Promise<KilledWork>,
+): Promise<number> {
+  for (let killed = 0; ; killed += 1) {
+    const place = join(root, String(killed));
+    fs.mkdirSync(place);
+    const { work, after } = await begin(place);
+    const trace = traceFs(place, killed);
+    let error: unknown = null;
+    try {
+      await work();
+    } catch (thrown) {
+      error = thrown;
+    } finally {
+      trace.restore();
+    }
+    if (error !== null && !(error instanceof Killed)) throw error;
+    await after();
+    if (error === null) return killed;
+  }
 }

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { formatDecimal } from "../../../../../connectors/formats/text/digits.ts";
-import { formatDouble } from "../../../../../connectors/sources/debezium/events/numbers.ts";
-import { formatInterval } from "../../../../../connectors/sources/debezium/events/times.ts";
+import { formatDouble } from "../../../../../connectors/json/numbers.ts";
+import { formatInterval } from "../../../../../connectors/json/times.ts";
 import type { LogicalType } from "../../../../../proto/schema.ts";
 import { decodeValue, mysql, postgres } from "./support.ts";
 

@@ -1,0 +1,7 @@
+#!/usr/bin/env node
+import { launch, load } from "./launch.js";
+
+await launch(async () => {
+  const { runExecutable } = await load("daemon/airbyte/executable");
+  await runExecutable("destination-s3", process.argv.slice(2));
+});

@@ -1,0 +1,378 @@
+/**
+ * Where the messages of a foreign source come from: the stdout of a connector that is started here, this process's
+ * stdin, or sockets that a peer listens on. Whoever falls silent, never listens, ends too early or says what is no
+ * message ends the read by a name, within a deadline.
+ */
+import { strict as assert } from "node:assert";
+import { connect, type Socket } from "node:net";
+import type { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  describeExit,
+  startConnector,
+  type ConnectorFiles,
+  type ConnectorProcess,
+} from "../airbyte/connector-process.ts";
+import { DelimitedMessages, MessageLines } from "../airbyte/lines.ts";
+import { invalidMessage } from "../airbyte/messages.ts";
+import { ExtractError } from "../../proto/error.ts";
+import { DEFAULTS, type AirbyteSettings } from "../sources/airbyte/config.ts";
+import { JsonRecord, readLine } from "../sources/airbyte/json-records.ts";
+import {
+  ProtobufRecord,
+  type ValueGeneration,
+} from "../sources/airbyte/protobuf-records.ts";
+import type { LogLevel, MessageRows } from "./message-rows.ts";
+
+/** Between two tries to connect to a socket that is not listened on yet. */
+const CONNECT_AGAIN_MS = 50;
+/** A connector that has closed its stdout ends within this. */
+const EXIT_MS_MAX = 60_000;
+/** How exactly silence is measured. */
+const WATCH_MS = 250;
+/** What a message is more than its row: names, and JSON's escapes. */
+const MESSAGE_BYTES_EXTRA = 1024 * 1024;
+/** Where a stop waits for a state. */
+const STOP_MS_MAX = 10_000;
+
+export type SocketFormat = "JSONL" | "PROTOBUF" | "COLUMNAR";
+
+export interface ForeignSockets {
+  readonly paths: readonly string[];
+  readonly format: SocketFormat;
+  readonly generation: ValueGeneration;
+}
+
+export interface ForeignInputOptions {
+  readonly settings: AirbyteSettings;
+  /** Null: records come by stdout, or by stdin. */
+  readonly sockets: ForeignSockets | null;
+  readonly files: ConnectorFiles;
+  readonly rowBytesMax: number;
+  readonly rows: MessageRows;
+  /** Of this process, where the input is that. */
+  readonly stdin: () => Readable;
+  onLog(level: LogLevel, message: string): void;
+  onStarted(pid: number): void;
+}
+
+/** Silence, apart from the time in which we are the ones that are waited for. */
+class Watch {
+  #touchedAt = performance.now();
+  #busy = 0;
+  #hasBegun = false;
+
+  touch(): void {
+    this.#touchedAt = performance.now();
+    this.#hasBegun = true;
+  }
+
+  async during(work: Promise<void>): Promise<void> {
+    this.#busy += 1;
+    try {
+      await work;
+    } finally {
+      this.#busy -= 1;
+      this.#touchedAt = performance.now();
+    }
+  }
+
+  get silentMs(): number {
+    return this.#busy > 0 ? 0 : performance.now() - this.#touchedAt;
+  }
+
+  get hasBegun(): boolean {
+    return this.#hasBegun;
+  }
+}
+
+export class ForeignInput {
+  readonly #options: ForeignInputOptions;
+  readonly #watch = new Watch();
+  readonly #broken = Promise.withResolvers<never>();
+  #connector: ConnectorProcess | null = null;
+  #open: Socket[] = [];
+  #timer: NodeJS.Timeout | null = null;
+  #isStopping = false;
+  #isKilled = false;
+
+  constructor(options: ForeignInputOptions) {
+    this.#options = options;
+    // nobody may be waiting for it
+    this.#broken.promise.catch(() => {});
+  }
+
+  /**
+   * Until the source has come to its end, or is stopped. It is gone when this settles.
+   * @returns whether all of it was read
+   * @throws ExtractError
+   */
+  async run(): Promise<"ended" | "stopped"> {
+    try {
+      await Promise.race([this.#read(), this.#broken.promise]);
+    } catch (error) {
+      if (!this.#isStopping) throw error;
+    } finally {
+      if (this.#timer) clearInterval(this.#timer);
+      await this.kill();
+    }
+    if (this.#isStopping) return "stopped";
+    await this.#options.rows.finish();
+    return "ended";
+  }
+
+  /** Leaves at the next state, or without one when it does not come soon. */
+  async stop(): Promise<void> {
+    if (this.#isStopping) return;
+    await Promise.race([
+      this.#options.rows.hurry(),
+      sleep(STOP_MS_MAX, undefined, { ref: false }),
+    ]);
+    this.#isStopping = true;
+    this.#broken.reject(new Error("stopped"));
+  }
+
+  /** Ends it as it is. */
+  async kill(): Promise<void> {
+    this.#isKilled = true;
+    for (const socket of this.#open) socket.destroy();
+    await this.#connector?.end();
+  }
+
+  async #read(): Promise<void> {
+    const { settings } = this.#options;
+    this.#timer = setInterval(() => this.#look(), WATCH_MS);
+    const { input } = settings;
+    if (input === undefined) return this.#readConnector();
+    if (input.kind === "sockets") return this.#readSockets(null);
+    return this.#readLines(this.#options.stdin(), "stdin", false);
+  }
+
+  #look(): void {
+    const { settings } = this.#options;
+    const seconds = this.#watch.hasBegun
+      ? (settings.silenceDeadline ?? DEFAULTS.silenceDeadline)
+      : (settings.startDeadline ?? DEFAULTS.startDeadline);
+    if (this.#watch.silentMs < seconds * 1_000) return;
+    this.#broken.reject(
+      this.#watch.hasBegun
+        ? new ExtractError(
+            "CONNECTOR_SILENT",
+            `the source has sent nothing for ${seconds} s`,
+            { seconds },
+          )
+        : new ExtractError(
+            "CONNECTOR_START_TIMEOUT",
+            `the source has sent nothing within ${seconds} s of its start`,
+            { seconds },
+          ),
+    );
+  }
+
+  async #readConnector(): Promise<void> {
+    const { settings, sockets, files, rows } = this.#options;
+    const connector = await startConnector({
+      program: settings,
+      role: "source",
+      verb: "read",
+      files,
+      stdin: "ignore",
+      ...(sockets === null ? {} : describeSockets(sockets)),
+      onStderr: (line) => this.#options.onLog("debug", line),
+    });
+    this.#connector = connector;
+    this.#options.onStarted(connector.pid);
+    if (this.#isKilled) return connector.end();
+    const reading = this.#readLines(
+      connector.stdout,
+      "stdout",
+      sockets !== null,
+    );
+    if (sockets === null) await reading;
+    else
+      await Promise.all([
+        reading,
+        this.#readSockets(
+          connector.exited.then((exit) => {
+            throw (
+              rows.traceError ??
+              describeExit(connector, exit, {
+                role: "source",
+                program: settings,
+              })
+            );
+          }),
+        ),
+      ]);
+    const exit = await Promise.race([
+      connector.exited,
+      sleep(EXIT_MS_MAX, null, { ref: false }),
+    ]);
+    if (exit === null)
+      throw new ExtractError(
+        "CONNECTOR_SILENT",
+        `the source has closed its output and did not end within ${EXIT_MS_MAX / 1_000} s`,
+      );
+    if (exit.code === 0 || rows.isAccounted) return;
+    throw (
+      rows.traceError ??
+      describeExit(connector, exit, { role: "source", program: settings })
+    );
+  }
+
+  /** @param isControl records come another way */
+  async #readLines(
+    stream: Readable,
+    name: string,
+    isControl: boolean,
+  ): Promise<void> {
+    const lines = new MessageLines(
+      this.#options.rowBytesMax + MESSAGE_BYTES_EXTRA,
+    );
+    const record = new JsonRecord();
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      this.#watch.touch();
+      for (const line of lines.cut(chunk)) {
+        const taken = this.#takeLine(record, line, 0, isControl);
+        if (taken) await this.#watch.during(taken);
+      }
+    }
+    const rest = lines.rest();
+    if (rest.length === 0) return;
+    // the last line may go without its line feed, unless it was cut off
+    try {
+      await this.#takeLine(record, rest, 0, isControl);
+    } catch (cause) {
+      if (
+        cause instanceof ExtractError &&
+        cause.code !== "CONNECTOR_MESSAGE_INVALID"
+      )
+        throw cause;
+      throw invalidMessage(
+        `${name} ends inside of a line, behind ${rest.length} bytes of it`,
+        rest.toString("utf8", 0, 200),
+        cause,
+      );
+    }
+  }
+
+  #takeLine(
+    record: JsonRecord,
+    line: Buffer,
+    lane: number,
+    isControl: boolean,
+  ): Promise<void> | void {
+    const { rows } = this.#options;
+    // a probe
+    if (line.length === 0) return;
+    if (record.read(line)) {
+      if (isControl)
+        throw invalidMessage(
+          "a record on stdout, where sockets were agreed on",
+          line.toString("utf8", 0, 200),
+        );
+      return rows.takeRecord(record, lane);
+    }
+    const text = readLine(line);
+    if (text === null)
+      this.#options.onLog("warn", "a line that is not UTF-8 is passed over");
+    else return rows.takeMessage(text);
+  }
+
+  /** @param ended rejects when the peer is gone before all sockets are connected */
+  async #readSockets(ended: Promise<never> | null): Promise<void> {
+    const { sockets } = this.#options;
+    assert(sockets, "there are sockets");
+    ended?.catch(() => {});
+    const connected = await Promise.all(
+      sockets.paths.map((path) => this.#connect(path, ended)),
+    );
+    this.#watch.touch();
+    await Promise.all(
+      connected.map((socket, lane) =>
+        sockets.format === "JSONL"
+          ? this.#readSocketLines(socket, lane)
+          : this.#readEnvelopes(socket, lane, sockets.generation),
+      ),
+    );
+  }
+
+  /** The file may not be there yet, or be there and nobody listen: both are waited for, up to the deadline of `#look`. */
+  async #connect(path: string, ended: Promise<never> | null): Promise<Socket> {
+    for (;;) {
+      const socket = await tryConnect(path);
+      if (socket !== null) {
+        this.#open.push(socket);
+        return socket;
+      }
+      await Promise.race([
+        sleep(CONNECT_AGAIN_MS),
+        this.#broken.promise,
+        ...(ended === null ? [] : [ended]),
+      ]);
+    }
+  }
+
+  async #readSocketLines(socket: Socket, lane: number): Promise<void> {
+    const lines = new MessageLines(
+      this.#options.rowBytesMax + MESSAGE_BYTES_EXTRA,
+    );
+    const record = new JsonRecord();
+    for await (const chunk of socket as AsyncIterable<Buffer>) {
+      this.#watch.touch();
+      for (const line of lines.cut(chunk)) {
+        const taken = this.#takeLine(record, line, lane, false);
+        if (taken) await this.#watch.during(taken);
+      }
+    }
+    lines.end();
+  }
+
+  async #readEnvelopes(
+    socket: Socket,
+    lane: number,
+    generation: ValueGeneration,
+  ): Promise<void> {
+    const { rows, rowBytesMax, onLog } = this.#options;
+    const messages = new DelimitedMessages(rowBytesMax + MESSAGE_BYTES_EXTRA);
+    const record = new ProtobufRecord(generation);
+    for await (const chunk of socket as AsyncIterable<Buffer>) {
+      this.#watch.touch();
+      for (const envelope of messages.cut(chunk)) {
+        const kind = record.read(envelope);
+        if (kind === "record") {
+          const taken = rows.takeRecord(record, lane);
+          if (taken) await this.#watch.during(taken);
+        } else if (kind === "message")
+          await this.#watch.during(rows.takeMessage(record.message));
+        else if (kind === "unknown")
+          onLog("warn", "an envelope of an unknown kind is passed over");
+      }
+    }
+    messages.end();
+  }
+}
+
+/** What the connector's environment says of the sockets, and the folder that a container has to see. */
+function describeSockets({ paths, format }: ForeignSockets): {
+  readonly env: Readonly<Record<string, string>>;
+  readonly mounts: readonly string[];
+} {
+  const [first = ""] = paths;
+  return {
+    env: {
+      DATA_CHANNEL_MEDIUM: "SOCKET",
+      DATA_CHANNEL_FORMAT: format,
+      DATA_CHANNEL_SOCKET_PATHS: paths.join(","),
+    },
+    mounts: [first.slice(0, first.lastIndexOf("/"))],
+  };
+}
+
+function tryConnect(path: string): Promise<Socket | null> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once("error", () => resolve(null));
+    socket.once("connect", () => resolve(socket));
+  });
+}

@@ -1,0 +1,404 @@
+/** One channel of a destination that speaks the Airbyte protocol: its output, and the records of its partitions. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { CheckpointStamp, SealedFile } from "../../../proto/checkpoint.ts";
+import type { ColumnBatch } from "../../../proto/columns.ts";
+import type { DestinationStream } from "../../../proto/control.ts";
+import {
+  ExtractError,
+  fromWireError,
+  toWireError,
+} from "../../../proto/error.ts";
+import {
+  encodeMessage,
+  probe as protobufProbe,
+} from "../../airbyte/record-protobuf/encoder.ts";
+import { describeToken } from "../../airbyte/state-token.ts";
+import type {
+  DestinationContext,
+  StreamWriter,
+  WriterFactory,
+  WriterTarget,
+} from "../destination.ts";
+import type { AirbyteDestinationConfig, ChannelFormat } from "./config.ts";
+import { Lane, type LaneFact, type LaneOrder } from "./lane.ts";
+import { listen, MessageOutput, openStdout, type Listening } from "./output.ts";
+import { createSlots, type RecordSlots, type Segment } from "./record-slots.ts";
+
+const utf8 = new TextEncoder();
+const newline = utf8.encode("\n");
+
+/** Where the connector's stdin is fed, in the attempt's folder. */
+export const STDIN_SOCKET = "stdin.sock";
+
+export class AirbyteWriters implements WriterFactory {
+  readonly #context: DestinationContext;
+  readonly #config: AirbyteDestinationConfig;
+  readonly #channel: number;
+  readonly #lane: Lane<LaneOrder, LaneFact>;
+  readonly #slots = new Map<number, RecordSlots>();
+  readonly #names = new Map<number, DestinationStream["schema"]>();
+  /** Checkpoints whose state has left behind their rows. */
+  readonly #sealed = new Set<string>();
+  readonly #waiting = new Map<string, PromiseWithResolvers<void>>();
+  #listening: Listening | null = null;
+  #output: Promise<MessageOutput> | null = null;
+  #opened: MessageOutput | null = null;
+  #fault: Error | null = null;
+  #isReady = false;
+  #ending: Promise<void> | null = null;
+  readonly #gone = Promise.withResolvers<void>();
+
+  private constructor(context: DestinationContext, channel: number) {
+    this.#context = context;
+    this.#config = readConfig(context);
+    this.#channel = channel;
+    this.#lane = new Lane(this.#config.folder, (order) => this.#follow(order));
+  }
+
+  /** Listens where somebody is to connect. @throws ExtractError DESTINATION_UNWRITABLE */
+  static async open(
+    context: DestinationContext,
+    channel: number,
+  ): Promise<AirbyteWriters> {
+    const writers = new AirbyteWriters(context, channel);
+    try {
+      await writers.#open();
+    } catch (error) {
+      writers.#fail(error);
+      throw error;
+    }
+    return writers;
+  }
+
+  createWriter({ stream, partition }: WriterTarget): StreamWriter {
+    const { number } = stream.schema;
+    const slots =
+      this.#slots.get(number) ?? createSlots(stream.schema, this.format);
+    this.#slots.set(number, slots);
+    this.#names.set(number, stream.schema);
+    return new RecordWriter(this, slots, stream, partition);
+  }
+
+  get format(): ChannelFormat {
+    const { channel } = this.#config;
+    return channel.medium === "stdio" ? "jsonl" : channel.format;
+  }
+
+  /** Whether records and states have to name each other. */
+  get namesPartitions(): boolean {
+    return this.#config.channel.medium === "sockets";
+  }
+
+  /** Whether each checkpoint's state is written right behind its rows: else whoever has the ledger makes it. */
+  get writesStates(): boolean {
+    return this.#config.connector !== null;
+  }
+
+  get attempt(): DestinationContext["attempt"] {
+    return this.#context.attempt;
+  }
+
+  /** @throws ExtractError why nothing can be written */
+  async output(): Promise<MessageOutput> {
+    if (this.#fault) throw this.#fault;
+    if (!this.#output) throw new Error("the channel is not open");
+    return this.#output;
+  }
+
+  /** Behind what was written before, in front of what is written from now on. */
+  async writeMessages(messages: readonly string[]): Promise<void> {
+    if (this.#fault) throw this.#fault;
+    // at once where it can be: nothing may come between rows and their state
+    const output = this.#opened ?? (await this.output());
+    await output.write(
+      messages.flatMap((json) =>
+        this.format === "jsonl"
+          ? [utf8.encode(json), newline]
+          : [encodeMessage(json)],
+      ),
+    );
+  }
+
+  /** Resolves once the destination has said that the checkpoint's rows are durable. */
+  durable(stamp: CheckpointStamp): Promise<void> | null {
+    if (!this.writesStates) return null;
+    if (this.#fault) return Promise.reject(this.#fault);
+    const { stream, index } = stamp;
+    // without rows nothing was sealed, and the destination hears of it here
+    if (!this.#sealed.delete(`${stream}/${index}`))
+      this.writeMessages([this.#describeEmpty(stamp)]).then(
+        () => this.noteWritten(stamp),
+        (error: unknown) => this.#fail(error),
+      );
+    return this.#waitFor(stream, index).promise;
+  }
+
+  noteSealed({ stream, index }: CheckpointStamp): void {
+    this.#sealed.add(`${stream}/${index}`);
+  }
+
+  /** The STATE message of a checkpoint, where the ledger alone knows what it means. */
+  describeState(
+    { stream, index, rows }: CheckpointStamp,
+    partitionId: string | null,
+  ): string {
+    const { runId, epoch } = this.attempt;
+    const name = this.#names.get(stream);
+    if (!name) throw new Error(`stream ${stream} has no writer`);
+    const token = { run: runId, epoch, stream, index };
+    return describeToken(name, token, { rows, partitionId });
+  }
+
+  #describeEmpty(stamp: CheckpointStamp): string {
+    const { stream, partition, index } = stamp;
+    return this.describeState(
+      stamp,
+      this.namesPartitions
+        ? `${stream}-${partition}-${this.attempt.epoch}-empty-${index}`
+        : null,
+    );
+  }
+
+  noteWritten({ stream, partition, index, last, rows }: CheckpointStamp): void {
+    this.#lane.post({
+      type: "written",
+      channel: this.#channel,
+      ...{ stream, partition, index, last, rows },
+    });
+  }
+
+  /** Waits for what was written to be durable, where that is told. */
+  async close(): Promise<void> {
+    await this.#end();
+    const durable = [...this.#waiting.values()].map(({ promise }) => promise);
+    await Promise.race([Promise.all(durable), this.#gone.promise]);
+    this.#lane.close();
+  }
+
+  /** Lets go of everything as it is. */
+  destroy(): void {
+    this.#lane.close();
+    this.#listening?.close();
+    this.#opened?.destroy();
+  }
+
+  #waitFor(stream: number, index: number): PromiseWithResolvers<void> {
+    const key = `${stream}/${index}`;
+    const known = this.#waiting.get(key);
+    if (known) return known;
+    const waiting = Promise.withResolvers<void>();
+    waiting.promise.catch(() => {
+      // told to whoever waits
+    });
+    this.#waiting.set(key, waiting);
+    return waiting;
+  }
+
+  async #open(): Promise<void> {
+    const { channel, connector, folder, stallMs, connectMs } = this.#config;
+    const label = connector?.label ?? "whoever reads our output";
+    const wrap = (
+      stream: ConstructorParameters<typeof MessageOutput>[0],
+      probe: Uint8Array | null,
+    ): MessageOutput => {
+      this.#opened = new MessageOutput(stream, { label, stallMs, probe });
+      this.#lane.post({ type: "connected", channel: this.#channel });
+      return this.#opened;
+    };
+    if (channel.medium === "stdio" && connector === null) {
+      this.#output = Promise.resolve(wrap(openStdout(), null));
+    } else if (folder !== "") {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      const path =
+        channel.medium === "stdio"
+          ? join(folder, STDIN_SOCKET)
+          : channel.paths[this.#channel - 1];
+      if (path === undefined)
+        throw new Error(`channel ${this.#channel} has no socket`);
+      this.#listening = await listen(path, connectMs, label);
+      const probe =
+        channel.medium === "stdio"
+          ? null
+          : channel.format === "jsonl"
+            ? newline
+            : protobufProbe;
+      this.#output = this.#listening.connected.then((socket) =>
+        wrap(socket, probe),
+      );
+    }
+    this.#output?.catch(() => {
+      // told to whoever writes
+    });
+    this.#isReady = true;
+    this.#lane.post({ type: "ready", channel: this.#channel });
+  }
+
+  #follow(order: LaneOrder): void {
+    switch (order.type) {
+      case "call":
+        if (this.#isReady)
+          this.#lane.post({ type: "ready", channel: this.#channel });
+        if (this.#opened)
+          this.#lane.post({ type: "connected", channel: this.#channel });
+        return;
+      case "write":
+        if (order.channel === this.#channel)
+          void this.#writeMessages(order.id, order.messages);
+        return;
+      case "durable":
+        this.#waiting.get(`${order.stream}/${order.index}`)?.resolve();
+        this.#waiting.delete(`${order.stream}/${order.index}`);
+        return;
+      case "end":
+        this.#end().catch((error: unknown) => this.#fail(error));
+        return;
+      case "endIdle":
+        if (this.#slots.size === 0)
+          this.#end().catch((error: unknown) => this.#fail(error));
+        return;
+      case "gone":
+        this.#gone.resolve();
+        return;
+      case "fault":
+        this.#fail(fromWireError(order.error));
+        return;
+    }
+  }
+
+  async #writeMessages(id: number, messages: readonly string[]): Promise<void> {
+    try {
+      await this.writeMessages(messages);
+      this.#lane.post({ type: "wrote", id });
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (this.#fault) return;
+    this.#fault = error instanceof Error ? error : new Error(String(error));
+    this.#lane.post({
+      type: "failed",
+      channel: this.#channel,
+      error: toWireError(this.#fault),
+    });
+    for (const { reject } of this.#waiting.values()) reject(this.#fault);
+    this.#waiting.clear();
+    this.#opened?.destroy();
+  }
+
+  /** What was written has left, and the peer knows that nothing follows. */
+  #end(): Promise<void> {
+    this.#ending ??= this.#finish();
+    return this.#ending;
+  }
+
+  async #finish(): Promise<void> {
+    for (const slots of this.#slots.values()) await slots.flush();
+    // nobody may have come where nothing was to be written
+    if (this.#opened) await this.#opened.end();
+    else this.#listening?.close();
+    this.#lane.post({ type: "ended", channel: this.#channel });
+  }
+}
+
+class RecordWriter implements StreamWriter {
+  readonly #writers: AirbyteWriters;
+  readonly #slots: RecordSlots;
+  readonly #stream: DestinationStream;
+  readonly #partition: number;
+  #segment: Segment | null = null;
+  #segments = 0;
+  #rows = 0;
+
+  constructor(
+    writers: AirbyteWriters,
+    slots: RecordSlots,
+    stream: DestinationStream,
+    partition: number,
+  ) {
+    this.#writers = writers;
+    this.#slots = slots;
+    this.#stream = stream;
+    this.#partition = partition;
+  }
+
+  async write(batch: ColumnBatch): Promise<void> {
+    this.#segment ??= this.#begin();
+    this.#rows += batch.rowCount;
+    const output = await this.#writers.output();
+    await this.#slots.write(output, batch, this.#segment);
+  }
+
+  async seal(stamp: CheckpointStamp): Promise<readonly SealedFile[]> {
+    const segment = this.#segment ?? this.#begin();
+    const rows = this.#rows;
+    this.#segment = null;
+    this.#rows = 0;
+    if (rows !== stamp.rows)
+      throw new ExtractError(
+        "CHANNEL_CORRUPT",
+        `a checkpoint of ${stamp.rows} rows came behind ${rows}`,
+        { stream: stamp.stream, partition: stamp.partition },
+      );
+    // both before anything of the next checkpoint is written
+    const flushed = this.#slots.flush();
+    const told = this.#writers.writesStates
+      ? this.#writers.writeMessages([
+          this.#writers.describeState(stamp, segment.partitionId),
+        ])
+      : null;
+    await Promise.all([flushed, told]);
+    this.#writers.noteSealed(stamp);
+    this.#writers.noteWritten(stamp);
+    const path = segment.partitionId ?? "";
+    return [{ path, rows, bytes: stamp.bytes }];
+  }
+
+  discard(): Promise<void> {
+    const rows = this.#rows;
+    this.#segment = null;
+    this.#rows = 0;
+    if (rows === 0) return Promise.resolve();
+    return Promise.reject(
+      new ExtractError(
+        "DESTINATION_FAILED",
+        `${rows} records of ${this.#stream.schema.name} have left and cannot be taken back: the next attempt goes on behind the last state`,
+        { stream: this.#stream.schema.number, partition: this.#partition },
+      ),
+    );
+  }
+
+  abandon(): void {
+    this.#segment = null;
+  }
+
+  #begin(): Segment {
+    this.#segments++;
+    const { schema, statesAtEnd = false } = this.#stream;
+    const { epoch } = this.#writers.attempt;
+    const own = `${schema.number}-${this.#partition}-${epoch}-${this.#segments}`;
+    return {
+      partition: this.#partition,
+      // one state covers all rows of a stream that cannot be gone on with inside
+      partitionId: !this.#writers.namesPartitions
+        ? null
+        : statesAtEnd && !this.#writers.writesStates
+          ? `${schema.number}-all-${epoch}`
+          : own,
+      emittedAt: Date.now(),
+    };
+  }
+}
+
+export function readConfig({
+  config,
+}: DestinationContext): AirbyteDestinationConfig {
+  return config as DestinationContext["config"] & AirbyteDestinationConfig;
+}
+
+/** Channels that records go over: each has its thread from the beginning, since the peer connects to all at once. */
+export function countOutputs({ channel }: AirbyteDestinationConfig): number {
+  return channel.medium === "stdio" ? 1 : channel.paths.length;
+}

@@ -1,0 +1,176 @@
+/**
+ * What a server must be told before its binlog can be followed: shown to people by `actors/doctor`, and the end of a run
+ * before anything is locked.
+ */
+import { ExtractError } from "../../../proto/error.ts";
+import type { TableName } from "./catalog.ts";
+import type { Queryable } from "./sql.ts";
+
+/** Of `SHOW GLOBAL VARIABLES`, with names in small letters. */
+export type ServerVariables = ReadonlyMap<string, string>;
+
+export interface LogSetting {
+  readonly name: string;
+  readonly isRight: boolean;
+  readonly found: string;
+  /** What to do about it. */
+  readonly mend: string;
+}
+
+export function judgeLogSettings(
+  variables: ServerVariables,
+): readonly LogSetting[] {
+  const read = (name: string): string =>
+    (variables.get(name) ?? "").toUpperCase();
+  const isOn = ["ON", "1"].includes(read("log_bin"));
+  return [
+    {
+      name: "log_bin",
+      isRight: isOn,
+      found: isOn ? "on" : "off",
+      mend: "in the server's settings: [mysqld] log_bin = binlog, and server_id = <a number of its own>; then restart it",
+    },
+    {
+      name: "binlog_format",
+      isRight: read("binlog_format") === "ROW",
+      found: read("binlog_format"),
+      mend: "SET GLOBAL binlog_format = ROW; and the same in the server's settings; sessions that are open keep the old one",
+    },
+    {
+      name: "binlog_row_image",
+      // the second is MariaDB's, and leaves out nothing either
+      isRight: ["FULL", "FULL_NODUP", ""].includes(read("binlog_row_image")),
+      found: read("binlog_row_image") || "FULL",
+      mend: "SET GLOBAL binlog_row_image = FULL; and the same in the server's settings",
+    },
+    {
+      name: "binlog_row_value_options",
+      isRight: read("binlog_row_value_options") === "",
+      found: read("binlog_row_value_options") || "none",
+      mend: "SET GLOBAL binlog_row_value_options = ''; changes of JSON come in parts else",
+    },
+    {
+      name: "server_id",
+      isRight: read("server_id") !== "0",
+      found: variables.get("server_id") ?? "unknown",
+      mend: "in the server's settings: [mysqld] server_id = <a number of its own>; then restart it",
+    },
+  ];
+}
+
+export interface LogServer {
+  /** By which the server is told from others. */
+  readonly name: string;
+  /** `@@server_id`: of its events. */
+  readonly serverId: number;
+  /** Each transaction has a number that stays with it, and positions in the log can be told by these. */
+  readonly hasGtids: boolean;
+}
+
+/** @throws ExtractError SOURCE_LOG_UNSUITABLE */
+export async function checkLogSettings(
+  connection: Queryable,
+): Promise<LogServer> {
+  const rows = await connection.query<{ Variable_name: string; Value: string }>(
+    `SHOW GLOBAL VARIABLES WHERE Variable_name LIKE 'binlog\\_%'
+      OR Variable_name IN ('log_bin', 'server_id', 'server_uuid', 'server_uid', 'gtid_mode')`,
+  );
+  const variables: ServerVariables = new Map(
+    rows.map((row) => [row.Variable_name.toLowerCase(), String(row.Value)]),
+  );
+  const wrong = judgeLogSettings(variables).find(({ isRight }) => !isRight);
+  if (wrong) throw unsuitable(`${wrong.name} is ${wrong.found}: ${wrong.mend}`);
+  const read = (name: string): string => variables.get(name) ?? "";
+  const isMariadb = connection.flavour === "mariadb";
+  const uid = read(isMariadb ? "server_uid" : "server_uuid");
+  return {
+    name: `${connection.flavour}/${uid === "" ? read("server_id") : uid}`,
+    serverId: Number(read("server_id")),
+    hasGtids: isMariadb || read("gtid_mode").toUpperCase() === "ON",
+  };
+}
+
+interface MasterStatus {
+  readonly File: string;
+  readonly Position: number | string;
+  readonly Binlog_Do_DB: string;
+  readonly Binlog_Ignore_DB: string;
+}
+
+/** Databases that the server leaves out of its log. @throws ExtractError SOURCE_LOG_UNSUITABLE */
+export function checkLoggedDatabases(
+  { Binlog_Do_DB, Binlog_Ignore_DB }: MasterStatus,
+  tables: readonly TableName[],
+): void {
+  const list = (text: string) =>
+    text.split(",").flatMap((name) => (name === "" ? [] : [name.trim()]));
+  const only = list(Binlog_Do_DB);
+  const never = list(Binlog_Ignore_DB);
+  const left = tables.find(
+    ({ schema }) =>
+      never.includes(schema) || (only.length > 0 && !only.includes(schema)),
+  );
+  if (left)
+    throw unsuitable(
+      `the server leaves the database ${left.schema} out of its binlog (${only.length > 0 ? "binlog_do_db" : "binlog_ignore_db"})`,
+    );
+}
+
+/** Where the log ends now. @throws ExtractError SOURCE_LOG_UNSUITABLE where this user may not ask */
+export async function readLogEnd(connection: Queryable): Promise<MasterStatus> {
+  const { flavour, serverVersion } = connection;
+  const isRenamed = flavour === "mysql" && serverVersion >= 80_200;
+  const [status] = await asReader(() =>
+    connection.query<MasterStatus>(
+      isRenamed ? "SHOW BINARY LOG STATUS" : "SHOW MASTER STATUS",
+    ),
+  );
+  if (status === undefined)
+    throw unsuitable("the server keeps no binlog: it tells no end of it");
+  return status;
+}
+
+export interface BinlogFile {
+  readonly name: string;
+  readonly bytes: number;
+}
+
+/** Oldest first. @throws ExtractError SOURCE_LOG_UNSUITABLE where this user may not ask */
+export async function listBinlogs(
+  connection: Queryable,
+): Promise<readonly BinlogFile[]> {
+  const rows = await asReader(() =>
+    connection.query<{ Log_name: string; File_size: number | string }>(
+      "SHOW BINARY LOGS",
+    ),
+  );
+  return rows.map(({ Log_name, File_size }) => ({
+    name: Log_name,
+    bytes: Number(File_size),
+  }));
+}
+
+/** What fails for want of a right, with the rights that are wanted. */
+export async function asReader<Result>(
+  work: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    if (
+      !(error instanceof ExtractError) ||
+      error.code !== "SOURCE_PERMISSION_DENIED"
+    )
+      throw error;
+    throw new ExtractError(
+      "SOURCE_LOG_UNSUITABLE",
+      `this user may not read the binlog (${error.message}); GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* to it`,
+      error.details,
+      { cause: error },
+    );
+  }
+}
+
+export function unsuitable(message: string): ExtractError {
+  return new ExtractError("SOURCE_LOG_UNSUITABLE", message, {});
+}

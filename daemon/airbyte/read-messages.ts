@@ -1,0 +1,230 @@
+/**
+ * What a source executable says beside rows: statuses, estimates and states, each where it belongs between them. A state
+ * says what is left of a stream, so that the last one is all that a later read needs.
+ */
+import { isDeepStrictEqual } from "node:util";
+import { toCount } from "../../connectors/airbyte/exact-json.ts";
+import type { DurableReport } from "../../proto/checkpoint.ts";
+import type { DiscoveredWire, HeldColumns } from "../../proto/control.ts";
+import { ExtractError } from "../../proto/error.ts";
+import type { KeyTuple, Partition } from "../../proto/partition.ts";
+import type { RunBook } from "../run-book.ts";
+import type { KeptPlan, RunMessages, StreamChoice } from "../run-messages.ts";
+import { keyOf, type ConfiguredStream } from "./configured-streams.ts";
+import {
+  describeReadState,
+  joinRanges,
+  toKeptPlan,
+  type KeptPartition,
+  type ReadState,
+} from "./read-state.ts";
+import { describeEstimate, describeName, describeStatus } from "./stdout.ts";
+
+interface Progress {
+  readonly done: Set<number>;
+  readonly after: Map<number, KeyTuple>;
+  /** Rows that no state has counted. */
+  rows: number;
+  /** States so far. */
+  states: number;
+  partitionId: string | null;
+}
+
+export interface ReadMessagesOptions {
+  readonly streams: readonly ConfiguredStream[];
+  /** Records name the partition that they are of, and states count for one. */
+  readonly namesPartitions: boolean;
+  /** Takes each message as it is handed out; null: it goes with the rows, and nowhere else. */
+  readonly onMessage: ((message: string) => void) | null;
+}
+
+export class ReadMessages implements RunMessages {
+  readonly columns: readonly HeldColumns[];
+  readonly #options: ReadMessagesOptions;
+  readonly #streams: ReadonlyMap<string, ConfiguredStream>;
+  readonly #progress = new Map<number, Progress>();
+  /** Told with what comes next. */
+  #waiting: string[] = [];
+
+  constructor(options: ReadMessagesOptions) {
+    this.#options = options;
+    this.#streams = new Map(options.streams.map((one) => [keyOf(one), one]));
+    this.columns = options.streams
+      .filter(({ columns }) => columns.length > 0)
+      .map(({ namespace, name, columns }) => ({ namespace, name, columns }));
+  }
+
+  /** With the next messages of a stream. */
+  add(message: string): void {
+    this.#waiting.push(message);
+  }
+
+  /** What nothing came behind. */
+  takeRest(): readonly string[] {
+    const rest = this.#waiting;
+    this.#waiting = [];
+    return rest;
+  }
+
+  choiceOf(stream: {
+    readonly namespace: string;
+    readonly name: string;
+  }): StreamChoice | null {
+    return this.#streams.get(keyOf(stream))?.choice ?? null;
+  }
+
+  planOf({ schema, leaves, key = null }: DiscoveredWire): KeptPlan | null {
+    const state = this.#streams.get(keyOf(schema))?.state ?? null;
+    if (state?.kind !== "plan") return null;
+    const columns = key?.columns ?? [];
+    const isSame =
+      state.fingerprint === schema.fingerprint &&
+      state.partitions.every(
+        ({ split, relation }) =>
+          leaves.some(({ oid }) => oid === relation.oid) &&
+          isDeepStrictEqual(
+            columns.map(({ name }) => name),
+            split.columns,
+          ) &&
+          isDeepStrictEqual(
+            columns.map(({ type }) => type),
+            split.types,
+          ),
+      );
+    if (isSame) return toKeptPlan(schema.number, state);
+    const label = `${schema.namespace}.${schema.name}`;
+    throw new ExtractError(
+      "STATE_INCOMPATIBLE",
+      `${label} has other columns, another key or other parts than when its state was written: clear it, and the stream is read from its beginning`,
+      { stream: label },
+    );
+  }
+
+  cursorOf(stream: {
+    readonly namespace: string;
+    readonly name: string;
+  }): string | null {
+    const state = this.#streams.get(keyOf(stream))?.state ?? null;
+    return state?.kind === "cursor" ? state.cursor : null;
+  }
+
+  begun(book: RunBook, number: number): readonly string[] {
+    const { ref, plan } = book.stream(number);
+    this.#progress.set(number, {
+      done: new Set(),
+      after: new Map(
+        book
+          .openAtStart(number)
+          .flatMap(({ partition, position }) =>
+            position.kind === "key" ? [[partition, position.after]] : [],
+          ),
+      ),
+      ...{ rows: 0, states: 0, partitionId: null },
+    });
+    return this.#tell([
+      describeStatus(ref, "STARTED"),
+      ...(plan ? [describeEstimate(ref, plan)] : []),
+    ]);
+  }
+
+  recorded(
+    book: RunBook,
+    { stream, partition, position, last, rows, files }: DurableReport,
+  ): readonly string[] {
+    const progress = this.#of(stream);
+    if (last) progress.done.add(partition);
+    else if (position?.kind === "key")
+      progress.after.set(partition, position.after);
+    progress.rows += rows;
+    progress.partitionId = files[0]?.path || progress.partitionId;
+    if (!book.isResumable(stream)) return [];
+    return this.#tell([this.#describeState(book, stream)]);
+  }
+
+  complete(book: RunBook, stream: number): readonly string[] {
+    const progress = this.#of(stream);
+    const { ref } = book.stream(stream);
+    // what has been counted already is in a state
+    const isTold = book.isResumable(stream) && progress.states > 0;
+    return this.#tell([
+      ...(isTold ? [] : [this.#describeState(book, stream)]),
+      describeStatus(ref, "COMPLETE"),
+    ]);
+  }
+
+  #of(stream: number): Progress {
+    const progress = this.#progress.get(stream);
+    if (!progress) throw new Error(`stream ${stream} has not begun`);
+    return progress;
+  }
+
+  #tell(messages: readonly string[]): readonly string[] {
+    const all = [...this.takeRest(), ...messages];
+    if (this.#options.onMessage)
+      for (const message of all) this.#options.onMessage(message);
+    return all;
+  }
+
+  #describeState(book: RunBook, stream: number): string {
+    const progress = this.#of(stream);
+    const { ref } = book.stream(stream);
+    progress.states++;
+    const rows = progress.rows;
+    progress.rows = 0;
+    return JSON.stringify({
+      type: "STATE",
+      state: {
+        type: "STREAM",
+        stream: {
+          stream_descriptor: describeName(ref),
+          stream_state: this.#stateOf(book, stream, progress),
+        },
+        sourceStats: { recordCount: toCount(rows) },
+        ...(this.#options.namesPartitions
+          ? {
+              id: progress.states,
+              partition_id:
+                progress.partitionId ?? `${stream}-none-${book.epoch}`,
+            }
+          : {}),
+      },
+    });
+  }
+
+  #stateOf(
+    book: RunBook,
+    stream: number,
+    { done, after }: Progress,
+  ): object | null {
+    const { schema, window, plan } = book.stream(stream);
+    if (window !== null) {
+      const cursor = window.nextState ?? this.cursorOf(schema);
+      return cursor === null
+        ? null
+        : describeReadState({ kind: "cursor", column: window.column, cursor });
+    }
+    const { fingerprint } = schema;
+    const left = (plan?.partitions ?? []).flatMap((one): KeptPartition[] =>
+      done.has(one.ordinal) || one.split.kind !== "key"
+        ? []
+        : [keepPartition(one, one.split, after.get(one.ordinal) ?? null)],
+    );
+    const state: ReadState =
+      left.length === 0
+        ? { kind: "done", fingerprint }
+        : { kind: "plan", fingerprint, partitions: joinRanges(left) };
+    return describeReadState(state);
+  }
+}
+
+function keepPartition(
+  { relation, only, estimatedRows, estimatedBytes }: Partition,
+  split: KeptPartition["split"],
+  after: KeyTuple | null,
+): KeptPartition {
+  return {
+    ...{ relation, only, split, after },
+    rows: estimatedRows,
+    bytes: estimatedBytes,
+  };
+}

@@ -1,0 +1,174 @@
+/** `read` of a source executable: an ordinary run, from our source to a destination that is our own output. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { toTraceError } from "../../connectors/airbyte/errors.ts";
+import {
+  readConfiguredCatalog,
+  readStates,
+} from "../../connectors/airbyte/messages.ts";
+import {
+  requestDefaults,
+  type RunSummary,
+  type SyncRequest,
+} from "../request.ts";
+import { startRun } from "../sync.ts";
+import { readConfiguredStreams } from "./configured-streams.ts";
+import { readDataChannel, type DataChannel } from "./data-channel.ts";
+import { placeInThisProcess } from "./placement.ts";
+import { ReadMessages } from "./read-messages.ts";
+import { serveNothing } from "./serve-nothing.ts";
+import type { SourceConfig } from "./source-config.ts";
+import {
+  describeLog,
+  describeName,
+  describeStatus,
+  writeMessage,
+} from "./stdout.ts";
+
+/** A read that is told to end gets this long to reach its next checkpoints. */
+const STOP_MS_MAX = 30_000;
+/** Ended by SIGTERM, as a shell tells it: 128 and the signal's number. */
+const EXIT_TERMINATED = 143;
+/** Whoever is to connect to our sockets starts with us, or long after: as Airbyte's destinations wait for theirs. */
+const CONNECT_MS_MAX = 15 * 60_000;
+
+export interface ReadInput {
+  readonly config: SourceConfig;
+  /** As the platform gave them. */
+  readonly catalog: unknown;
+  readonly state: unknown;
+}
+
+/** Gives the exit code. What goes wrong on the way is told as the protocol wants it. */
+export async function runRead(
+  { config, catalog, state }: ReadInput,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<number> {
+  const channel = readDataChannel(env);
+  const streams = readConfiguredStreams(
+    readConfiguredCatalog(catalog),
+    readStates(state),
+    config.cursorLagSeconds,
+  );
+  const open = streams.filter((one) => one.state?.kind !== "done");
+  const over = streams
+    .filter((one) => !open.includes(one))
+    .flatMap((one) => [
+      describeStatus(one, "STARTED"),
+      describeStatus(one, "COMPLETE"),
+    ]);
+  if (open.length === 0) {
+    for (const message of over) await writeMessage(message);
+    if (channel.medium === "sockets")
+      await serveNothing(channel, over, CONNECT_MS_MAX);
+    return 0;
+  }
+  const isSocket = channel.medium === "sockets";
+  let told = Promise.resolve();
+  const messages = new ReadMessages({
+    streams: open,
+    namesPartitions: isSocket,
+    // of the records only the destination hears; of everything else the platform does as well
+    onMessage: isSocket
+      ? (message) => {
+          told = told.then(() => writeMessage(message));
+        }
+      : null,
+  });
+  for (const message of over) messages.add(message);
+  const folder = mkdtempSync(join(tmpdir(), "millrace-read-"));
+  try {
+    const request = describeRequest(config, open, channel, folder);
+    const { summary, isStopped } = await runOnce(request, messages);
+    await told;
+    for (const message of messages.takeRest()) await writeMessage(message);
+    return await tellEnd(summary, isStopped);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function describeRequest(
+  config: SourceConfig,
+  streams: readonly { readonly namespace: string; readonly name: string }[],
+  channel: DataChannel,
+  folder: string,
+): SyncRequest {
+  return {
+    ...requestDefaults,
+    source: { url: config.url },
+    destination: {
+      kind: "airbyte",
+      connector: null,
+      channel: channel.medium === "stdio" ? channel : { ...channel, count: 0 },
+      deadlines: { connectMs: CONNECT_MS_MAX },
+    },
+    mode: "full-refresh-append",
+    tables: streams.map(({ namespace, name }) => `${namespace}.${name}`),
+    // whoever runs us starts us anew with the last state, which a partition that failed here would contradict
+    attemptsMax: 1,
+    readers: channel.medium === "stdio" ? 1 : config.readers,
+    checkpointEverySeconds: config.checkpointEverySeconds,
+    // the only ranges that another snapshot can go on with
+    partitionBy: "key",
+    ledgerPath: join(folder, "ledger.sqlite"),
+  };
+}
+
+async function runOnce(
+  request: SyncRequest,
+  messages: ReadMessages,
+): Promise<{ readonly summary: RunSummary; readonly isStopped: boolean }> {
+  const placement = placeInThisProcess();
+  const run = startRun(
+    request,
+    (event) => {
+      if (event.type === "warning")
+        messages.add(describeLog("WARN", event.message));
+    },
+    { placement, messages },
+  );
+  let timer: NodeJS.Timeout | null = null;
+  const stop = (): void => {
+    if (timer) return run.abort();
+    timer = setTimeout(() => run.abort(), STOP_MS_MAX);
+    run.stop();
+  };
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, stop);
+  try {
+    const summary = await run.done;
+    return { summary, isStopped: timer !== null };
+  } finally {
+    if (timer) clearTimeout(timer);
+    await placement.close();
+  }
+}
+
+/** The run has let go of stdout. */
+async function tellEnd(
+  { streams, error, exitCode }: RunSummary,
+  isStopped: boolean,
+): Promise<number> {
+  for (const stream of streams) {
+    if (stream.state === "committed") continue;
+    await writeMessage(describeStatus(stream, "INCOMPLETE"));
+    if (stream.error === null) continue;
+    const trace = toTraceError(stream.error, Date.now()) as {
+      readonly trace: { readonly error: object };
+    };
+    await writeMessage({
+      ...trace,
+      trace: {
+        ...trace.trace,
+        error: {
+          ...trace.trace.error,
+          stream_descriptor: describeName(stream),
+        },
+      },
+    });
+  }
+  if (isStopped && exitCode !== 0) return EXIT_TERMINATED;
+  if (error !== null) await writeMessage(toTraceError(error, Date.now()));
+  return exitCode;
+}

@@ -1,0 +1,86 @@
+/** How a run's rows go, and that people are told: in the plan, in the log, in the event of its start, to the inspector. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { createDaemonLog, logEvents } from "../../daemon/api/log.ts";
+import { SecretCover } from "../../daemon/api/secrets.ts";
+import { describeHop, listArchitectures } from "../../daemon/architectures.ts";
+import { buildRequest } from "../../daemon/config-request.ts";
+import { readRecord } from "../../daemon/inspector/model/records.ts";
+import { RunModel } from "../../daemon/inspector/model/run-model.ts";
+import type { RunEvent } from "../../daemon/request.ts";
+import { startRun } from "../../daemon/sync.ts";
+import { runCommand } from "../fixtures/run-sync.ts";
+
+const url = "generator:?columns=id:int&rows=10";
+const reason = /the best that both sides have is COLUMNAR over sockets/;
+
+test("between Millrace's own it is columns over sockets, and each hop is named", () => {
+  const [hop, ...more] = listArchitectures({
+    source: { url: "postgres://db/shop" },
+    destination: { kind: "s3" },
+  });
+  expect(more).toEqual([]);
+  expect(hop).toMatchObject({
+    ...{ between: "postgres → s3", medium: "SOCKET", format: "COLUMNAR" },
+    ...{ rule: "best", isFallback: false },
+  });
+  expect(hop && describeHop(hop)).toMatch(/^postgres → s3: SOCKET COLUMNAR, /);
+  const [unnamed] = listArchitectures({ source: { url }, destination: null });
+  expect(unnamed?.between).toBe("generator → a destination");
+});
+
+test("`millrace plan` says it, for people and as JSON", async () => {
+  const [text, json] = await Promise.all([
+    runCommand(["plan", url]),
+    runCommand(["plan", url, "--json"]),
+  ]);
+  expect(text.stdout).toMatch(reason);
+  expect(JSON.parse(json.stdout)).toMatchObject({
+    architecture: [
+      {
+        medium: "SOCKET",
+        format: "COLUMNAR",
+        reason: expect.stringMatching(reason),
+      },
+    ],
+  });
+});
+
+test("a run tells it when it starts, to the log and to whoever looks on", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "millrace-architecture-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const events: RunEvent[] = [];
+  const model = new RunModel();
+  const request = buildRequest({ url, destination: join(folder, "out") });
+  const run = startRun(request, (event) => events.push(event), {
+    onInspected: (lines) => {
+      for (const line of lines.split("\n").filter((text) => text !== "")) {
+        const record = readRecord(JSON.parse(line));
+        if (record) model.apply(record);
+      }
+    },
+  });
+  expect(await run.done).toMatchObject({ state: "succeeded" });
+  const [started] = events.filter((event) => event.type === "run.started");
+  const architecture = listArchitectures(request);
+  expect(started).toMatchObject({ architecture });
+  expect(model.run.architecture).toEqual(architecture.map(describeHop));
+  const kept = RunModel.from(structuredClone(model.snapshot()));
+  expect(kept.run.architecture).toEqual(model.run.architecture);
+
+  const logged: string[] = [];
+  const log = createDaemonLog(new SecretCover(() => []), "info", {
+    write: (line: string) => void logged.push(line),
+  });
+  const subscribe: Parameters<typeof logEvents>[0]["subscribe"] = (listen) => {
+    listen({
+      ...{ type: "run.event", queueId: "q-1", runId: "r-1", sync: "shop" },
+      ...{ sequence: 1, at: 0, event: started! },
+    });
+    return () => {};
+  };
+  logEvents({ subscribe }, log);
+  expect(JSON.parse(logged[0] ?? "")).toMatchObject({ architecture });
+});

@@ -1,0 +1,7 @@
+import { useBinlog } from "./support/binlog-source.ts";
+import { describeKills } from "./support/log-kills.ts";
+
+describeKills(
+  { first: 3001, seeds: 4, destination: "files" },
+  useBinlog("mysql"),
+);

@@ -1,0 +1,197 @@
+/** Our executables, and the small connectors of test/fixtures, as a platform would run them. */
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { repositoryRoot, toolEnv } from "../../arrows.ts";
+import { builtLauncher } from "../../fixtures/built.ts";
+import { parseExactly } from "../../fixtures/read-back.ts";
+
+/** An executable that runs for so long hangs. */
+const RUN_MS_MAX = 90_000;
+
+export const pythonDestination = join(
+  repositoryRoot,
+  "test/fixtures/airbyte_destination.py",
+);
+
+export interface Message {
+  readonly type: string;
+  readonly [member: string]: unknown;
+}
+
+export interface Executed {
+  readonly code: number | null;
+  readonly messages: readonly Message[];
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Executing {
+  readonly pid: number;
+  readonly ended: Promise<Executed>;
+  /** What was written so far. */
+  stdout(): string;
+}
+
+/** A folder with what a connector is given. */
+export class Platform {
+  readonly root = mkdtempSync(join(tmpdir(), "millrace-platform-"));
+  readonly #started: number[] = [];
+
+  write(name: string, value: unknown): string {
+    const path = join(this.root, `${name}.json`);
+    writeFileSync(path, JSON.stringify(value));
+    return path;
+  }
+
+  /** `source-postgres` and its like, as they were built. */
+  start(
+    name: string,
+    args: readonly string[],
+    env: NodeJS.ProcessEnv = {},
+  ): Executing {
+    const script = join(dirname(builtLauncher()), `${name}.js`);
+    return this.#spawn([process.execPath, script, ...args], env);
+  }
+
+  startPython(
+    script: string,
+    args: readonly string[],
+    env: NodeJS.ProcessEnv = {},
+  ): Executing {
+    return this.#spawn(["python3", script, ...args], env);
+  }
+
+  /** The environment of both sides, with sockets in this folder. */
+  sockets(format: string, count = 2): NodeJS.ProcessEnv {
+    return {
+      DATA_CHANNEL_MEDIUM: "SOCKET",
+      DATA_CHANNEL_FORMAT: format,
+      DATA_CHANNEL_SOCKET_PATHS: Array.from({ length: count }, (_, i) =>
+        join(this.root, `airbyte_socket_${i + 1}.sock`),
+      ).join(","),
+    };
+  }
+
+  dispose(): void {
+    for (const pid of this.#started) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch {
+        // it has ended
+      }
+    }
+    rmSync(this.root, { recursive: true, force: true });
+  }
+
+  #spawn(command: readonly string[], env: NodeJS.ProcessEnv): Executing {
+    const [program = "", ...args] = command;
+    const own: NodeJS.ProcessEnv = { ...toolEnv, ...env };
+    delete own["MILLRACE_SOURCES"];
+    const child = spawn(program, args, {
+      env: own,
+      stdio: ["ignore", "pipe", "pipe"],
+      timeout: RUN_MS_MAX,
+    });
+    if (child.pid !== undefined) this.#started.push(child.pid);
+    let stdout = "";
+    let stderr = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      stderr += text;
+    });
+    const ended = new Promise<Executed>((resolve, reject) => {
+      child.on("error", reject);
+      child.on("close", (code) =>
+        resolve({ code, messages: readLines(stdout), stdout, stderr }),
+      );
+    });
+    return { pid: child.pid ?? -1, ended, stdout: () => stdout };
+  }
+}
+
+/** Whole lines only: one that is cut is of a process that was killed. */
+export function readLines(text: string): Message[] {
+  return text
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as Message);
+}
+
+export function configOf(url: string, more: object = {}): object {
+  const { hostname, port, pathname, username } = new URL(url);
+  return {
+    host: hostname,
+    port: Number(port),
+    database: pathname.slice(1),
+    username,
+    password: "hunter2",
+    ...more,
+  };
+}
+
+interface CatalogStream {
+  readonly name: string;
+}
+
+/** Configures all streams of what `discover` said. */
+export function configure(
+  messages: readonly Message[],
+  more: (name: string) => object = () => ({}),
+): object {
+  const streams = messages.flatMap(
+    ({ catalog }) =>
+      (catalog as { streams: CatalogStream[] } | undefined)?.streams ?? [],
+  );
+  return {
+    streams: streams.map((stream) => ({
+      stream,
+      sync_mode: "full_refresh",
+      destination_sync_mode: "append",
+      generation_id: 1,
+      minimum_generation_id: 0,
+      sync_id: 1,
+      ...more(stream.name),
+    })),
+  };
+}
+
+/** The last state of each stream, as a platform gives it back. */
+export function lastStates(messages: readonly Message[]): unknown[] {
+  const states = new Map<string, unknown>();
+  for (const { type, state } of messages) {
+    if (type !== "STATE") continue;
+    const { stream } = state as { stream: { stream_descriptor: object } };
+    states.set(JSON.stringify(stream.stream_descriptor), state);
+  }
+  return [...states.values()];
+}
+
+/** The rows that are in front of the last state, as `data` objects: what a platform's destination has of them. */
+export function coveredRows(messages: readonly Message[]): unknown[] {
+  const last = messages.findLastIndex(({ type }) => type === "STATE");
+  return messages
+    .slice(0, last + 1)
+    .filter(({ type }) => type === "RECORD")
+    .map(({ record }) => (record as { data: unknown }).data);
+}
+
+/** What the Python destination has kept of a stream: each row as one text, sorted. */
+export function readKept(folder: string, stream: string): string[] {
+  return readFileSync(join(folder, `${stream}.jsonl`), "utf8")
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => sortMembers(parseExactly(line)))
+    .toSorted();
+}
+
+function sortMembers(value: unknown): string {
+  return JSON.stringify(
+    Object.fromEntries(
+      Object.entries(value as object).toSorted(([a], [b]) => (a < b ? -1 : 1)),
+    ),
+  );
+}
