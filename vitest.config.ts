@@ -101,7 +101,7 @@ export default defineConfig({
           name: "kafka",
           include: [kafkaSuffix],
           exclude: [...configDefaults.exclude, e2eFolder],
-          globalSetup: "test/services/kafka.setup.ts",
+          globalSetup: [build, "test/services/kafka.setup.ts"],
           testTimeout: 60_000,
           hookTimeout: 300_000,
           maxWorkers: waitingWorkers,

@@ -151,6 +151,8 @@ export class RunBook {
   readonly #open = new Map<number, KeptPlan["open"]>();
   readonly #problems: { ref: StreamRef; error: WireError }[] = [];
   readonly #schemaChanges: SchemaChange[] = [];
+  /** A table that has changed since an earlier attempt of the run; null: none. */
+  #outdated: string | null = null;
   #log: LogOpened | null = null;
   /** Where tables that this run copies come to a log that goes on already. */
   #entry: LogEntryRecord | null = null;
@@ -219,14 +221,14 @@ export class RunBook {
 
   /** The numbers that streams had in earlier attempts; a resume reads no other stream. Null for a new run. */
   get numbers(): Extract<SourceOrder, { type: "source.discover" }>["numbers"] {
-    const { ledger, runId, isResumed } = this.#settings;
+    const { ledger, runId, isResumed, isLogged } = this.#settings;
     const known = isResumed ? ledger.streamsOf(runId) : [];
     if (known.length === 0) return null;
-    return known.map(({ namespace, name, number }) => ({
-      namespace,
-      name,
-      number,
-    }));
+    return known.map((stream) => {
+      const { namespace, name, number } = stream;
+      const schema = isLogged ? { schema: readSchema(stream) } : {};
+      return { namespace, name, number, ...schema };
+    });
   }
 
   /** As they were before the snapshot that this attempt reads under. */
@@ -380,6 +382,7 @@ export class RunBook {
           : this.#begin(schema);
         this.#streams.set(schema.number, stream);
         if (!known) this.#putStream(stream, null);
+        if (wire.isOutdated === true) this.#noteOutdated(stream);
         if (!isCompared(wire)) continue;
         const json = before.get(
           JSON.stringify([schema.namespace, schema.name]),
@@ -414,6 +417,7 @@ export class RunBook {
           .map(({ generation }) => generation),
         resumed:
           recorded.has(stream.ref.number) && stream.state !== "committed",
+        ...(stream.state === "open" ? {} : { isOver: true }),
       })),
     };
   }
@@ -516,6 +520,49 @@ export class RunBook {
     );
   }
 
+  /**
+   * Its table has changed since an earlier attempt: what that has read of the log is whole, and ends there.
+   * @throws ExtractError RUN_OUTDATED where rows of the table itself are still to be read
+   */
+  #noteOutdated({ ref, state, mode }: BookStream): void {
+    if (state !== "open") return;
+    const { ledger, runId } = this.#settings;
+    const table = `${ref.namespace}.${ref.name}`;
+    const durable = ledger.durableOf(runId, ref.number);
+    const plan = ledger.planOf(runId, ref.number);
+    const isRead = plan
+      ? plan.partitions.every(
+          ({ split, ordinal }) =>
+            split.kind === "log" ||
+            durable.some(
+              ({ partition, last }) => last && partition === ordinal,
+            ),
+        )
+      : mode === "cdc";
+    if (!isRead)
+      throw new ExtractError(
+        "RUN_OUTDATED",
+        `${table} has other columns than when this run began to copy it`,
+        { table },
+      );
+    this.#outdated ??= table;
+  }
+
+  /** Behind all that any stream has: what is durable beyond the log's own place would else come a second time. */
+  #endOutdated(): void {
+    if (this.#outdated === null) return;
+    const { ledger, syncId, runId } = this.#settings;
+    const places = ledger
+      .durableOf(runId)
+      .flatMap(({ position }) =>
+        position?.kind === "log" ? [position.after] : [],
+      );
+    const position = ledger.logOf(syncId)?.position;
+    const end = [...places, ...(position ? [position] : [])].toSorted().at(-1);
+    assert(end !== undefined, "a log that is followed has a place");
+    this.endLog(end, this.#outdated);
+  }
+
   #findAgain(schema: StreamSchema, known: StreamRecord): BookStream {
     if (known.fingerprint !== schema.fingerprint && !hasAllRows(known)) {
       throw new ExtractError(
@@ -562,6 +609,7 @@ export class RunBook {
     const { ledger, runId, epoch } = this.#settings;
     for (const { stream, error } of problems) this.fail(stream, error);
     const { missing } = ledger.mergeRecovered(runId, epoch, reports);
+    this.#endOutdated();
     const [lost] = missing.filter(
       (one) => this.#streams.get(one.stream)?.state === "open",
     );

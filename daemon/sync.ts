@@ -32,9 +32,9 @@ import type {
 import { toWireError } from "../proto/error.ts";
 import { refused } from "./actor-orders.ts";
 import { countSockets } from "./architecture-decider.ts";
-import { listArchitectures } from "./architectures.ts";
+import { listArchitectures, resolveSourceUrl } from "./architectures.ts";
 import { Attempt } from "./attempt.ts";
-import { countChannels } from "./airbyte/destination-request.ts";
+import { countChannels, startsOver } from "./airbyte/destination-request.ts";
 import { airbyteDestinationDefaults } from "../connectors/destinations/airbyte/config.ts";
 import {
   configOf,
@@ -254,6 +254,8 @@ class SyncRun {
     // it failed before it knew its tables: there is nothing to go on with, and nothing to say
     if (ledger.streamsOf(unfinished.runId).length === 0) return null;
     if (this.#request.restart || this.#isResync(ledger)) return null;
+    if (unfinished.error?.code === "RUN_OUTDATED") return null;
+    if (startsOver(this.#request)) return null;
     const isSame =
       fingerprintRequest(unfinished.requestJson) ===
       fingerprintRequest(recordRequest(this.#request));
@@ -494,7 +496,7 @@ class SyncRun {
     const cpus = request.limits.cpus ?? availableParallelism();
     return {
       attempt,
-      url: request.source.url,
+      url: resolveSourceUrl(request.source.url),
       socketDir,
       // a foreign source has the one channel that it opens itself
       channelsMax: this.#isForeign
@@ -780,7 +782,7 @@ export function startRun(
           run.announceRetry(error?.message ?? "the attempt failed", attempt),
       },
     }),
-    { input: { attemptsMax: request.attemptsMax } },
+    { input: { attemptsMax: startsOver(request) ? 1 : request.attemptsMax } },
   );
   bookkeeper.subscribe({
     next: (state) => {

@@ -17,7 +17,8 @@ export class Handoff implements ReadSink {
   readonly #onNulled: (column: string, reason: string) => void;
   #wake: (() => void) | null = null;
   #isOver = false;
-  #error: unknown = null;
+  /** What the reading ended with, where that is not its end. */
+  #fault: { readonly error: unknown } | null = null;
 
   constructor(onNulled: (column: string, reason: string) => void) {
     this.#onNulled = onNulled;
@@ -42,7 +43,7 @@ export class Handoff implements ReadSink {
   /** No batch comes any more; with an error where it is not the end. What was given before is still to be had. */
   end(error: unknown = null): void {
     this.#isOver = true;
-    this.#error ??= error;
+    if (error !== null) this.#fault ??= { error };
     this.#wake?.();
   }
 
@@ -57,7 +58,7 @@ export class Handoff implements ReadSink {
     for (;;) {
       const next = this.#given.shift();
       if (next) return next;
-      if (this.#error !== null) throw this.#error;
+      if (this.#fault) throw this.#fault.error;
       if (this.#isOver) return null;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;

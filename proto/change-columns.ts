@@ -55,9 +55,21 @@ export function describeChanges(
   return {
     ...schema,
     columns,
+    // whatever the table's own was: a schema that is read back from a ledger is described as it was then
     fingerprint: createHash("sha256")
-      .update(JSON.stringify([schema.fingerprint, columns]))
+      .update(JSON.stringify(columns))
       .digest("hex")
       .slice(0, 16),
+  };
+}
+
+/** The table whose changes travel so. */
+export function withoutChangeColumns(schema: StreamSchema): StreamSchema {
+  const ours = new Set(
+    [...changeColumns, transactionColumn].map(({ name }) => name),
+  );
+  return {
+    ...schema,
+    columns: schema.columns.filter(({ name }) => !ours.has(name)),
   };
 }

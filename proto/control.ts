@@ -282,6 +282,8 @@ export type SourceOrder =
             readonly namespace: string;
             readonly name: string;
             readonly number: number;
+            /** As it travels in this run, where its log is followed: whatever its table has become. */
+            readonly schema?: StreamSchema;
           }[]
         | null;
     }
@@ -514,6 +516,8 @@ export interface DiscoveredWire {
   readonly foreign?: { readonly isIncremental: boolean };
   /** Those that are left out, too. */
   readonly allColumnNames?: readonly string[];
+  /** It is as an earlier attempt of the run has met it, and its table is not so any more. */
+  readonly isOutdated?: boolean;
   /** Columns that a row has had a value in from the moment they were added: by a default, or as the server counts. */
   readonly filledColumns?: readonly string[];
   readonly leaves: readonly {
@@ -596,6 +600,7 @@ export type DestinationOrder =
       readonly streams: readonly (DestinationStream & {
         readonly knownGenerations: readonly number[];
         readonly resumed: boolean;
+        readonly isOver?: boolean;
       })[];
     }
   | {

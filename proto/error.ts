@@ -134,6 +134,11 @@ export const errorCodes = {
     exitCode: 3,
     help: "A table was changed while its log was followed; this run ends before that, and the next one goes on with the table as it is.",
   },
+  RUN_OUTDATED: {
+    disposition: "failRun",
+    exitCode: 3,
+    help: "A table was changed while nobody was copying it: this run is not gone on with, and the next one copies the table as it is now.",
+  },
   LOG_GIVEN_UP: {
     disposition: "failRun",
     exitCode: 3,

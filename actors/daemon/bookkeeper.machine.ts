@@ -31,8 +31,9 @@ type StopEvent = {
 
 /** What `corrupt` bytes leave is read again like what a lost process leaves: only what is durable counts. */
 function isWorthRetrying(error: WireError | null): boolean {
-  // what follows a log that was given up is another run
-  if (!error || error.code === "LOG_GIVEN_UP") return false;
+  // what follows is another run
+  if (!error || error.code === "LOG_GIVEN_UP" || error.code === "RUN_OUTDATED")
+    return false;
   const { exitCode, disposition } = errorCodes[error.code];
   return exitCode === RETRYABLE_EXIT_CODE || disposition === "retryPartition";
 }

@@ -23,6 +23,8 @@ interface LogReaderContext extends LogReaderInput {
   /** Streams that are neither ordered nor have left. */
   readonly missing: readonly number[];
   readonly joined: readonly LogJoin[];
+  /** Rows of some tables are read beside. */
+  readonly isCopying: boolean;
   readonly channel: number | null;
   /** Of each stream whose last checkpoint is on the wire, the sequence of that; it leaves when it is acknowledged. */
   readonly lasts: Readonly<Record<number, number>>;
@@ -36,7 +38,11 @@ type CheckpointNews = {
 
 export type LogReaderEvent =
   | { readonly type: "channel.assigned"; readonly channel: number }
-  | ({ readonly type: "log.join" } & LogJoin)
+  | ({
+      readonly type: "log.join";
+      /** Rows of its table are read beside. */
+      readonly isCopied: boolean;
+    } & LogJoin)
   | { readonly type: "log.leave"; readonly stream: number }
   | { readonly type: "log.stop" }
   | { readonly type: "log.end"; readonly position: string }
@@ -84,9 +90,19 @@ export const logReaderMachine = setup({
       throw new Error("orderWorker is not provided");
     },
     join: assign(
-      ({ context }, { stream, partition, after, visible }: LogJoin) => ({
+      (
+        { context },
+        {
+          stream,
+          partition,
+          after,
+          visible,
+          isCopied,
+        }: LogJoin & { isCopied: boolean },
+      ) => ({
         missing: context.missing.filter((one) => one !== stream),
         joined: [...context.joined, { stream, partition, after, visible }],
+        isCopying: context.isCopying || isCopied,
       }),
     ),
     leave: assign(({ context }, { stream }: { stream: number }) => ({
@@ -118,6 +134,7 @@ export const logReaderMachine = setup({
     ...input,
     missing: input.streams,
     joined: [],
+    isCopying: false,
     channel: null,
     lasts: {},
     error: null,
@@ -167,7 +184,10 @@ export const logReaderMachine = setup({
             // what was begun is ended where it was begun
             until: context.end ?? context.until,
             // what comes behind an entry needs what the tables are there
-            isHeld: context.end === null && context.entry === null,
+            isHeld:
+              context.end === null &&
+              context.entry === null &&
+              context.isCopying,
             discoveredAt: context.discoveredAt,
             connector: context.connector,
             entry: context.entry,

@@ -4,7 +4,10 @@
  */
 import { createActor, type Actor } from "xstate";
 import { stateJson } from "../../checkpoint/state.ts";
-import { describeChanges } from "../../proto/change-columns.ts";
+import {
+  describeChanges,
+  withoutChangeColumns,
+} from "../../proto/change-columns.ts";
 import { joinPredicates } from "../../connectors/sources/narrow.ts";
 import { loadSource } from "../../connectors/sources/index.ts";
 import { findSourceKind } from "../../connectors/sources/url.ts";
@@ -41,7 +44,7 @@ import { ReadFigures } from "./read-figures.ts";
 import { partitionerMachine } from "./partitioner.machine.ts";
 import { readerMachine } from "./reader.machine.ts";
 import { resplitterMachine } from "./resplitter.machine.ts";
-import type { Discovered } from "./source-process-context.ts";
+import type { Discovered, DiscoverOrder } from "./source-process-context.ts";
 import { sourceProcessMachine } from "./source-process.machine.ts";
 import { SourceStats } from "./stats.ts";
 import { SourceThreads, type StartSourceThread } from "./threads.ts";
@@ -109,6 +112,8 @@ class SourceProcess implements Hosted {
   /** Discovers and plans; the workers have their own. */
   #session: SourceSession | null = null;
   #watch: LogWatch | null = null;
+  /** Streams whose tables have changed since an earlier attempt of the run. */
+  readonly #outdated = new Set<number>();
   #checkpoints: SourceCheckpoints | null = null;
   #governor: ReaderGovernor | null = null;
   #inspector: Inspector | null = null;
@@ -309,6 +314,21 @@ class SourceProcess implements Hosted {
       this.#governor = new ReaderGovernor(channelsMax);
   }
 
+  /** What an earlier attempt has begun to follow keeps its columns to the end of the run. */
+  #keepShape(
+    stream: DiscoveredStream,
+    numbers: NonNullable<DiscoverOrder["numbers"]>,
+  ): DiscoveredStream {
+    const log = this.#settings?.log;
+    const { number } = stream.schema;
+    const known = numbers.find((one) => one.number === number)?.schema;
+    if (!log || !known) return stream;
+    const now = describeChanges(stream.schema, log.transactionId);
+    if (now.fingerprint === known.fingerprint) return stream;
+    this.#outdated.add(number);
+    return { ...stream, schema: withoutChangeColumns(known) };
+  }
+
   /** The stream as it travels; here and in the workers it is known as it is read. */
   async #mapStream(
     stream: DiscoveredStream,
@@ -321,6 +341,9 @@ class SourceProcess implements Hosted {
           stream.schema,
           this.#settings.log.transactionId,
         ),
+        ...(this.#outdated.has(stream.schema.number)
+          ? { isOutdated: true }
+          : {}),
       };
     const mapper = await findMapper(
       stream.schema,
@@ -398,9 +421,12 @@ class SourceProcess implements Hosted {
               wanted.policy,
             )
             .finally(() => joining?.stopClock());
-          const chosen = input.numbers
+          const numbered = input.numbers
             ? renumber(found.streams, input.numbers)
             : found.streams;
+          const chosen = numbered.map((stream) =>
+            this.#keepShape(stream, input.numbers ?? []),
+          );
           if (joining)
             this.#limitChannels(
               await joining.join(countChannels(chosen, wanted)),

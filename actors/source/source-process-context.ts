@@ -14,6 +14,7 @@ import type { WireError } from "../../proto/error.ts";
 import type { LogStep } from "../../proto/log-budget.ts";
 import type { ReadSoFar } from "../../partitioning/resplit.ts";
 import type { Partition } from "../../proto/partition.ts";
+import type { StreamSchema } from "../../proto/schema.ts";
 import type { ChannelNews } from "./channel.machine.ts";
 import type { LogGuardNews } from "./log-guard.machine.ts";
 import type { LogReaderNews } from "./log-reader.machine.ts";
@@ -34,6 +35,7 @@ export interface DiscoverOrder {
         readonly namespace: string;
         readonly name: string;
         readonly number: number;
+        readonly schema?: StreamSchema;
       }[]
     | null;
 }

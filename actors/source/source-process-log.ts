@@ -77,6 +77,7 @@ export const withLog = withReads.extend({
             partition,
             after: [durable, split.after].toSorted().at(-1) ?? "",
             visible: split.snapshot?.visible ?? null,
+            isCopied: split.snapshot !== null,
           });
         }
         // an earlier attempt has come to the end of it

@@ -47,6 +47,8 @@ export interface ConnectorStart {
   readonly mounts?: readonly string[];
   /** A socket becomes its stdin, and is closed here: whoever has its other end writes. */
   readonly stdin: "ignore" | "pipe" | Socket;
+  /** When it is told to end, until it is killed. */
+  readonly killAfterMs?: number;
   /** Lines of its stderr. */
   onStderr(line: string): void;
 }
@@ -152,6 +154,7 @@ class RunningConnector implements ConnectorProcess {
   readonly lastLines: string[] = [];
   readonly #child: ChildProcess;
   readonly #container: Container | null;
+  readonly #killAfterMs: number;
   #isGone = false;
 
   constructor(
@@ -159,13 +162,14 @@ class RunningConnector implements ConnectorProcess {
     name: string,
     folder: string,
     container: Container | null,
-    { onStderr }: ConnectorStart,
+    { onStderr, killAfterMs = KILL_AFTER_MS }: ConnectorStart,
   ) {
     assert(
       child.pid !== undefined && child.stdout !== null && child.stderr !== null,
     );
     this.#child = child;
     this.#container = container;
+    this.#killAfterMs = killAfterMs;
     this.name = name;
     this.pid = child.pid;
     this.stdout = child.stdout;
@@ -194,7 +198,7 @@ class RunningConnector implements ConnectorProcess {
     const timer = setTimeout(() => {
       this.#removeContainer();
       this.#signal("SIGKILL");
-    }, KILL_AFTER_MS);
+    }, this.#killAfterMs);
     // nobody reads it any more, and it must not wait for that
     this.stdout.resume();
     await this.exited;

@@ -131,6 +131,8 @@ export function readProperty(
   if (typeof property !== "object" || property === null)
     return { kind: "json" };
   const words = property as Readonly<Record<string, unknown>>;
+  const inner = findOnlyMember(words);
+  if (inner !== null) return readProperty(inner, numbers);
   const types = readTypes(words);
   const [only, another] = [...types];
   if (only === undefined || another !== undefined)
@@ -164,27 +166,27 @@ export function showProperty(property: unknown): string {
   return [types || "any", more].filter((part) => part !== "").join(" ");
 }
 
-/** Without `null`; of a union that has more than one member, all members' types. */
+/** The one member of a union that is not null; null where there is no union, or more of them. */
+function findOnlyMember(
+  words: Readonly<Record<string, unknown>>,
+): Record<string, unknown> | null {
+  const union = words["oneOf"] ?? words["anyOf"];
+  if (words["type"] !== undefined || !Array.isArray(union)) return null;
+  const members = union.filter(
+    (member): member is Record<string, unknown> =>
+      typeof member === "object" && member !== null && member.type !== "null",
+  );
+  const [only, another] = members;
+  return only !== undefined && another === undefined ? only : null;
+}
+
+/** Without `null`; nothing of what a union says of its members. */
 function readTypes(words: Readonly<Record<string, unknown>>): Set<string> {
   const { type } = words;
   const listed = Array.isArray(type) ? type : [type];
   const types = new Set(
     listed.filter((one): one is string => typeof one === "string"),
   );
-  if (types.size === 0) {
-    const union = words.oneOf ?? words.anyOf;
-    if (Array.isArray(union)) {
-      // a union's members have formats of their own: a single one is left for what it says itself
-      for (const member of union) {
-        if (typeof member !== "object" || member === null) return new Set();
-        const inner = readTypes(member as Record<string, unknown>);
-        if (inner.size === 0) return new Set();
-        for (const one of inner) types.add(one);
-      }
-      types.delete("null");
-      if (types.has("string") || types.has("number")) types.add("object");
-    }
-  }
   types.delete("null");
   return types;
 }

@@ -3,7 +3,7 @@ import type { LogConnector } from "../../proto/control.ts";
 import type { ChangeSettings } from "../sources/debezium/events/columns.ts";
 import type { DiscoveredStream } from "../sources/source.ts";
 
-export type CommonSettings = Pick<
+type CommonSettings = Pick<
   ChangeSettings,
   "policy" | "valueNulled" | "unavailableValue" | "transactionId"
 >;

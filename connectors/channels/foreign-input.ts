@@ -13,9 +13,13 @@ import {
   type ConnectorFiles,
   type ConnectorProcess,
 } from "../airbyte/connector-process.ts";
+import { readColumnsEnvelope } from "../airbyte/columnar.ts";
 import { DelimitedMessages, MessageLines } from "../airbyte/lines.ts";
 import { invalidMessage } from "../airbyte/messages.ts";
 import { ExtractError } from "../../proto/error.ts";
+import type { StreamSchema } from "../../proto/schema.ts";
+import { decodeBatch } from "../../transport/batch-codec.ts";
+import { ColumnarReader } from "./columnar-reader.ts";
 import { DEFAULTS, type AirbyteSettings } from "../sources/airbyte/config.ts";
 import { JsonRecord, readLine } from "../sources/airbyte/json-records.ts";
 import {
@@ -292,7 +296,9 @@ export class ForeignInput {
       connected.map((socket, lane) =>
         sockets.format === "JSONL"
           ? this.#readSocketLines(socket, lane)
-          : this.#readEnvelopes(socket, lane, sockets.generation),
+          : sockets.format === "COLUMNAR"
+            ? this.#readColumns(socket, lane)
+            : this.#readEnvelopes(socket, lane, sockets.generation),
       ),
     );
   }
@@ -351,7 +357,54 @@ export class ForeignInput {
     }
     messages.end();
   }
+
+  /** From another connector of ours. */
+  async #readColumns(socket: Socket, lane: number): Promise<void> {
+    const { rows, rowBytesMax, onLog } = this.#options;
+    const reader = new ColumnarReader(socket as AsyncIterable<Buffer>, () =>
+      this.#watch.touch(),
+    );
+    const record = new ProtobufRecord(GENERATION);
+    const schemas = new Map<number, StreamSchema>();
+    for (;;) {
+      const envelope = await reader.readEnvelope();
+      if (envelope === null) return;
+      const columns = readColumnsEnvelope(envelope);
+      if (columns === null) {
+        const kind = record.read(envelope);
+        if (kind === "message")
+          await this.#watch.during(rows.takeMessage(record.message));
+        else if (kind !== "probe")
+          onLog("warn", `an envelope of the kind ${kind} is passed over`);
+        continue;
+      }
+      const { frame, partitionId } = columns;
+      if (frame.kind === "schema") {
+        schemas.set(frame.schema.number, frame.schema);
+        continue;
+      }
+      const body = await reader.readBody(
+        frame.batch.bodyBytes,
+        rowBytesMax + BATCH_BYTES_EXTRA,
+      );
+      const schema = schemas.get(frame.batch.stream);
+      if (schema === undefined)
+        throw new ExtractError(
+          "CHANNEL_CORRUPT",
+          `a batch of the stream ${frame.batch.stream} comes before its columns`,
+        );
+      const batch = decodeBatch(frame.batch, body, schema.columns);
+      await this.#watch.during(
+        rows.takeBatch(schema, batch, partitionId, lane),
+      );
+    }
+  }
 }
+
+/** Beside one row of the largest size: the rest of a batch. */
+const BATCH_BYTES_EXTRA = 8 * 1024 * 1024;
+/** States and probes are as in any protobuf stream. */
+const GENERATION: ValueGeneration = 2;
 
 /** What the connector's environment says of the sockets, and the folder that a container has to see. */
 function describeSockets({ paths, format }: ForeignSockets): {

@@ -5,9 +5,8 @@
  */
 import { strict as assert } from "node:assert";
 import type { LogEntry, LogPlace, SourceFact } from "../../proto/control.ts";
-import { ExtractError, type ErrorCode } from "../../proto/error.ts";
+import { ExtractError } from "../../proto/error.ts";
 import {
-  NUMBER_DIGITS,
   positionBehind,
   positionOfSnapshot,
 } from "../../proto/log-position.ts";
@@ -17,17 +16,17 @@ import type {
   EngineMessage,
   EngineOffset,
 } from "../sources/debezium/engine/protocol.ts";
-import {
-  ChangeEvent,
-  type EventParts,
-} from "../sources/debezium/events/event.ts";
+import type { ChangeEvent } from "../sources/debezium/events/event.ts";
 import { makePlace, type Place } from "../sources/debezium/events/positions.ts";
-import { formatQuarantine } from "../sources/debezium/events/quarantine.ts";
-import { readEffect, readTables, refuseContents } from "./log-ddl.ts";
-import type { LogAppend, LogDecoder } from "./log-decoder.ts";
+import {
+  readEffect,
+  readTables,
+  refuseContents,
+  type NamedTable,
+} from "./log-ddl.ts";
+import { LogOffsets } from "./log-offsets.ts";
+import { LogStreams, type Followed, type LogStream } from "./log-streams.ts";
 import type { Quarantine } from "./quarantine-file.ts";
-import { readVisible } from "./snapshot-visible.ts";
-import type { ReadRows } from "./source-rows.ts";
 
 /** What of the engine is used here. */
 export interface LogEngine {
@@ -37,18 +36,6 @@ export interface LogEngine {
   kill(): Promise<void>;
   /** A stream has failed: what is told from here on cannot be recorded. */
   abandon?(): void;
-}
-
-export interface LogStream {
-  readonly number: number;
-  readonly namespace: string;
-  readonly name: string;
-  /** Changes up to and with this position are durable. */
-  readonly after: string;
-  /** So is what these transactions have done; null: none behind `after`. */
-  readonly visible: string | null;
-  readonly rows: ReadRows;
-  readonly decoder: LogDecoder;
 }
 
 export type LogGroup = Omit<
@@ -80,21 +67,6 @@ export interface LogRowsOptions {
   };
 }
 
-interface Followed extends LogStream {
-  readonly isVisible: (transaction: string | null) => boolean;
-  readonly namespaceBytes: Uint8Array;
-  readonly nameBytes: Uint8Array;
-  hasRows: boolean;
-  /** Batches that are on their way; the first free one ends the wait. */
-  sending: Promise<void> | null;
-}
-
-/** What is wrong with one event, and says nothing of the next. */
-const undecodable: ReadonlySet<ErrorCode> = new Set([
-  "SOURCE_EVENT_INVALID",
-  "SOURCE_VALUE_UNREPRESENTABLE",
-]);
-
 /** A transaction that is being read. */
 interface Transaction {
   readonly behind: string;
@@ -104,22 +76,12 @@ interface Transaction {
 
 export class LogRows {
   readonly #options: LogRowsOptions;
-  readonly #followed: Followed[];
-  readonly #byNumber: ReadonlyMap<number, Followed>;
-  /** Of the event before: the next one is mostly of the same table. */
-  #latest: Followed | null = null;
-  readonly #event = new ChangeEvent();
+  readonly #streams: LogStreams;
+  readonly #offsets: LogOffsets;
   readonly #ended = Promise.withResolvers<string>();
-  readonly #indexes = new Map<number, number>();
-  /** Offsets of groups that the ledger does not have yet. */
-  readonly #offsets = new Map<number, string>();
   #transaction: Transaction | null = null;
   #position: string;
   #groupPosition: string;
-  #offset: string | null = null;
-  readonly #history: string[];
-  #historyAt: readonly string[] | null = null;
-  #hasHistoryNews = false;
   #group = 0;
   #groupAt = performance.now();
   #committed = Promise.withResolvers<void>();
@@ -131,38 +93,26 @@ export class LogRows {
   #figures = { events: 0, transactions: 0, heartbeats: 0 };
   #asOfMs = 0;
   #isReleased = false;
-  #sendFailure: Error | null = null;
 
   constructor(options: LogRowsOptions) {
     this.#options = options;
     this.#position = options.from.position;
-    this.#history = [...options.from.history];
+    this.#offsets = new LogOffsets(options.from.history);
+    this.#streams = new LogStreams(options.streams, options.quarantine);
     this.#groupPosition = options.from.position;
     this.#isHeld = options.isHeld;
     this.#everyMs = options.checkpointEveryMs;
-    this.#followed = options.streams.map((stream) => ({
-      ...stream,
-      namespaceBytes: Buffer.from(stream.namespace),
-      nameBytes: Buffer.from(stream.name),
-      isVisible: readVisible(stream.visible),
-      hasRows: false,
-      sending: null,
-    }));
-    this.#byNumber = new Map(this.#followed.map((one) => [one.number, one]));
     // nobody may be waiting for it
     this.#ended.promise.catch(() => {});
   }
 
   /** Of a checkpoint that was asked for. */
   giveIndex(stream: number, index: number): void {
-    this.#indexes.set(stream, index);
-    this.#byNumber.get(stream)?.rows.giveIndex(index);
+    this.#streams.giveIndex(stream, index);
   }
 
   leave(stream: number): void {
-    const at = this.#followed.findIndex(({ number }) => number === stream);
-    if (at >= 0) this.#followed.splice(at, 1);
-    this.#latest = null;
+    this.#streams.leave(stream);
     this.#options.engine?.abandon?.();
   }
 
@@ -191,13 +141,9 @@ export class LogRows {
 
   /** The ledger has the group: the source may forget what is before it. */
   commit(group: number): void {
-    const offset = [...this.#offsets]
-      .filter(([one]) => one <= group)
-      .at(-1)?.[1];
-    for (const one of this.#offsets.keys())
-      if (one <= group) this.#offsets.delete(one);
+    const offset = this.#offsets.settle(group);
     this.#lastCommitted = Math.max(this.#lastCommitted, group);
-    if (offset !== undefined) this.#options.engine?.ack(offset as EngineOffset);
+    if (offset !== null) this.#options.engine?.ack(offset as EngineOffset);
     this.#wakeFinish();
   }
 
@@ -244,7 +190,7 @@ export class LogRows {
         const how = await this.#take(message);
         if (how !== null) return how;
       }
-      if (this.#sendFailure) throw this.#sendFailure;
+      this.#streams.check();
       if (this.#transaction === null && this.#isTime())
         await this.#closeGroup();
     }
@@ -270,7 +216,7 @@ export class LogRows {
         this.#figures.transactions += 1;
         this.#noteAsOf(this.#transaction.committedMs);
         this.#transaction = null;
-        this.#keepOffset(message.offset);
+        this.#offsets.keep(message.offset);
         return this.#atCommit(message.closes);
       case "intent":
         this.#intend(message.offset);
@@ -280,7 +226,7 @@ export class LogRows {
         if (this.#transaction !== null) return null;
         // what was wished meanwhile is heard, whether or not anything is new
         if (message.offset === null) return this.#atCommit(message.closes);
-        this.#keepOffset(message.offset);
+        this.#offsets.keep(message.offset);
         // all that was committed before it has been told
         const place = positionOf(message.offset);
         const reached = positionOfSnapshot(this.#options.sourceEpoch, place);
@@ -289,19 +235,11 @@ export class LogRows {
         return this.#atCommit(message.closes);
       }
       case "history":
-        this.#history.push(message.record);
-        this.#hasHistoryNews = true;
+        this.#offsets.addHistory(message.record);
         return null;
       default:
         return null;
     }
-  }
-
-  #keepOffset(offset: string | null): void {
-    if (offset === null) return;
-    this.#offset = offset;
-    if (this.#hasHistoryNews) this.#historyAt = [...this.#history];
-    this.#hasHistoryNews = false;
   }
 
   /** The clock of the source may be another than ours, and go back. */
@@ -344,7 +282,7 @@ export class LogRows {
   /** A group without rows: another attempt takes in what this one does, and no more. */
   #intend(offset: EngineOffset): void {
     this.#group += 1;
-    this.#offsets.set(this.#group, offset);
+    this.#offsets.await(this.#group, offset);
     this.#options.events.onGroup({
       group: this.#group,
       position: this.#groupPosition,
@@ -362,87 +300,22 @@ export class LogRows {
   async #takeEvent(message: EngineEvent): Promise<"ended" | null> {
     const transaction = this.#transaction;
     assert(transaction, "an event outside of a transaction");
-    const event = this.#readEvent(message, transaction);
-    if (event === null) return null;
-    if (event.kind === "schemaChange") this.#takeDdl(event, transaction);
-    if (event.kind !== "change") return null;
-    const followed = this.#findOf(event);
+    const { behind, place } = transaction;
+    const event = this.#streams.read(message, place);
+    if (event?.kind === "schemaChange") this.#takeDdl(event, transaction);
+    if (event?.kind !== "change") return null;
+    const followed = this.#streams.findOf(event);
     // of a stream that is committed or has failed: the ledger holds the log where that matters
-    if (!followed || transaction.behind <= followed.after) return null;
-    if (followed.isVisible(transaction.place.transactionId)) return null;
-    const isOlder =
-      message.isOlder ?? transaction.behind <= this.#options.discoveredAt;
-    for (;;) {
-      const result = this.#append(followed, event, transaction.place, isOlder);
-      switch (result) {
-        case "setAside":
-          return null;
-        case "appended":
-          followed.hasRows = true;
-          this.#figures.events += 1;
-          return null;
-        case "full":
-          this.#send(followed);
-          break;
-        case "busy":
-          await followed.sending;
-          if (this.#sendFailure) throw this.#sendFailure;
-          break;
-        case "newShape":
-          return this.#endBefore(followed);
-      }
-    }
-  }
-
-  /** Null: it was set aside. */
-  #readEvent(message: EngineEvent, { place }: Transaction): ChangeEvent | null {
-    try {
-      return this.#event.read(message);
-    } catch (error) {
-      this.#setAside(message, message.topic, place, error);
-      return null;
-    }
-  }
-
-  #append(
-    { decoder, namespace, name }: Followed,
-    event: ChangeEvent,
-    place: Place,
-    isOlder: boolean,
-  ): LogAppend | "setAside" {
-    try {
-      return decoder.append(event, place, isOlder);
-    } catch (error) {
-      this.#setAside(event, `${namespace}.${name}`, place, error);
-      return "setAside";
-    }
-  }
-
-  /** @throws the error, where it is not the event's own or nobody takes such events */
-  #setAside(
-    event: EventParts,
-    stream: string,
-    { prefix }: Place,
-    error: unknown,
-  ): void {
-    const { quarantine } = this.#options;
-    const isItsOwn =
-      error instanceof ExtractError && undecodable.has(error.code);
-    if (quarantine === null || !isItsOwn) throw error;
-    const number = String(event.order ?? 0).padStart(NUMBER_DIGITS, "0");
-    const position = `${Buffer.from(prefix).toString("latin1")}${number}`;
-    quarantine.take(formatQuarantine(event, { stream, position, error }));
-  }
-
-  #findOf(event: ChangeEvent): Followed | undefined {
-    const latest = this.#latest;
-    if (latest && event.isOf(latest.namespaceBytes, latest.nameBytes))
-      return latest;
-    const found = this.#followed.find((one) =>
-      event.isOf(one.namespaceBytes, one.nameBytes),
-    );
-    this.#latest = found ?? null;
-    return found;
+    if (!followed || behind <= followed.after) return null;
+    if (followed.isVisible(place.transactionId)) return null;
+    const isOlder = message.isOlder ?? behind <= this.#options.discoveredAt;
+    const append = () => this.#streams.append(followed, event, place, isOlder);
+    let done = append();
+    for (; done === "full" || done === "busy"; done = append())
+      await this.#streams.makeRoom(followed, done);
+    if (done === "newShape") return this.#endBefore(followed);
+    if (done === "appended") this.#figures.events += 1;
+    return null;
   }
 
   /**
@@ -451,15 +324,13 @@ export class LogRows {
    */
   #takeDdl({ ddl, value }: ChangeEvent, { behind }: Transaction): void {
     if (ddl === null || value === null) return;
-    for (const { namespace, name } of readTables(value)) {
-      const followed = this.#followed.find(
-        (one) => one.namespace === namespace && one.name === name,
-      );
+    for (const table of readTables(value)) {
+      const followed = this.#streams.findTable(table);
       if (!followed || behind <= followed.after) continue;
       if (readEffect(ddl) === "contents")
         throw refuseContents(followed, ddl, behind);
       if (behind > this.#options.discoveredAt)
-        this.#cutBy = `${namespace}.${name}`;
+        this.#cutBy = `${table.namespace}.${table.name}`;
     }
   }
 
@@ -468,10 +339,10 @@ export class LogRows {
    * come again; where there are any, another attempt makes the last checkpoints.
    * @throws ExtractError LOG_TURNED
    */
-  async #endBefore({ namespace, name }: Followed): Promise<"ended"> {
+  async #endBefore({ namespace, name }: NamedTable): Promise<"ended"> {
     this.#position = this.#groupPosition;
     this.#cutBy = `${namespace}.${name}`;
-    if (!this.#followed.some(({ hasRows }) => hasRows)) return "ended";
+    if (this.#streams.withRows.length === 0) return "ended";
     this.#options.events.onEnding(this.#position, this.#cutBy);
     await this.#ended.promise;
     throw new ExtractError(
@@ -481,63 +352,30 @@ export class LogRows {
     );
   }
 
-  #send(followed: Followed): void {
-    const taken = followed.decoder.take();
-    if (!taken) return;
-    const sent = followed.rows.batch(taken.batch).then(
-      () => taken.giveBack(),
-      (error: unknown) => {
-        this.#sendFailure ??=
-          error instanceof Error ? error : new Error(String(error));
-      },
-    );
-    followed.sending = sent;
-  }
-
   /** Without rows the place in the log moves all the same: what nobody wants need not be kept at the source. */
   async #closeGroup(): Promise<void> {
     this.#groupAt = performance.now();
-    const members = this.#followed.filter((one) => one.hasRows);
-    if (members.length === 0 && this.#offset === null) return;
+    const members = this.#streams.withRows;
+    if (members.length === 0 && !this.#offsets.isNew) return;
     await this.#close(members, false);
   }
 
   async #close(members: readonly Followed[], last: boolean): Promise<void> {
     const position = this.#position;
-    // before anything says that it has been done with
-    this.#options.quarantine?.settle();
-    await Promise.all(
-      members.map((followed) => {
-        this.#send(followed);
-        followed.hasRows = false;
-        return followed.rows.checkpoint(
-          last ? null : { kind: "log", after: position },
-          last,
-        );
-      }),
-    );
+    await this.#streams.close(members, last ? null : position);
     this.#group += 1;
-    if (this.#offset !== null) this.#offsets.set(this.#group, this.#offset);
     this.#options.events.onGroup({
       group: this.#group,
       position,
-      offset: this.#offset,
-      history: this.#historyAt,
+      ...this.#offsets.take(this.#group),
       members: members.map(({ number }) => ({
         stream: number,
-        index: this.#indexes.get(number) ?? 0,
+        index: this.#streams.indexOf(number),
       })),
       figures: { asOfMs: this.#asOfMs, ...this.#figures },
-      ...this.#countSetAside(),
+      ...this.#streams.countSetAside(),
     });
-    this.#offset = null;
-    this.#historyAt = null;
     this.#groupPosition = position;
-  }
-
-  #countSetAside(): { readonly quarantined?: number } {
-    const count = this.#options.quarantine?.count ?? 0;
-    return count === 0 ? {} : { quarantined: count };
   }
 
   /** Where the run's log ends is in the ledger before any stream's last checkpoint is made. */
@@ -546,11 +384,8 @@ export class LogRows {
     const position = await this.#ended.promise;
     assert(position === this.#position, "the log ends where the ledger says");
     const { entry } = this.#options;
-    if (entry) {
-      this.#offset = entry.offset;
-      this.#historyAt = entry.history;
-    }
-    await this.#close([...this.#followed], true);
+    if (entry) this.#offsets.replace(entry.offset, entry.history);
+    await this.#close(this.#streams.all, true);
     // where a stream has failed, the ledger does not take it up: it is cancelled once the others are done
     while (this.#lastCommitted < this.#group && !this.#isReleased)
       await this.#committed.promise;

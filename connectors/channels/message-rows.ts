@@ -16,7 +16,9 @@ import {
   type AirbyteTrace,
 } from "../airbyte/messages.ts";
 import { countMismatch, PartitionStates } from "../airbyte/partition-states.ts";
+import type { ColumnBatch, ColumnVector } from "../../proto/columns.ts";
 import { ExtractError } from "../../proto/error.ts";
+import type { StreamSchema } from "../../proto/schema.ts";
 import type {
   RecordDecoder,
   RecordFacts,
@@ -269,7 +271,7 @@ export class MessageRows {
     const lane = followed.lanes[ordinal];
     assert(lane, "each socket has its lane");
     const segment = this.#options.hasPartitions
-      ? this.#openSegment(followed, lane, record)
+      ? this.#openSegment(followed, lane, record.partitionId)
       : null;
     if (!this.#tryAppend(lane, record))
       return this.#appendLater(followed, lane, segment, record);
@@ -413,8 +415,48 @@ export class MessageRows {
     return found;
   }
 
-  #openSegment(followed: Followed, lane: Lane, record: ForeignRecord): Segment {
-    const partition = record.partitionId;
+  /**
+   * Rows that come as columns, from another connector of ours. The batch is free again when this resolves.
+   * @throws ExtractError
+   */
+  async takeBatch(
+    schema: StreamSchema,
+    batch: ColumnBatch,
+    partition: string | null,
+    ordinal: number,
+  ): Promise<void> {
+    if (this.#failure) throw this.#failure;
+    const followed = this.#followed.find(
+      ({ stream }) =>
+        stream.name === schema.name && stream.namespace === schema.namespace,
+    );
+    if (!followed)
+      throw new ExtractError(
+        "CONNECTOR_MESSAGE_INVALID",
+        `the source sends rows of ${showStream(schema)}, which it was not asked for`,
+        { stream: schema.name },
+      );
+    if (followed.isOver) return;
+    const lane = followed.lanes[ordinal];
+    assert(lane, "each socket has its lane");
+    const columns = arrangeColumns(lane.decoder.schema, schema, batch);
+    const segment = this.#openSegment(followed, lane, partition);
+    const { rowCount } = batch;
+    const written = lane.rows.batch({ rowCount, columns });
+    lane.hasRows = true;
+    followed.rowsSinceState += rowCount;
+    this.#rowsSinceGlobal += rowCount;
+    segment.rows += rowCount;
+    if (followed.states.isWaiting || this.#global.isWaiting)
+      await this.#matchStates(followed);
+    await written;
+  }
+
+  #openSegment(
+    followed: Followed,
+    lane: Lane,
+    partition: string | null,
+  ): Segment {
     if (partition === null)
       throw new ExtractError(
         "CONNECTOR_MESSAGE_INVALID",
@@ -432,7 +474,7 @@ export class MessageRows {
         `records of the partition ${partition} of ${followed.shown} come by two sockets, or behind its end`,
         { stream: followed.shown, partition },
       );
-    const opened = { partition, lane, rows: 0, index: null };
+    const opened: Segment = { partition, lane, rows: 0, index: null };
     followed.segments.set(partition, opened);
     lane.segment = opened;
     return opened;
@@ -873,6 +915,31 @@ export class MessageRows {
       (this.#scope === null && !stream.isIncremental)
     );
   }
+}
+
+/** By their names, which say the same on both sides where the sender is what the catalog was made of. */
+function arrangeColumns(
+  wanted: StreamSchema,
+  sent: StreamSchema,
+  { columns }: ColumnBatch,
+): ColumnVector[] {
+  return wanted.columns.map(({ name, type }) => {
+    const at = sent.columns.findIndex((one) => one.name === name);
+    const column = columns[at];
+    const found = sent.columns[at]?.type;
+    if (
+      column === undefined ||
+      found?.kind !== type.kind ||
+      found.precision !== type.precision ||
+      found.scale !== type.scale
+    )
+      throw new ExtractError(
+        "CONNECTOR_MESSAGE_INVALID",
+        `the column ${name} of ${showStream(sent)} comes as ${found?.kind ?? "none"}, and the catalog has ${type.kind}: columns go between connectors of ours only as the source discovers them`,
+        { stream: sent.name, column: name },
+      );
+    return column;
+  });
 }
 
 function pad(count: number, digits: number): string {

@@ -37,6 +37,8 @@ export interface RecoverTarget extends DestinationStream {
   readonly knownGenerations: readonly number[];
   /** Earlier attempts of this run may have left durable checkpoints. */
   readonly resumed: boolean;
+  /** No row of it comes in this attempt. */
+  readonly isOver?: boolean;
 }
 
 export interface Recovery {

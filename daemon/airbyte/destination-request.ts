@@ -7,6 +7,9 @@ import {
   type ChannelFormat,
 } from "../../connectors/destinations/airbyte/config.ts";
 import type { AirbyteDestinationSettings } from "../../connectors/destinations/airbyte/config-schema.ts";
+import { decideForeign } from "../architectures.ts";
+import type { Architecture } from "../architecture-decider.ts";
+import type { SyncRequest } from "../request.ts";
 import type { ConnectorProgram } from "../../connectors/airbyte/connector-process.ts";
 
 /** A connector that is run here. */
@@ -31,6 +34,8 @@ export interface AirbyteDestinationRequest {
         readonly paths: readonly string[] | null;
         readonly count: number;
       };
+  /** Why the channel is what it is; absent: the platform behind us has decided. */
+  readonly architecture?: Architecture;
   readonly deadlines: Partial<
     Pick<AirbyteDestinationConfig, "stallMs" | "connectMs" | "stateMs">
   >;
@@ -83,6 +88,21 @@ export function coverConfig(
 /** For people. */
 export function labelOf({ program }: ForeignConnectorRequest): string {
   return program.image ?? basename(program.command?.at(-1) ?? "connector");
+}
+
+/**
+ * Whether a run that was cut begins anew. A connector of somebody else that replaces what it has may have taken rows and
+ * given their states back, and thrown them away when it was started again: only a run that wrote all rows is whole.
+ */
+export function startsOver({
+  destination,
+  mode,
+}: Pick<SyncRequest, "destination" | "mode">): boolean {
+  return (
+    destination.kind === "airbyte" &&
+    destination.connector !== null &&
+    mode === "full-refresh-overwrite"
+  );
 }
 
 /** Channels that records leave by. */
@@ -142,6 +162,16 @@ export function buildAirbyteDestination(
 ): AirbyteDestinationRequest {
   const { command, image, runtime, runtimeArguments, env } = settings;
   const { connectDeadline, stallDeadline, stateDeadline } = settings;
+  const connector = {
+    program: { command, image, runtime, runtimeArguments, env },
+    config: settings.config ?? {},
+    name: settings.name ?? null,
+  };
+  const architecture = decideForeign(
+    "destination",
+    labelOf(connector),
+    settings,
+  );
   const deadlines = {
     connectMs: connectDeadline,
     stallMs: stallDeadline,
@@ -149,16 +179,13 @@ export function buildAirbyteDestination(
   };
   return {
     kind: "airbyte",
-    connector: {
-      program: { command, image, runtime, runtimeArguments, env },
-      config: settings.config ?? {},
-      name: settings.name ?? null,
-    },
+    connector,
+    architecture,
     channel:
-      settings.architecture === "socket"
+      architecture.medium === "SOCKET"
         ? {
             medium: "sockets",
-            format: settings.format ?? "protobuf",
+            format: architecture.format === "JSONL" ? "jsonl" : "protobuf",
             paths: null,
             count: settings.sockets ?? SOCKETS_DEFAULT,
           }

@@ -198,13 +198,20 @@ function describeChoices(choices: ReadonlyMap<string, SyncMode>): RunMessages {
 
 /** Each state as it came, with what has become durable of it. */
 function describeStates({ bodies }: StateGroupWire): object[] {
-  return bodies.map(({ body, rows }) => ({
-    type: "STATE",
-    state: {
-      ...(parseExact(body) as object),
-      destinationStats: { recordCount: toCount(rows) },
-    },
-  }));
+  return bodies.map(({ body, rows }) => {
+    const state = parseExact(body) as { readonly sourceStats?: object };
+    const stats = { recordCount: toCount(rows) };
+    return {
+      type: "STATE",
+      state: {
+        ...state,
+        ...(state.sourceStats
+          ? { sourceStats: { ...state.sourceStats, ...stats } }
+          : {}),
+        destinationStats: stats,
+      },
+    };
+  });
 }
 
 async function tellEnd(

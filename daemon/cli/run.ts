@@ -52,13 +52,17 @@ export async function runToEnd(
     loadStartRun(),
     import("./progress.ts"),
   ]);
+  let next = request;
   for (let cuts = 0; ;) {
     const { summary, isStopped } = await runOnce(
       startRun,
       createProgress,
-      request,
+      next,
       options,
     );
+    // what begins anew does so once
+    const log = { ...request.log, resync: false };
+    next = { ...request, restart: false, log };
     await report(summary, request, options);
     if (hook !== null) await callAfterRun(hook, request, summary);
     // a log that is followed without end is followed by one run after the other
@@ -83,8 +87,7 @@ async function runOnce(
   const stopping = listenForStop();
   const handle = startRun(request, (event) => {
     if (options.json === true) printJson(event);
-    else if (isWarning(event) && progress === null)
-      printWarning(event.message);
+    else if (isWarning(event) && progress === null) printWarning(event.message);
     progress?.observe(event);
   });
   stopping.attach(handle);

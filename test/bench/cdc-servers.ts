@@ -159,7 +159,7 @@ export async function startMysqlLog(): Promise<LogServer> {
   const statements = {
     insert: (block: number) => `INSERT INTO ${TABLE}
       SELECT i, i % 5000, concat('kind ', i % 7), (i % 100000) * 0.01, i % 40, (i % 64) / 4.0, i % 3 = 0,
-        timestamp '2024-01-01 00:00:00.000001' + INTERVAL i SECOND, timestamp '2024-01-01' + INTERVAL i SECOND,
+        timestamp '2024-01-01 00:00:00.000001' + INTERVAL i SECOND, timestamp '2024-01-01 00:00:00' + INTERVAL i SECOND,
         concat('note of the row ', i, ', of some length'), insert(insert(insert(insert(md5(i), 21, 0, '-'), 17, 0, '-'), 13, 0, '-'), 9, 0, '-'),
         date '2024-01-01' + INTERVAL (i % 900) DAY
       FROM (SELECT n + ${from(block)} AS i FROM numbers) AS numbered`,

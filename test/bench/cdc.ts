@@ -16,7 +16,6 @@ import {
   provideEnginePrograms,
   type EnginePrograms,
 } from "../../connectors/sources/debezium/engine/engine.ts";
-import type { EngineOffset } from "../../connectors/sources/debezium/engine/protocol.ts";
 import { repositoryRoot } from "../arrows.ts";
 import { queryDuckDb } from "../connectors/formats/duckdb.ts";
 import {

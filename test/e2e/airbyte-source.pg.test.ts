@@ -15,7 +15,7 @@ import {
 import { signal, waitFor } from "./support/command.ts";
 import { test as base } from "./support/fixtures.ts";
 
-const ROWS = 30_000;
+const ROWS = 15_000;
 
 const test = base.extend<{
   $test: { platform: Platform };
@@ -200,7 +200,7 @@ describe("a read to stdout", () => {
       ]);
       // two are killed behind some bytes, and the others may end
       if (kills < 2) {
-        const bytes = 2_000_000 * (kills + 1);
+        const bytes = 1_000_000 * (kills + 1);
         await waitFor("some rows", () => reading.stdout().length > bytes);
         signal(reading.pid, kills === 0 ? "SIGTERM" : "SIGKILL");
         kills++;
@@ -318,7 +318,7 @@ describe("a read by sockets, into a destination that is not ours", () => {
         ["read", "--config", config, "--catalog", catalog],
         env,
       );
-      const destination = platform.startPython(
+      const destination = platform.start(
         pythonDestination,
         [
           ...["write", "--config", platform.write(format, { path })],
@@ -340,7 +340,8 @@ describe("a read by sockets, into a destination that is not ours", () => {
       kept.push(readKept(path, "public.orders"));
     }
     expect(kept[0]).toHaveLength(ROWS);
-    expect(kept[1]).toEqual(kept[0]);
+    expect(kept[0]?.findIndex((row, i) => row !== kept[1]?.[i])).toBe(-1);
+    expect(kept[1]).toHaveLength(ROWS);
   });
 });
 

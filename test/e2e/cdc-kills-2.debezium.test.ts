@@ -1,5 +1,8 @@
-/** A third of the seeds: the files run beside each other. */
+/** A part of the seeds: the files run beside each other. */
 import { describeKills } from "./support/log-kills.ts";
 import { usePostgres } from "./support/logged-source.ts";
 
-describeKills({ first: 1001, seeds: 7, destination: "files" }, usePostgres);
+describeKills(
+  { first: 1001, seeds: 8, mode: "continuous", destination: "postgres" },
+  usePostgres,
+);

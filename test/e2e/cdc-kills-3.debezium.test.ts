@@ -1,5 +1,8 @@
-/** A third of the seeds: the files run beside each other. */
+/** A part of the seeds: the files run beside each other. */
 import { describeKills } from "./support/log-kills.ts";
 import { usePostgres } from "./support/logged-source.ts";
 
-describeKills({ first: 2001, seeds: 6, destination: "postgres" }, usePostgres);
+describeKills(
+  { first: 2001, seeds: 4, mode: "cdc", destination: "files" },
+  usePostgres,
+);

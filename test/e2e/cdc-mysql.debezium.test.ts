@@ -90,6 +90,36 @@ describe.each(flavours)("%s: a sync that follows the binlog", (flavour) => {
     );
   });
 
+  test("goes on to where it has begun to copy a table more, whatever has become of the processes", async ({
+    server,
+    destination,
+  }) => {
+    await createBinlogTables(server, 100);
+    const sync = ["sync", server.url, destination.root, ...options];
+    const first = await destination.run(...sync, "--exclude", "visits");
+    expect(first.code, first.stderr).toBe(0);
+    const values = Array.from({ length: 5_000 }, (_, i) => `(-${i}, '/far')`);
+    await server.query(`INSERT INTO visits VALUES ${values.join(", ")}`);
+    const killed = destination.start(...sync);
+    await waitFor("the plan of the table", () =>
+      killed.events.some(
+        (event) =>
+          event.type === "stream.planned" && event.stream.name === "visits",
+      ),
+    );
+    signal(killed.pid, "SIGKILL");
+    await killed.ended;
+    // of both, behind the place at which the copy was begun
+    await server.query(
+      "UPDATE visits SET page = '/moved' WHERE id < -4000; DELETE FROM visits WHERE id > -1000; UPDATE accounts SET note = 'later' WHERE id < 50",
+    );
+    const resumed = await destination.run(...sync);
+    expect(resumed.code, resumed.stderr).toBe(0);
+    const last = await destination.run(...sync);
+    expect(last.code, last.stderr).toBe(0);
+    await expectSame(server, destination, listBinlogTables(server, lines));
+  });
+
   test("goes on until it is stopped, and keeps a copy in Postgres meanwhile", async ({
     server,
     destination,
@@ -142,7 +172,7 @@ describe.each(flavours)("%s: a sync that follows the binlog", (flavour) => {
     destination,
   }) => {
     await server.query(
-      "CREATE TABLE kept (id int PRIMARY KEY, v int, w varchar(10), twice int AS (id * 2) STORED, gone int)",
+      "CREATE TABLE kept (id int PRIMARY KEY, v int, w varchar(10), twice int AS (id * 2) STORED, thrice int AS (id * 3) VIRTUAL, gone int)",
     );
     await server.query(
       "CREATE TABLE other (id int PRIMARY KEY); INSERT INTO other VALUES (1)",
@@ -168,7 +198,7 @@ describe.each(flavours)("%s: a sync that follows the binlog", (flavour) => {
       namespace: server.database,
       name: "kept",
       key: ["id"],
-      columns: ["id", "v", "w", "twice"].map((name) => ({
+      columns: ["id", "v", "w", "twice", "thrice"].map((name) => ({
         name,
         pg: "",
         duckdb: `"${name}"::varchar`,

@@ -15,6 +15,7 @@ import {
   createLoggedTables,
   lines,
   LogWorkload,
+  plain,
   readSource,
   visits,
 } from "./support/log-workload.ts";
@@ -190,11 +191,6 @@ describe("a sync that follows the log", () => {
       lines: false,
       visits: true,
     });
-    const plain = (name: string) => ({
-      name,
-      pg: `"${name}"::text`,
-      duckdb: `"${name}"::varchar`,
-    });
     await expectSame(
       source,
       destination,
@@ -204,6 +200,43 @@ describe("a sync that follows the log", () => {
         visits,
       ],
       "a column with values",
+      true,
+    );
+  });
+
+  test("goes on with a run that was killed before its table got a column, and then with the column", async ({
+    source,
+    destination,
+  }) => {
+    await createLoggedTables(source, 200);
+    const running = destination.start(
+      ...["sync", source.url, destination.root],
+      ...["--mode", "continuous", "--checkpoint-every", "200ms"],
+    );
+    await waitFor("the log to be followed", () =>
+      running.events.some((event) => event.type === "log.progress"),
+    );
+    await source.query("INSERT INTO lines VALUES (-1, 'before', '')");
+    signal(running.pid, "SIGKILL");
+    await running.ended;
+    await source.query(`
+      ALTER TABLE lines ADD COLUMN extra_1 int;
+      INSERT INTO lines VALUES (-1, 'behind', '', 1)`);
+    const next = destination.start(
+      ...["sync", source.url, destination.root, ...options],
+    );
+    const { code, stderr } = await next.ended;
+    expect(code, stderr).toBe(0);
+    const ends = next.events.flatMap((event) =>
+      event.type === "run.finished" ? [event.summary.isCut ?? false] : [],
+    );
+    expect(ends).toEqual([true, false]);
+    const extra = plain("extra_1");
+    await expectSame(
+      source,
+      destination,
+      [accounts, { ...lines, columns: [...lines.columns, extra] }, visits],
+      "killed before a column",
       true,
     );
   });

@@ -3,7 +3,6 @@
  * all before it is durable; over sockets, where they overtake each other, each speaks for itself. Pure.
  */
 import { ExtractError } from "../../../proto/error.ts";
-import { unwrapNumber } from "../../airbyte/exact-json.ts";
 import type { AirbyteState } from "../../airbyte/messages.ts";
 import type { StateToken } from "../../airbyte/state-token.ts";
 
@@ -105,19 +104,19 @@ function checkCount(
   covered: readonly Sent[],
   { destinationStats }: AirbyteState,
 ): void {
-  const counted = unwrapNumber(destinationStats?.recordCount);
-  const rejected = unwrapNumber(destinationStats?.rejectedRecordCount) ?? 0;
+  const counted = destinationStats?.recordCount;
+  const rejected = destinationStats?.rejectedRecordCount ?? 0;
   const rows = covered.reduce((sum, one) => sum + one.rows, 0);
   if (rejected === 0 && (counted === undefined || counted === rows)) return;
   throw new ExtractError(
     "CONNECTOR_COUNT_MISMATCH",
-    `state ${index} of stream ${stream} covers ${rows} records, and the destination says that it has ${String(counted ?? "some")} and rejected ${String(rejected)}`,
+    `state ${index} of stream ${stream} covers ${rows} records, and the destination says that it has ${counted ?? "some"} and rejected ${rejected}`,
     {
       stream,
       index,
       sent: rows,
-      counted: String(counted ?? ""),
-      rejected: String(rejected),
+      counted: counted ?? null,
+      rejected,
     },
   );
 }

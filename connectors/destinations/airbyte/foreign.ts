@@ -93,7 +93,10 @@ export class ForeignDestination {
   }
 
   /** @throws ExtractError CONNECTOR_NOT_STARTED */
-  async start(targets: readonly RecoverTarget[]): Promise<void> {
+  async start(all: readonly RecoverTarget[]): Promise<void> {
+    // a stream that is not written again must not be in the catalog: it would be emptied
+    const targets = all.filter(({ isOver = false }) => !isOver);
+    if (targets.length === 0) return this.#exit.resolve();
     const { config, connector } = this.#options;
     const { folder, channel } = config;
     for (const { schema } of targets)

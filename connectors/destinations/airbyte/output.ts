@@ -19,6 +19,8 @@ export interface OutputOptions {
   readonly stallMs: number;
   /** Written when nothing else was for a while; null: the peer wants none. */
   readonly probe: Uint8Array | null;
+  /** Why the peer has gone, where somebody will know; null: nobody does. */
+  readonly explain?: () => Promise<Error | null>;
 }
 
 export class MessageOutput {
@@ -64,12 +66,11 @@ export class MessageOutput {
       );
     this.#stream.uncork();
     try {
-      await Promise.race([promise, this.#broken.promise]);
+      await this.#whileOpen(promise);
     } finally {
       this.#writesWaiting--;
       this.#stillMs = 0;
     }
-    if (this.#error) throw this.#error;
   }
 
   /** Nothing follows. @throws as `write` */
@@ -79,10 +80,21 @@ export class MessageOutput {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#stream.end(() => resolve());
     try {
-      await Promise.race([promise, this.#broken.promise]);
+      await this.#whileOpen(promise);
     } finally {
       this.#writesWaiting--;
       clearInterval(this.#watch);
+    }
+  }
+
+  /** @throws what the peer's end was about, once that is known */
+  async #whileOpen(work: Promise<void>): Promise<void> {
+    try {
+      await Promise.race([work, this.#broken.promise]);
+      if (this.#error) throw this.#error;
+    } catch (error) {
+      const isGone = this.#error?.code === "CHANNEL_BROKEN";
+      throw (isGone ? await this.#options.explain?.() : null) ?? error;
     }
   }
 
@@ -138,10 +150,10 @@ const STDOUT_FD = 1;
 
 /** Of this process; nobody else may write to it. Never blocks this thread. */
 export function openStdout(): Writable {
-  const isFile = fstatSync(STDOUT_FD).isFile();
-  return isFile
-    ? createWriteStream("", { fd: STDOUT_FD, autoClose: false })
-    : new Socket({ fd: STDOUT_FD, readable: false, writable: true });
+  const kind = fstatSync(STDOUT_FD);
+  return kind.isFIFO() || kind.isSocket()
+    ? new Socket({ fd: STDOUT_FD, readable: false, writable: true })
+    : createWriteStream("", { fd: STDOUT_FD, autoClose: false });
 }
 
 export interface Listening {

@@ -92,14 +92,15 @@ export class AirbyteStorage implements DestinationStorage {
     return 0;
   }
 
+  /** A connector has ended by then, and well: what it does at its end may be the whole work, and nothing can follow. */
   async verify({ files }: CommitStep): Promise<readonly SealedFile[]> {
+    await this.#foreign?.ended();
     return files.length > 0 ? files : [{ path: "", rows: 0, bytes: 0 }];
   }
 
-  /** Once all that was to be written in front of it is on its way; a connector has ended by then, and well. */
+  /** Once all that was to be written in front of it is on its way. */
   async publish(_step: CommitStep): Promise<void> {
     await Promise.all([...this.#writes.values()].map(({ promise }) => promise));
-    await this.#foreign?.ended();
   }
 
   async apply({ log }: ApplyStep): Promise<Applied> {

@@ -1,6 +1,7 @@
 /** One channel of a destination that speaks the Airbyte protocol: its output, and the records of its partitions. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { CheckpointStamp, SealedFile } from "../../../proto/checkpoint.ts";
 import type { ColumnBatch } from "../../../proto/columns.ts";
 import type { DestinationStream } from "../../../proto/control.ts";
@@ -28,6 +29,9 @@ import { createSlots, type RecordSlots, type Segment } from "./record-slots.ts";
 const utf8 = new TextEncoder();
 const newline = utf8.encode("\n");
 
+/** The end of a connector is known within this time of the end of its stdin. */
+const REASON_MS_MAX = 10_000;
+
 /** Where the connector's stdin is fed, in the attempt's folder. */
 export const STDIN_SOCKET = "stdin.sock";
 
@@ -45,6 +49,7 @@ export class AirbyteWriters implements WriterFactory {
   #output: Promise<MessageOutput> | null = null;
   #opened: MessageOutput | null = null;
   #fault: Error | null = null;
+  readonly #faulted = Promise.withResolvers<void>();
   #isReady = false;
   #ending: Promise<void> | null = null;
   readonly #gone = Promise.withResolvers<void>();
@@ -202,7 +207,10 @@ export class AirbyteWriters implements WriterFactory {
       stream: ConstructorParameters<typeof MessageOutput>[0],
       probe: Uint8Array | null,
     ): MessageOutput => {
-      this.#opened = new MessageOutput(stream, { label, stallMs, probe });
+      this.#opened = new MessageOutput(stream, {
+        ...{ label, stallMs, probe },
+        ...(connector === null ? {} : { explain: () => this.#explain() }),
+      });
       this.#lane.post({ type: "connected", channel: this.#channel });
       return this.#opened;
     };
@@ -277,6 +285,7 @@ export class AirbyteWriters implements WriterFactory {
 
   #fail(error: unknown): void {
     if (this.#fault) return;
+    this.#faulted.resolve();
     this.#fault = error instanceof Error ? error : new Error(String(error));
     this.#lane.post({
       type: "failed",
@@ -286,6 +295,15 @@ export class AirbyteWriters implements WriterFactory {
     for (const { reject } of this.#waiting.values()) reject(this.#fault);
     this.#waiting.clear();
     this.#opened?.destroy();
+  }
+
+  /** A connector that has gone says why by its end, which is heard by another thread. */
+  async #explain(): Promise<Error | null> {
+    await Promise.race([
+      this.#faulted.promise,
+      sleep(REASON_MS_MAX, undefined, { ref: false }),
+    ]);
+    return this.#fault;
   }
 
   /** What was written has left, and the peer knows that nothing follows. */

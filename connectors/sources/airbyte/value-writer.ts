@@ -160,33 +160,29 @@ export class ValueWriter {
         return this.writeTime(type, store, row, this.#moment.nanos);
       case "timestamp":
       case "timestampNs":
-        if (!this.#moment.readMoment(bytes, start, end))
-          return "it is no date and time";
-        if ((this.#moment.offsetSeconds ?? 0) !== 0)
-          return "it has an offset, and the column has none";
-        return this.writeMoment(
-          type,
-          store,
-          row,
-          this.#moment.days,
-          this.#moment.nanos,
-        );
       case "timestamptz":
-        if (!this.#moment.readMoment(bytes, start, end))
-          return "it is no date and time";
-        this.#moment.toUtc();
-        return this.writeMoment(
-          type,
-          store,
-          row,
-          this.#moment.days,
-          this.#moment.nanos,
-        );
+        return this.#writeMomentText(type, store, row, bytes, start, end);
       case "boolean":
         return "a text is no value of it";
       default:
         return this.#writeNumberText(type, store, row, bytes, start, end);
     }
+  }
+
+  #writeMomentText(
+    type: LogicalType,
+    store: ColumnStore,
+    row: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): Refusal {
+    const moment = this.#moment;
+    if (!moment.readMoment(bytes, start, end)) return "it is no date and time";
+    if (type.kind === "timestamptz") moment.toUtc();
+    else if ((moment.offsetSeconds ?? 0) !== 0)
+      return "it has an offset, and the column has none";
+    return this.writeMoment(type, store, row, moment.days, moment.nanos);
   }
 
   /** A number that came as text: where JSON has no way to say it, or the sender did not trust JSON with it. */

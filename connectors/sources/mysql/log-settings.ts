@@ -38,8 +38,7 @@ export function judgeLogSettings(
     },
     {
       name: "binlog_row_image",
-      // the second is MariaDB's, and leaves out nothing either
-      isRight: ["FULL", "FULL_NODUP", ""].includes(read("binlog_row_image")),
+      isRight: ["FULL", ""].includes(read("binlog_row_image")),
       found: read("binlog_row_image") || "FULL",
       mend: "SET GLOBAL binlog_row_image = FULL; and the same in the server's settings",
     },
@@ -73,7 +72,7 @@ export async function checkLogSettings(
 ): Promise<LogServer> {
   const rows = await connection.query<{ Variable_name: string; Value: string }>(
     `SHOW GLOBAL VARIABLES WHERE Variable_name LIKE 'binlog\\_%'
-      OR Variable_name IN ('log_bin', 'server_id', 'server_uuid', 'server_uid', 'gtid_mode')`,
+      OR Variable_name IN ('log_bin', 'log_slave_updates', 'log_replica_updates', 'server_id', 'server_uuid', 'gtid_mode')`,
   );
   const variables: ServerVariables = new Map(
     rows.map((row) => [row.Variable_name.toLowerCase(), String(row.Value)]),
@@ -81,13 +80,36 @@ export async function checkLogSettings(
   const wrong = judgeLogSettings(variables).find(({ isRight }) => !isRight);
   if (wrong) throw unsuitable(`${wrong.name} is ${wrong.found}: ${wrong.mend}`);
   const read = (name: string): string => variables.get(name) ?? "";
+  const passesOn = read("log_replica_updates") || read("log_slave_updates");
+  if (passesOn.toUpperCase() === "OFF" && (await isReplica(connection)))
+    throw unsuitable(
+      "the server is a replica, and what it is sent is not in its own binlog; in its settings: [mysqld] log_slave_updates = ON, then restart it, or follow the log of its primary",
+    );
   const isMariadb = connection.flavour === "mariadb";
-  const uid = read(isMariadb ? "server_uid" : "server_uuid");
   return {
-    name: `${connection.flavour}/${uid === "" ? read("server_id") : uid}`,
+    // what MariaDB calls its uid is made of the machine's address, which a container changes
+    name: `${connection.flavour}/${read(isMariadb ? "server_id" : "server_uuid")}`,
     serverId: Number(read("server_id")),
     hasGtids: isMariadb || read("gtid_mode").toUpperCase() === "ON",
   };
+}
+
+/** As far as this user may know. */
+async function isReplica(connection: Queryable): Promise<boolean> {
+  const { flavour, serverVersion } = connection;
+  const isRenamed = flavour === "mysql" && serverVersion >= 80_022;
+  try {
+    const rows = await connection.query(
+      isRenamed ? "SHOW REPLICA STATUS" : "SHOW SLAVE STATUS",
+    );
+    return rows.length > 0;
+  } catch (error) {
+    const isDenied =
+      error instanceof ExtractError &&
+      error.code === "SOURCE_PERMISSION_DENIED";
+    if (isDenied) return false;
+    throw error;
+  }
 }
 
 interface MasterStatus {

@@ -172,7 +172,8 @@ test.for(
       (errorCodes[code].exitCode === 3 ||
         errorCodes[code].disposition === "retryPartition") &&
       // by another run
-      code !== "LOG_GIVEN_UP",
+      code !== "LOG_GIVEN_UP" &&
+      code !== "RUN_OUTDATED",
   })),
 )("$code is retried: $retried", async ({ code, retried }) => {
   const run = start(2, [failedWith(code), succeeded]);

@@ -38,6 +38,7 @@ function startReader(streams: readonly number[] = [1, 2]) {
       partition: 3,
       after: `p${stream}`,
       visible: null,
+      isCopied: stream === 1,
     });
   return { orders, news, send, join };
 }

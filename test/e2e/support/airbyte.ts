@@ -10,10 +10,15 @@ import { parseExactly } from "../../fixtures/read-back.ts";
 /** An executable that runs for so long hangs. */
 const RUN_MS_MAX = 90_000;
 
-export const pythonDestination = join(
-  repositoryRoot,
-  "test/fixtures/airbyte_destination.py",
-);
+const fixtures = join(repositoryRoot, "test/fixtures/airbyte");
+export const pythonSource = join(fixtures, "source.py");
+export const pythonDestination = join(fixtures, "destination.py");
+
+function commandOf(name: string): string[] {
+  return name.endsWith(".py")
+    ? ["python3", name]
+    : [process.execPath, join(dirname(builtLauncher()), `${name}.js`)];
+}
 
 export interface Message {
   readonly type: string;
@@ -45,22 +50,24 @@ export class Platform {
     return path;
   }
 
-  /** `source-postgres` and its like, as they were built. */
+  /** `source-postgres` and its like, as they were built; or a script of Python. */
   start(
     name: string,
     args: readonly string[],
     env: NodeJS.ProcessEnv = {},
   ): Executing {
-    const script = join(dirname(builtLauncher()), `${name}.js`);
-    return this.#spawn([process.execPath, script, ...args], env);
+    return this.#spawn([...commandOf(name), ...args], env);
   }
 
-  startPython(
-    script: string,
-    args: readonly string[],
-    env: NodeJS.ProcessEnv = {},
+  /** The first one's stdout is the second one's stdin; the exit code is that of whichever failed. */
+  pipe(
+    first: readonly [name: string, ...args: string[]],
+    second: readonly [name: string, ...args: string[]],
   ): Executing {
-    return this.#spawn(["python3", script, ...args], env);
+    const [from, to] = [first, second].map(([name, ...args]) =>
+      [...commandOf(name), ...args].map((word) => `'${word}'`).join(" "),
+    );
+    return this.#spawn(["bash", "-c", `set -o pipefail; ${from} | ${to}`], {});
   }
 
   /** The environment of both sides, with sockets in this folder. */
@@ -113,11 +120,15 @@ export class Platform {
   }
 }
 
-/** Whole lines only: one that is cut is of a process that was killed. */
+/**
+ * Whole lines only: one that is cut is of a process that was killed. What is no message is passed over, as a platform
+ * does: libraries print.
+ */
 export function readLines(text: string): Message[] {
   return text
     .split("\n")
     .slice(0, -1)
+    .filter((line) => line.startsWith("{"))
     .map((line) => JSON.parse(line) as Message);
 }
 

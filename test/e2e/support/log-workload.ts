@@ -18,7 +18,8 @@ export interface ComparedTable {
   readonly columns: readonly ComparedColumn[];
 }
 
-const plain = (name: string): ComparedColumn => ({
+/** Printed alike by both. */
+export const plain = (name: string): ComparedColumn => ({
   name,
   pg: `"${name}"::text`,
   duckdb: `"${name}"::varchar`,

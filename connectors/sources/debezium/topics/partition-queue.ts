@@ -30,6 +30,8 @@ export class PartitionQueue {
   readonly name: string;
   /** Of the next message to be fetched. */
   fetchNext: bigint;
+  /** What is from here on is not asked for yet. */
+  end = 0n;
   /** Answers without a message, one after another. */
   emptyAnswers = 0;
   /** Behind the last change that was taken, and what was passed over behind it. */

@@ -61,8 +61,6 @@ export class TopicsLog {
   #state: TopicsState;
   #client: TopicsClient | null = null;
   #queues: readonly PartitionQueue[] = [];
-  /** Where the partitions are read to now. */
-  #target: Offsets = {};
   #isStopping = false;
   #failure: Error | null = null;
   #acknowledged: EngineOffset | null = null;
@@ -113,7 +111,7 @@ export class TopicsLog {
   async *messages(): AsyncGenerator<readonly EngineMessage[], void> {
     try {
       await this.#open();
-      yield [{ type: "ready" }, this.#heartbeat()];
+      yield [{ type: "ready" }];
       const pending = this.#state.to;
       if (pending !== null) {
         this.#aim({ ...this.#state.at, ...pending });
@@ -181,16 +179,13 @@ export class TopicsLog {
   }
 
   #aim(target: Offsets): void {
-    this.#target = target;
+    for (const queue of this.#queues)
+      queue.end = BigInt(target[queue.name] ?? 0);
     this.#makeRoom();
   }
 
-  #endOf({ name }: PartitionQueue): bigint {
-    return BigInt(this.#target[name] ?? 0);
-  }
-
   #hasMore(): boolean {
-    return this.#queues.some((queue) => queue.consumed < this.#endOf(queue));
+    return this.#queues.some((queue) => queue.consumed < queue.end);
   }
 
   /**
@@ -208,7 +203,7 @@ export class TopicsLog {
         type: "begin",
         transaction: null,
         position: formatCommit(BigInt(unit)),
-        committedAtMs: Date.now(),
+        committedAtMs: this.#findCommitted(),
       },
     ];
     let order = 0;
@@ -288,9 +283,9 @@ export class TopicsLog {
     let firstPlace = "";
     let isMissing = false;
     for (const queue of this.#queues) {
-      const change = queue.peek(this.#endOf(queue));
+      const change = queue.peek(queue.end);
       if (change === null) {
-        if (queue.consumed < this.#endOf(queue)) isMissing = true;
+        if (queue.consumed < queue.end) isMissing = true;
         continue;
       }
       if (first === null || change.place < firstPlace) {
@@ -325,6 +320,16 @@ export class TopicsLog {
     };
   }
 
+  /** Up to when the source's changes were told before: the latest is no older than its partition's. */
+  #findCommitted(): number {
+    return this.#queues.reduce(
+      (latest, { reached }) =>
+        Math.max(latest, Math.floor((reached?.us ?? 0) / 1_000)),
+      0,
+    );
+  }
+
+  /** All that the topics have was told. */
   #heartbeat(): Extract<EngineMessage, { type: "heartbeat" }> {
     return { type: "heartbeat", offset: formatState(this.#state) };
   }
@@ -338,8 +343,7 @@ export class TopicsLog {
     while (!this.#isStopping) {
       const room = this.#room.promise;
       const hungry = this.#queues.filter(
-        (queue) =>
-          queue.bytes < queueBytesMax && queue.fetchNext < this.#endOf(queue),
+        (queue) => queue.bytes < queueBytesMax && queue.fetchNext < queue.end,
       );
       if (hungry.length === 0) {
         await room;
@@ -394,13 +398,11 @@ export class TopicsLog {
             queue.emptyAnswers = isEmpty ? queue.emptyAnswers + 1 : 0;
             // asked for alone, and all that is there could be told: it was removed, as compaction does
             const isHole =
-              isEmpty &&
-              hungry.length === 1 &&
-              answer.stable >= this.#endOf(queue);
+              isEmpty && hungry.length === 1 && answer.stable >= queue.end;
             queue.push(
               answer.messages,
               isHole && queue.emptyAnswers > EMPTY_ANSWERS_MAX
-                ? this.#endOf(queue)
+                ? queue.end
                 : answer.next,
             );
           }

@@ -12,11 +12,7 @@
  */
 import { ExtractError } from "../../../../proto/error.ts";
 
-export const saslMechanisms = [
-  "plain",
-  "scram-sha-256",
-  "scram-sha-512",
-] as const;
+const saslMechanisms = ["plain", "scram-sha-256", "scram-sha-512"] as const;
 
 export interface TopicsConfig {
   /** `host:port`. */

@@ -116,7 +116,7 @@ async function writeRest(
         const left = table.last - next + 1;
         if (left <= 0) break;
         const count = Math.min(table.batchRows, left);
-        writer.write(makeBatch(next, count));
+        await writer.write(makeBatch(next, count));
         next += count;
         rows += count;
       }

@@ -44,7 +44,7 @@ async function writeGeneration(
     partition: 0,
     planVersion: 1,
   });
-  writer.write(makeBatch(first, rows));
+  await writer.write(makeBatch(first, rows));
   return writer.seal(makeStamp(1, rows, { last: true }));
 }
 

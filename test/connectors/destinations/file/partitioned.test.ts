@@ -107,8 +107,8 @@ test("each value has a folder, and the files of a checkpoint are numbered throug
   root,
 }) => {
   const writer = openWriter(configOf(root, ["country", "at:day"]));
-  write(writer, makeRows(1, 8));
-  write(writer, makeRows(9, 3));
+  await write(writer, makeRows(1, 8));
+  await write(writer, makeRows(9, 3));
   const files = await writer.seal(makeStamp(1, 11));
   expect(files.map((file) => [file.path, file.rows])).toEqual(
     [
@@ -130,7 +130,7 @@ test("DuckDB reads the table with and without its folders, and takes their value
   root,
 }) => {
   const writer = openWriter(configOf(root, ["country", "at:month"]));
-  write(writer, makeRows(1, 400));
+  await write(writer, makeRows(1, 400));
   await writer.seal(makeStamp(1, 400));
   const files = `${root}/**/*.parquet`;
   const expected = [[400n, 300n, 80_200n]];
@@ -163,7 +163,7 @@ describe.for(["parquet", "csv", "jsonl", "avro"] as const)("%s", (format) => {
     const sealed: (readonly SealedFile[])[] = [];
     for (const index of [1, 2]) {
       for (let batch = 0; batch < 3; batch += 1)
-        write(writer, makeRows(batch * 40 + 1, 40));
+        await write(writer, makeRows(batch * 40 + 1, 40));
       sealed.push(await writer.seal(makeStamp(index, 120)));
     }
     for (const files of sealed) {
@@ -181,7 +181,7 @@ describe.for(["parquet", "csv", "jsonl", "avro"] as const)("%s", (format) => {
   }) => {
     const config = configOf(root, ["country"], format);
     const writer = openWriter(config);
-    write(writer, makeRows(1, 40));
+    await write(writer, makeRows(1, 40));
     const [first, second] = await writer.seal(makeStamp(1, 40));
     const from = join(root, first!.path);
     const to = join(
@@ -200,9 +200,9 @@ describe.for(["parquet", "csv", "jsonl", "avro"] as const)("%s", (format) => {
   }) => {
     const config = configOf(root, ["country"], format);
     const writer = openWriter(config);
-    write(writer, makeRows(1, 40));
+    await write(writer, makeRows(1, 40));
     const kept = await writer.seal(makeStamp(1, 40));
-    write(writer, makeRows(1, 40));
+    await write(writer, makeRows(1, 40));
     const stray = await writer.seal(makeStamp(2, 40));
     const intent = {
       namespace: "public",
@@ -228,10 +228,10 @@ test("what is dropped leaves nothing, and the next checkpoint begins anew", asyn
   root,
 }) => {
   const writer = openWriter(configOf(root, ["country"]));
-  write(writer, makeRows(1, 40));
+  await write(writer, makeRows(1, 40));
   await writer.discard();
   expect(listFiles(root)).toEqual([]);
-  write(writer, makeRows(1, 4));
+  await write(writer, makeRows(1, 4));
   const files = await writer.seal(makeStamp(1, 4));
   expect(files.map(folderOf)).toEqual([
     "country=de",
@@ -253,36 +253,38 @@ function countOpen(root: string): number {
 }
 
 describe.for(["parquet", "csv"] as const)("many values, %s", (format) => {
-  test("files of folders that were written least recently are closed for others, and each row is there once", async ({
-    root,
-  }) => {
-    const config = configOf(root, ["id"], format);
-    const writer = openWriter(config);
-    const many = PARTITION_VALUES_MAX * 3;
-    let open = 0;
-    // the second time each folder's file was closed meanwhile
-    for (let round = 1; round <= 2; round += 1) {
-      await write(writer, makeRows(1, many));
-      open = Math.max(open, countOpen(root));
-      // the one that was written last takes this row as well
-      await write(writer, makeRows(many, 1));
-    }
-    expect(open).toBeGreaterThan(PARTITION_VALUES_MAX / 2);
-    expect(open).toBeLessThan(PARTITION_VALUES_MAX + 32);
-    const files = await writer.seal(makeStamp(1, 2 * many + 2));
-    expect(countOpen(root)).toBe(0);
-    expect(files).toHaveLength(2 * many);
-    expect(new Set(files.map(folderOf)).size).toBe(many);
-    const read = format === "csv" ? "read_csv" : "read_parquet";
-    expect(
-      await queryDuckDb(
-        `SELECT count(*), count(DISTINCT id), min(id)::BIGINT, max(id)::BIGINT
+  test(
+    "files of folders that were written least recently are closed for others, and each row is there once",
+    { timeout: 60_000 },
+    async ({ root }) => {
+      const config = configOf(root, ["id"], format);
+      const writer = openWriter(config);
+      const many = PARTITION_VALUES_MAX + 60;
+      let open = 0;
+      // the second time each folder's file was closed meanwhile
+      for (let round = 1; round <= 2; round += 1) {
+        await write(writer, makeRows(1, many));
+        open = Math.max(open, countOpen(root));
+        // the one that was written last takes this row as well
+        await write(writer, makeRows(many, 1));
+      }
+      expect(open).toBeGreaterThan(PARTITION_VALUES_MAX / 2);
+      expect(open).toBeLessThan(PARTITION_VALUES_MAX + 32);
+      const files = await writer.seal(makeStamp(1, 2 * many + 2));
+      expect(countOpen(root)).toBe(0);
+      expect(files).toHaveLength(2 * many);
+      expect(new Set(files.map(folderOf)).size).toBe(many);
+      const read = format === "csv" ? "read_csv" : "read_parquet";
+      expect(
+        await queryDuckDb(
+          `SELECT count(*), count(DISTINCT id), min(id)::BIGINT, max(id)::BIGINT
          FROM ${read}('${root}/**/*.${format}', hive_partitioning = false)`,
-      ),
-    ).toEqual([[BigInt(2 * many + 2), BigInt(many), 1n, BigInt(many)]]);
-    const [report] = await recoverCheckpoints(config, schema, 1);
-    expect(report?.files).toEqual(files);
-  });
+        ),
+      ).toEqual([[BigInt(2 * many + 2), BigInt(many), 1n, BigInt(many)]]);
+      const [report] = await recoverCheckpoints(config, schema, 1);
+      expect(report?.files).toEqual(files);
+    },
+  );
 });
 
 test("a writer that is abandoned while it waits for the disk gives nothing a name, and says so", async ({
@@ -414,7 +416,7 @@ test("the folders of a checkpoint are synced before it is told", async ({
   });
   const trace = traceFs(root);
   try {
-    writer.write(makeBatch(6, 2));
+    await writer.write(makeBatch(6, 2));
     await writer.seal(makeStamp(1, 2));
   } finally {
     trace.restore();

@@ -34,7 +34,7 @@ async function writeSome(
         planVersion: 3,
       });
       for (let batch = 0; batch < 3; batch += 1)
-        writer.write(makeBatch(1 + batch * 5, 5));
+        await writer.write(makeBatch(1 + batch * 5, 5));
       const last = epoch === 2 && partition === 1;
       const stamp = makeStamp(partition + 1, 15, {
         partition,

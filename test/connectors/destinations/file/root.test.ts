@@ -261,12 +261,12 @@ describe.runIf(canMount)(
             partition: 0,
             planVersion: 1,
           });
-          writer.write(makeBatch(1, 1_000));
+          await writer.write(makeBatch(1, 1_000));
           const sealed = await writer.seal(makeStamp(1, 1_000));
           let rows = 0;
           const fill = async (): Promise<void> => {
             while (rows < 200_000) {
-              writer.write(makeBatch(1_001 + rows, 10_000));
+              await writer.write(makeBatch(1_001 + rows, 10_000));
               rows += 10_000;
             }
             await writer.seal(makeStamp(2, rows));
@@ -289,7 +289,7 @@ describe.runIf(canMount)(
           const recovered = await recoverCheckpoints(config, schema, 1);
           expect(recovered.map((report) => report.index)).toEqual([1]);
           // the room that was taken is free again
-          writer.write(makeBatch(1_001, 1_000));
+          await writer.write(makeBatch(1_001, 1_000));
           expect(await writer.seal(makeStamp(3, 1_000))).toHaveLength(1);
         });
       });

@@ -145,16 +145,16 @@ export async function killAtEachCall(
     fs.mkdirSync(place);
     const { work, after } = await begin(place);
     const trace = traceFs(place, killed);
-    let error: unknown = null;
+    let isKilled = false;
     try {
       await work();
-    } catch (thrown) {
-      error = thrown;
+    } catch (error) {
+      if (!(error instanceof Killed)) throw error;
+      isKilled = true;
     } finally {
       trace.restore();
     }
-    if (error !== null && !(error instanceof Killed)) throw error;
     await after();
-    if (error === null) return killed;
+    if (!isKilled) return killed;
   }
 }

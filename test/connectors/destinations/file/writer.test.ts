@@ -48,14 +48,14 @@ describe.for(formats)("sealing %s", (format) => {
     root,
   }) => {
     const writer = openWriter(makeConfig(root, format));
-    writer.write(makeBatch(1, 700));
-    writer.write(makeBatch(701, 300));
+    await writer.write(makeBatch(1, 700));
+    await writer.write(makeBatch(701, 300));
     expect(writer.unsealedRows).toBe(1_000);
     expect(writer.unsealedBytes).toBeGreaterThan(16_000);
     const first = await writer.seal(makeStamp(1, 1_000));
     expect(writer.unsealedRows).toBe(0);
     expect(writer.unsealedBytes).toBe(0);
-    writer.write(makeBatch(1_001, 10));
+    await writer.write(makeBatch(1_001, 10));
     const second = await writer.seal(makeStamp(5, 10, { last: true }));
     expect([...first, ...second].map((file) => file.rows)).toEqual([1_000, 10]);
     for (const file of [...first, ...second]) {
@@ -78,7 +78,7 @@ describe.for(formats)("sealing %s", (format) => {
     const config = makeConfig(root, format, 1);
     const writer = openWriter(config);
     for (let batch = 0; batch < 5; batch += 1)
-      writer.write(makeBatch(1 + batch * 100, 100));
+      await writer.write(makeBatch(1 + batch * 100, 100));
     const files = await writer.seal(makeStamp(1, 500));
     expect(
       files.map((file) => parseFileName(file.path.slice(22))?.number),
@@ -103,7 +103,7 @@ describe.for(formats)("sealing %s", (format) => {
   }) => {
     const writer = openWriter(makeConfig(root, format, 1));
     for (let batch = 0; batch < 40; batch += 1)
-      writer.write(makeBatch(1 + batch * 3, 3));
+      await writer.write(makeBatch(1 + batch * 3, 3));
     expect(await writer.seal(makeStamp(1, 120))).toHaveLength(40);
     expect(await readTable(`${root}/**/*.${format}`, format)).toEqual(
       digestOf(1, 120),
@@ -124,7 +124,7 @@ describe.for(formats)("sealing %s", (format) => {
     const writer = openWriter(makeConfig(root, format));
     const seals = [];
     for (let index = 1; index <= 6; index += 1) {
-      writer.write(makeBatch(index * 50 - 49, 50));
+      await writer.write(makeBatch(index * 50 - 49, 50));
       seals.push(writer.seal(makeStamp(index, 50)));
     }
     expect((await Promise.all(seals)).flat()).toHaveLength(6);
@@ -137,17 +137,17 @@ describe.for(formats)("sealing %s", (format) => {
     root,
   }) => {
     const writer = openWriter(makeConfig(root, format, 1));
-    writer.write(makeBatch(1, 20));
+    await writer.write(makeBatch(1, 20));
     const sealed = writer.seal(makeStamp(1, 20));
-    writer.write(makeBatch(21, 20));
-    writer.write(makeBatch(41, 20));
+    await writer.write(makeBatch(21, 20));
+    await writer.write(makeBatch(41, 20));
     await writer.discard();
     await sealed;
     expect(writer.unsealedRows).toBe(0);
     expect(
       listFiles(root).filter((path) => parseTemporaryName(path.slice(22))),
     ).toEqual([]);
-    writer.write(makeBatch(21, 30));
+    await writer.write(makeBatch(21, 30));
     await writer.seal(makeStamp(2, 30, { attempt: 2 }));
     expect(await readTable(`${root}/**/*.${format}`, format)).toEqual(
       digestOf(1, 50),
@@ -158,7 +158,7 @@ describe.for(formats)("sealing %s", (format) => {
     root,
   }) => {
     const writer = openWriter(makeConfig(root, format));
-    writer.write(makeBatch(1, 20));
+    await writer.write(makeBatch(1, 20));
     await expect(writer.seal(makeStamp(1, 21))).rejects.toMatchObject({
       code: "CHANNEL_CORRUPT",
       details: { rowsStamped: 21, rowsWritten: 20, partition: 0 },
@@ -166,15 +166,15 @@ describe.for(formats)("sealing %s", (format) => {
     expect(() => writer.write(makeBatch(21, 1))).toThrow(ExtractError);
     await writer.discard();
     expect(listFiles(root)).toEqual([]);
-    writer.write(makeBatch(1, 21));
+    await writer.write(makeBatch(1, 21));
     expect(await writer.seal(makeStamp(2, 21))).toHaveLength(1);
   });
 
   test("an abandoned writer gives no file a final name", async ({ root }) => {
     const writer = openWriter(makeConfig(root, format));
-    writer.write(makeBatch(1, 20));
+    await writer.write(makeBatch(1, 20));
     const sealing = writer.seal(makeStamp(1, 20));
-    writer.write(makeBatch(21, 20));
+    await writer.write(makeBatch(21, 20));
     writer.abandon();
     await expect(sealing).rejects.toThrow("abandoned");
     const names = listFiles(root).map((path) => path.slice(22));
@@ -189,8 +189,8 @@ describe.for(formats)("sealing %s", (format) => {
     const taken = join(folder, `p00000-e001-s000001-01.${format}`);
     fs.writeFileSync(taken, "another's");
     const writer = openWriter({ ...config, fileBytesMax: 1 });
-    writer.write(makeBatch(1, 5));
-    writer.write(makeBatch(6, 5));
+    await writer.write(makeBatch(1, 5));
+    await writer.write(makeBatch(6, 5));
     await expect(writer.seal(makeStamp(1, 10))).rejects.toMatchObject({
       code: "DESTINATION_FAILED",
       details: { path: taken, reason: "EEXIST" },
@@ -207,8 +207,8 @@ describe("what is on disk when", () => {
     const writer = openWriter(makeConfig(root, "parquet", 1));
     const trace = traceFs(root);
     try {
-      writer.write(makeBatch(1, 5));
-      writer.write(makeBatch(6, 5));
+      await writer.write(makeBatch(1, 5));
+      await writer.write(makeBatch(6, 5));
       await writer.seal(makeStamp(1, 10));
     } finally {
       trace.restore();
@@ -246,7 +246,7 @@ describe("what is on disk when", () => {
     const writer = openWriter(makeConfig(root, "csv"));
     const trace = traceFs(root);
     try {
-      writer.write(makeBatch(1, 5));
+      await writer.write(makeBatch(1, 5));
       await writer.seal(makeStamp(1, 5));
     } finally {
       trace.restore();
@@ -275,7 +275,7 @@ describe("what is on disk when", () => {
           const writer = openWriter(makeConfig(root), { epoch, partition });
           for (const attempt of [1, 2]) {
             const index = partition * 2 + attempt;
-            writer.write(makeBatch(1, 5));
+            await writer.write(makeBatch(1, 5));
             // the frame's sequence begins again with the attempt
             await writer.seal(
               makeStamp(index, 5, { partition, attempt, sequence: 2 }),
@@ -310,12 +310,12 @@ describe("what is on disk when", () => {
       // more than one piece of background writing
       let id = 1;
       while (failures === 0 && id < 600_000) {
-        writer.write(makeBatch(id, 16_000));
+        await writer.write(makeBatch(id, 16_000));
         id += 16_000;
         await new Promise((resolve) => setImmediate(resolve));
       }
       expect(failures).toBe(1);
-      writer.write(makeBatch(id, 10));
+      await writer.write(makeBatch(id, 10));
       await expect(writer.seal(makeStamp(1, id + 9))).rejects.toMatchObject({
         code: "DESTINATION_FAILED",
         details: { reason: "EIO" },
@@ -337,10 +337,10 @@ describe("what is on disk when", () => {
       return Object.assign(new Error("EIO"), { code: "EIO", syscall: "fsync" });
     });
     try {
-      writer.write(makeBatch(1, 5));
-      writer.write(makeBatch(6, 5));
+      await writer.write(makeBatch(1, 5));
+      await writer.write(makeBatch(6, 5));
       const first = writer.seal(makeStamp(1, 10));
-      writer.write(makeBatch(11, 5));
+      await writer.write(makeBatch(11, 5));
       const second = writer.seal(makeStamp(2, 5));
       await expect(first).rejects.toMatchObject({ code: "DESTINATION_FAILED" });
       // a later checkpoint must not count without the earlier one
@@ -359,8 +359,8 @@ test("every file names its place, and the last one the whole checkpoint", async 
   root,
 }) => {
   const writer = openWriter(makeConfig(root, "parquet", 1), { partition: 3 });
-  writer.write(makeBatch(1, 5));
-  writer.write(makeBatch(6, 5));
+  await writer.write(makeBatch(1, 5));
+  await writer.write(makeBatch(6, 5));
   const files = await writer.seal(makeStamp(7, 10, { partition: 3 }));
   const [first, last] = await Promise.all(
     files.map((file) => readParquetMetadata(join(root, file.path))),

@@ -566,3 +566,37 @@ test("the number of round trips does not grow with the number of tables", async 
   expect(streams.every((stream) => stream.key?.primary)).toBe(true);
   expect(queries).toBe(4);
 });
+
+test("what the log says of a table is told beside its columns", async ({
+  pg,
+  sessions: { connection },
+}) => {
+  await pg.query(`
+    CREATE DOMAIN amount AS numeric(7,2);
+    CREATE DOMAIN price AS amount;
+    CREATE TYPE pair AS (x int, y int);
+    CREATE TABLE plain (id int PRIMARY KEY, at timestamptz(3), tags text[]);
+    CREATE TABLE told (id int PRIMARY KEY, one price, many price[], two pair, twos pair[]);
+    ALTER TABLE told REPLICA IDENTITY FULL;
+    CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id);
+    CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (10);
+    CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (10) TO (20);
+    ALTER TABLE parts_1 REPLICA IDENTITY FULL`);
+  const { streams } = await discover(connection, select());
+  expect(
+    Object.fromEntries(streams.map((one) => [one.schema.name, one.changes])),
+  ).toEqual({
+    plain: { beforeImage: "key", declaredTypes: {} },
+    told: {
+      beforeImage: "full",
+      declaredTypes: {
+        one: "numeric(7,2)",
+        many: "numeric(7,2)[]",
+        two: "record",
+        twos: "record[]",
+      },
+    },
+    // its leaves write their own images
+    parts: { beforeImage: "key", declaredTypes: {} },
+  });
+});

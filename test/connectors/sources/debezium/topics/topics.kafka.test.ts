@@ -2,13 +2,14 @@
  * Topics on a real broker, to files and back: the messages are Debezium's envelopes (`fixtures/envelopes.ts`), written by
  * a producer in the place of Kafka Connect.
  */
-import { randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Message } from "kafkajs";
 import { describe, expect } from "vitest";
+import { parseState } from "../../../../../connectors/sources/debezium/topics/state.ts";
 import { queryDuckDb } from "../../../formats/duckdb.ts";
 import {
   EnvelopeLog,
@@ -223,6 +224,16 @@ describe("topics without schemas", () => {
   });
 });
 
+/** All offsets that the ledger has, together. */
+function readOffsets(out: string): number {
+  const path = join(out, ".millrace", "ledger.sqlite");
+  const db = new DatabaseSync(path, { readOnly: true });
+  const row = db.prepare("SELECT place FROM logs").get();
+  db.close();
+  const { at } = parseState(String(row?.["place"]));
+  return Object.values(at).reduce((all, one) => all + Number(one), 0);
+}
+
 test(
   "whoever is killed while topics are read goes on, and has each change once",
   { timeout: 120_000 },
@@ -235,21 +246,27 @@ test(
     );
     await produce(topics, workload.make(changes));
     const url = urlOf(topics);
-    for (const afterMs of [900, 1_400, 1_900]) {
+    const states: number[] = [];
+    for (const afterMs of [0, 100, 300]) {
       const { child, ended } = startCommand([
-        ...["sync", url, out, ...options],
+        ...["sync", url, out, "--json", ...options],
         ...["--checkpoint-every", "50ms"],
       ]);
+      const recorded = Promise.withResolvers<void>();
+      child.stdout?.on("data", (text: string) => {
+        // of a whole unit
+        if (/"log[.]progress".*-9999999999"/.test(text)) recorded.resolve();
+      });
+      await Promise.race([recorded.promise, ended]);
       await sleep(afterMs);
       child.kill("SIGKILL");
       await ended;
-      if (process.env["DBG"])
-        console.log(
-          afterMs,
-          await count(out).catch((e) => String(e).slice(0, 80)),
-        );
+      states.push(readOffsets(out));
     }
+    // in the middle of it
+    expect(states.some((at) => at > 0 && at < changes)).toBe(true);
     await sync(url, out);
+    expect(readOffsets(out)).toBe(changes);
     expect(await replay(out)).toEqual(workload.expected());
     expect(await count(out)).toEqual([changes, changes]);
   },
@@ -322,7 +339,10 @@ describe("what cannot be read is told by name:", () => {
       { key: "{}", value: '{"op":"c"' },
       log.update({ ...row, name: "b" }),
     ]);
-    const [code, said] = await fail(urlOf(topics), out, "--attempts", "1");
+    const [code, said] = await fail(
+      ...([urlOf(topics), out, "--attempts", "1"] as const),
+      "--transaction-id",
+    );
     expect(said).toContain("SOURCE_EVENT_INVALID");
     expect(said).toContain("no JSON");
     expect(code).not.toBe(0);

@@ -1,0 +1,50 @@
+import { describe, expect, test } from "vitest";
+import {
+  checkLoggedDatabases,
+  judgeLogSettings,
+} from "../../../../connectors/sources/mysql/log-settings.ts";
+
+const right = {
+  log_bin: "ON",
+  binlog_format: "ROW",
+  binlog_row_image: "FULL",
+  binlog_row_value_options: "",
+  server_id: "1",
+};
+
+function findWrong(changes: Readonly<Record<string, string>>): string[] {
+  return judgeLogSettings(new Map(Object.entries({ ...right, ...changes })))
+    .filter(({ isRight }) => !isRight)
+    .map(({ name, found }) => `${name} ${found}`);
+}
+
+describe("what a server must be set to", () => {
+  test.for([
+    [{}, []],
+    [{ log_bin: "1", binlog_format: "row" }, []],
+    // of MariaDB: the image behind an update lacks what was not changed
+    [{ binlog_row_image: "FULL_NODUP" }, ["binlog_row_image FULL_NODUP"]],
+    [{ log_bin: "OFF" }, ["log_bin off"]],
+    [{ binlog_format: "MIXED" }, ["binlog_format MIXED"]],
+    [{ binlog_row_image: "noblob" }, ["binlog_row_image NOBLOB"]],
+    [
+      { binlog_row_value_options: "PARTIAL_JSON" },
+      ["binlog_row_value_options PARTIAL_JSON"],
+    ],
+    [{ server_id: "0" }, ["server_id 0"]],
+  ] as const)("%j", ([changes, wrong]) => {
+    expect(findWrong(changes)).toEqual(wrong);
+  });
+});
+
+test("a database that the server leaves out of its log is refused by name", () => {
+  const check = (only: string, never: string) =>
+    checkLoggedDatabases(
+      { File: "b.1", Position: 4, Binlog_Do_DB: only, Binlog_Ignore_DB: never },
+      [{ schema: "shop", name: "orders" }],
+    );
+  check("", "");
+  check("other,shop", "tmp");
+  expect(() => check("other", "")).toThrow("shop out of its binlog");
+  expect(() => check("", "tmp,shop")).toThrow("binlog_ignore_db");
+});
