@@ -1,9 +1,9 @@
 /** How the rows of a run go from its source to its destination, as its request wants it. */
 import {
   nameConnector,
-  parseAirbyteUrl,
   toAirbyteUrl,
 } from "../connectors/sources/airbyte/url.ts";
+import { readSettings } from "../connectors/sources/airbyte/config.ts";
 import { readScheme } from "../connectors/sources/url.ts";
 import type { AirbyteDestinationRequest } from "./airbyte/destination-request.ts";
 import {
@@ -79,7 +79,7 @@ export function decideForeign(
  */
 export function resolveSourceUrl(url: string): string {
   if (readScheme(url) !== "airbyte") return url;
-  const settings = parseAirbyteUrl(url);
+  const settings = readSettings(url);
   // who has started us has decided
   if (settings.input) return url;
   const name = nameConnector(settings);
@@ -119,7 +119,7 @@ export function listArchitectures({
 
 function listForeignSource(url: string, scheme: string): DecidedHop[] {
   if (scheme !== "airbyte") return [];
-  const settings = parseAirbyteUrl(url);
+  const settings = readSettings(url);
   const name = nameConnector(settings);
   const between = `${name} → airbyte`;
   if (settings.input === undefined)

@@ -638,15 +638,25 @@ export class Attempt {
     if (!report) return;
     this.#reports.delete(place);
     const { book } = this.#input;
-    this.#write((messages) => messages.recorded(book, report));
+    this.#write((messages) => messages.recorded(book, report), {
+      stream,
+      index,
+    });
   }
 
   /** Messages of the protocol, behind the rows of what is in the ledger. */
-  #write(describe: (messages: RunMessages) => readonly string[]): void {
+  #write(
+    describe: (messages: RunMessages) => readonly string[],
+    state: { readonly stream: number; readonly index: number } | null = null,
+  ): void {
     const given = this.#input.messages;
     const messages = given ? describe(given) : [];
     if (messages.length === 0) return;
-    const order: DestinationOrder = { type: "messages.write", messages };
+    const order: DestinationOrder = {
+      type: "messages.write",
+      messages,
+      ...(state ? { state } : {}),
+    };
     this.#child("destination").send(order);
   }
 

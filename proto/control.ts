@@ -626,6 +626,8 @@ export type DestinationOrder =
   | {
       readonly type: "messages.write";
       readonly messages: readonly string[];
+      /** The checkpoint whose state is among them; left out: none's. */
+      readonly state?: { readonly stream: number; readonly index: number };
     }
   | {
       readonly type: "channel.connect";

@@ -123,7 +123,7 @@ class DestinationProcess implements Hosted {
         this.#inspector = inspectChild("destination", this.#root, this.#pipe);
     }
     if (order.type === "messages.write")
-      this.#storage?.writeMessages?.(order.messages);
+      this.#storage?.writeMessages?.(order.messages, order.state ?? null);
     else if (order.type === "stream.exhausted")
       this.#storage?.noteExhausted?.(order.stream, order.partitions);
     else this.#root.send(order as DestinationEvent);

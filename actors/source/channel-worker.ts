@@ -312,6 +312,8 @@ class SourceChannelWorker extends ChannelHost {
       case "log.leave":
       case "log.stop":
       case "log.end":
+      case "log.release":
+      case "log.pace":
       case "log.committed":
       case "log.cancel":
         throw new Error(`${order.type} for a channel of partitions`);

@@ -152,7 +152,6 @@ class RunningConnector implements ConnectorProcess {
   readonly stdin: Writable | null;
   readonly exited: Promise<ConnectorExit>;
   readonly lastLines: string[] = [];
-  readonly #child: ChildProcess;
   readonly #container: Container | null;
   readonly #killAfterMs: number;
   #isGone = false;
@@ -167,7 +166,6 @@ class RunningConnector implements ConnectorProcess {
     assert(
       child.pid !== undefined && child.stdout !== null && child.stderr !== null,
     );
-    this.#child = child;
     this.#container = container;
     this.#killAfterMs = killAfterMs;
     this.name = name;

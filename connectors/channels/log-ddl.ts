@@ -14,7 +14,7 @@ export type DdlEffect = "shape" | "contents";
 
 /** Rows go, or come from elsewhere. */
 const contentsOf = [
-  /^\s*DROP\s+TABLE\b/i,
+  /^\s*DROP\s+(?:TABLE|DATABASE|SCHEMA)\b/i,
   /^\s*CREATE\s+OR\s+REPLACE\s+TABLE\b/i,
   /^\s*RENAME\s+TABLES?\b/i,
   /\bRENAME\s+(?!COLUMN\b|INDEX\b|KEY\b)/i,
@@ -42,15 +42,18 @@ export function readTables(value: Uint8Array): readonly NamedTable[] {
     const { source, tableChanges } = JSON.parse(
       Buffer.from(value).toString(),
     ) as {
-      readonly source?: { readonly db?: unknown; readonly table?: unknown };
-      readonly tableChanges?: readonly { readonly id?: unknown }[] | null;
+      readonly source: {
+        readonly db: string | null;
+        readonly table: string | null;
+      };
+      readonly tableChanges: readonly { readonly id: string | null }[] | null;
     };
-    const namespace = String(source?.db ?? "");
-    // a statement on several tables names them all
-    for (const name of String(source?.table ?? "").split(","))
+    const namespace = source.db ?? "";
+    // a statement on several tables names them all, and one on a database none
+    for (const name of (source.table ?? "").split(","))
       if (name !== "") tables.push({ namespace, name });
     for (const { id } of tableChanges ?? []) {
-      const match = /^"(.*)"\."(.*)"$/s.exec(String(id));
+      const match = /^"(.*)"\."(.*)"$/s.exec(id ?? "");
       const [, schema = "", name = ""] = match ?? [];
       tables.push({ namespace: schema, name });
     }

@@ -238,7 +238,7 @@ export class MessageRows {
    * @throws ExtractError
    */
   takeRecord(record: ForeignRecord, lane: number): Promise<void> | void {
-    if (this.#failure) throw this.#failure;
+    this.#throwFailure();
     const followed = this.#findOf(record);
     if (this.#ending !== null || followed.isOver)
       return this.#takeBehindEnd(followed, record, lane);
@@ -296,7 +296,7 @@ export class MessageRows {
   ): Promise<void> {
     do {
       await lane.sending;
-      if (this.#failure) throw this.#failure;
+      this.#throwFailure();
     } while (!this.#tryAppend(lane, record));
     return this.#count(followed, lane, segment);
   }
@@ -321,7 +321,7 @@ export class MessageRows {
    * @throws ExtractError
    */
   async takeMessage(text: string): Promise<void> {
-    if (this.#failure) throw this.#failure;
+    this.#throwFailure();
     const message = readMessage(text);
     switch (message.type) {
       case "STATE":
@@ -367,7 +367,7 @@ export class MessageRows {
    * @throws ExtractError where it has not kept what it has said
    */
   async finish(): Promise<void> {
-    if (this.#failure) throw this.#failure;
+    this.#throwFailure();
     if (this.#ending !== null) await this.#endStream(this.#ending);
     if (this.#traceError) throw this.#traceError;
     this.#endStates();
@@ -395,7 +395,7 @@ export class MessageRows {
       await this.#endTogether(whole);
     } else for (const one of whole) await this.#endStream(one);
     await this.#telling;
-    if (this.#failure) throw this.#failure;
+    this.#throwFailure();
   }
 
   #findOf(record: ForeignRecord): Followed {
@@ -425,7 +425,7 @@ export class MessageRows {
     partition: string | null,
     ordinal: number,
   ): Promise<void> {
-    if (this.#failure) throw this.#failure;
+    this.#throwFailure();
     const followed = this.#followed.find(
       ({ stream }) =>
         stream.name === schema.name && stream.namespace === schema.namespace,
@@ -466,7 +466,8 @@ export class MessageRows {
     const { segment } = lane;
     if (segment?.partition === partition && segment.index === null)
       return segment;
-    if (segment !== null && segment.index === null) this.#closeSegment(segment);
+    if (segment !== null && segment.index === null)
+      void this.#closeSegment(segment);
     const known = followed.segments.get(partition);
     if (known !== undefined)
       throw new ExtractError(
@@ -492,6 +493,10 @@ export class MessageRows {
       () => taken.giveBack(),
       (error: unknown) => this.#fail(error),
     );
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== null) throw this.#failure;
   }
 
   #fail(error: unknown): void {

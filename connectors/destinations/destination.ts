@@ -99,8 +99,14 @@ export interface DestinationStorage {
     intents: readonly GenerationIntent[],
   ): Promise<void>;
   close(): Promise<void>;
-  /** Messages of the Airbyte protocol, behind the rows that are durable by now. */
-  writeMessages?(messages: readonly string[]): void;
+  /**
+   * Messages of the Airbyte protocol, behind the rows that are durable by now.
+   * @param state the checkpoint whose state is among them
+   */
+  writeMessages?(
+    messages: readonly string[],
+    state: { readonly stream: number; readonly index: number } | null,
+  ): void;
   /** Nothing comes of the stream any more but the rest of these partitions. */
   noteExhausted?(stream: number, partitions: readonly number[]): void;
   /** Nothing comes of the stream any more, and it is not complete. */

@@ -12,6 +12,7 @@ import { streamRunMachine } from "../../actors/run/stream-run.machine.ts";
 import { sourceChannelMachine } from "../../actors/source/channel.machine.ts";
 import { logGuardMachine } from "../../actors/source/log-guard.machine.ts";
 import { logReaderMachine } from "../../actors/source/log-reader.machine.ts";
+import { messageSourceMachine } from "../../actors/source/messages/message-source.machine.ts";
 import { partitionerMachine } from "../../actors/source/partitioner.machine.ts";
 import { readerMachine } from "../../actors/source/reader.machine.ts";
 import { resplitterMachine } from "../../actors/source/resplitter.machine.ts";
@@ -31,6 +32,7 @@ const machines: readonly (readonly [process: string, AnyStateMachine])[] = [
   ["source", readerMachine],
   ["source", resplitterMachine],
   ["source", logReaderMachine],
+  ["source", messageSourceMachine],
   ["source", logGuardMachine],
   ["source", statsEmitterMachine],
   ["destination", destinationProcessMachine],

@@ -5,7 +5,16 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { createDaemonLog, logEvents } from "../../daemon/api/log.ts";
 import { SecretCover } from "../../daemon/api/secrets.ts";
-import { describeHop, listArchitectures } from "../../daemon/architectures.ts";
+import {
+  parseAirbyteUrl,
+  toAirbyteUrl,
+} from "../../connectors/sources/airbyte/url.ts";
+import { buildAirbyteDestination } from "../../daemon/airbyte/destination-request.ts";
+import {
+  describeHop,
+  listArchitectures,
+  resolveSourceUrl,
+} from "../../daemon/architectures.ts";
 import { buildRequest } from "../../daemon/config-request.ts";
 import { readRecord } from "../../daemon/inspector/model/records.ts";
 import { RunModel } from "../../daemon/inspector/model/run-model.ts";
@@ -29,6 +38,67 @@ test("between Millrace's own it is columns over sockets, and each hop is named",
   expect(hop && describeHop(hop)).toMatch(/^postgres → s3: SOCKET COLUMNAR, /);
   const [unnamed] = listArchitectures({ source: { url }, destination: null });
   expect(unnamed?.between).toBe("generator → a destination");
+});
+
+const ipc = {
+  dataChannel: {
+    version: "0.0.2",
+    supportedSerialization: ["JSONL", "PROTOBUF"],
+    supportedTransport: ["SOCKET", "STDIO"],
+  },
+};
+
+test.for([
+  { say: {}, way: "STDIO JSONL", reason: /says nothing of data channels/ },
+  { say: { ipc }, way: "SOCKET PROTOBUF", reason: /best that both/ },
+  { say: { ipc, format: "jsonl" }, way: "SOCKET JSONL", reason: /asked for/ },
+  { say: { ipc, architecture: "stdio" }, way: "STDIO JSONL", reason: /asked/ },
+  { say: { architecture: "socket" }, way: "SOCKET PROTOBUF", reason: /asked/ },
+  { say: { format: "jsonl" }, way: "STDIO JSONL", reason: /says nothing/ },
+] as const)(
+  "with a connector of somebody else of whom $say is said it is $way, on either end",
+  ({ say, way, reason }) => {
+    const command = ["source-python"];
+    const foreign = toAirbyteUrl({ command, ...say });
+    const destination = buildAirbyteDestination({ command, ...say });
+    const hops = listArchitectures({ source: { url: foreign }, destination });
+    expect(hops.map(({ medium, format }) => `${medium} ${format}`)).toEqual([
+      ...[way, "SOCKET COLUMNAR", way],
+    ]);
+    for (const at of [0, 2]) expect(hops[at]?.reason).toMatch(reason);
+    expect(hops[0]?.between).toBe("source-python → airbyte");
+    // and both processes are told to do so
+    expect(parseAirbyteUrl(resolveSourceUrl(foreign))).toMatchObject({
+      architecture: way.startsWith("SOCKET") ? "socket" : "stdio",
+      format: way.endsWith("JSONL") ? "jsonl" : "protobuf",
+    });
+    expect(destination.channel.medium).toBe(
+      way.startsWith("SOCKET") ? "sockets" : "stdio",
+    );
+  },
+);
+
+test("sockets that a connector says it does not have are refused where they are asked for", () => {
+  const withoutSockets = {
+    dataChannel: { ...ipc.dataChannel, supportedTransport: ["STDIO"] },
+  };
+  const url = toAirbyteUrl({
+    ...{ command: ["x"], architecture: "socket", ipc: withoutSockets },
+  });
+  expect(() => resolveSourceUrl(url)).toThrow(
+    /SOCKET cannot be had: x has no sockets/,
+  );
+});
+
+test("what starts our own executables has decided, and its URL stays as it is", () => {
+  const given = toAirbyteUrl({ input: { kind: "stdin" } });
+  expect(resolveSourceUrl(given)).toBe(given);
+  expect(resolveSourceUrl(url)).toBe(url);
+  const [hop] = listArchitectures({
+    source: { url: given },
+    destination: null,
+  });
+  expect(hop).toMatchObject({ medium: "STDIO", format: "JSONL" });
 });
 
 test("`millrace plan` says it, for people and as JSON", async () => {

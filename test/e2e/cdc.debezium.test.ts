@@ -213,10 +213,15 @@ describe("a sync that follows the log", () => {
       ...["sync", source.url, destination.root],
       ...["--mode", "continuous", "--checkpoint-every", "200ms"],
     );
-    await waitFor("the log to be followed", () =>
-      running.events.some((event) => event.type === "log.progress"),
-    );
     await source.query("INSERT INTO lines VALUES (-1, 'before', '')");
+    // all of the table is copied by then
+    await waitFor("the row in the files", async () => {
+      const rows = await replayFiles(destination.root, lines, {
+        isOneSnapshot: true,
+      }).catch((): string[] => []);
+      return rows.includes(JSON.stringify(["-1", "before", ""]));
+    });
+    await source.query("UPDATE lines SET words = 'later' WHERE account = -1");
     signal(running.pid, "SIGKILL");
     await running.ended;
     await source.query(`

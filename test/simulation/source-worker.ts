@@ -104,6 +104,8 @@ export class SimulatedSourceWorker {
       case "log.leave":
       case "log.stop":
       case "log.end":
+      case "log.release":
+      case "log.pace":
       case "log.committed":
       case "log.cancel":
         throw new Error(`${order.type} in a simulation`);

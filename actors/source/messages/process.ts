@@ -23,6 +23,7 @@ import {
 import { ChannelRows } from "../../../connectors/channels/source-rows.ts";
 import {
   DEFAULTS,
+  readSettings,
   type AirbyteSettings,
 } from "../../../connectors/sources/airbyte/config.ts";
 import {
@@ -32,7 +33,6 @@ import {
   type ForeignStream,
 } from "../../../connectors/sources/airbyte/driver.ts";
 import { RecordDecoder } from "../../../connectors/sources/airbyte/record-decoder.ts";
-import { parseAirbyteUrl } from "../../../connectors/sources/airbyte/url.ts";
 import type {
   MessageStreamOrder,
   SourceFact,
@@ -492,7 +492,7 @@ class MessageSource implements Hosted {
     return giveEffects(messageSourceMachine, {
       actors: {
         openSource: fromEffect(async ({ input }) => {
-          this.#foreign = parseAirbyteUrl(input.url);
+          this.#foreign = readSettings(input.url);
           if (input.isCheck)
             await checkForeign(this.#foreign, (line) =>
               this.#tell("log", "debug", null, line),

@@ -15,6 +15,11 @@ export type LaneOrder =
       readonly channel: number;
       readonly id: number;
       readonly messages: readonly string[];
+      /** The checkpoint whose state is among them. */
+      readonly state: {
+        readonly stream: number;
+        readonly index: number;
+      } | null;
     }
   /** The checkpoint's rows are durable. */
   | {

@@ -28,6 +28,8 @@ const READY_MS_MAX = 30_000;
 /** Of all messages beside records: the first channel. */
 const MESSAGES_CHANNEL = 1;
 
+type WrittenState = { readonly stream: number; readonly index: number };
+
 export class AirbyteStorage implements DestinationStorage {
   readonly #config: AirbyteDestinationConfig;
   readonly #attempt: AttemptRef;
@@ -111,8 +113,8 @@ export class AirbyteStorage implements DestinationStorage {
     // whoever has the rows knows of their generations
   }
 
-  writeMessages(messages: readonly string[]): void {
-    this.#write(MESSAGES_CHANNEL, messages).catch(() => {
+  writeMessages(messages: readonly string[], state: WrittenState | null): void {
+    this.#write(MESSAGES_CHANNEL, messages, state).catch(() => {
       // told where it is waited for
     });
   }
@@ -130,7 +132,11 @@ export class AirbyteStorage implements DestinationStorage {
     this.#lane.close();
   }
 
-  #write(channel: number, messages: readonly string[]): Promise<void> {
+  #write(
+    channel: number,
+    messages: readonly string[],
+    state: WrittenState | null = null,
+  ): Promise<void> {
     if (this.#error) return Promise.reject(this.#error);
     const id = this.#nextWrite++;
     const written = Promise.withResolvers<void>();
@@ -138,7 +144,7 @@ export class AirbyteStorage implements DestinationStorage {
       // told where it is waited for
     });
     this.#writes.set(id, written);
-    this.#lane.post({ type: "write", channel, id, messages });
+    this.#lane.post({ type: "write", channel, id, messages, state });
     return written.promise;
   }
 

@@ -42,6 +42,13 @@ export class AirbyteWriters implements WriterFactory {
   readonly #lane: Lane<LaneOrder, LaneFact>;
   readonly #slots = new Map<number, RecordSlots>();
   readonly #names = new Map<number, DestinationStream["schema"]>();
+  /** Streams that have one state, at their end. */
+  readonly #atEnd = new Set<number>();
+  /** By stream: the last checkpoint, open once its state has left. */
+  readonly #gates = new Map<
+    number,
+    { readonly index: number; readonly opened: PromiseWithResolvers<void> }
+  >();
   /** Checkpoints whose state has left behind their rows. */
   readonly #sealed = new Set<string>();
   readonly #waiting = new Map<string, PromiseWithResolvers<void>>();
@@ -82,6 +89,7 @@ export class AirbyteWriters implements WriterFactory {
       this.#slots.get(number) ?? createSlots(stream.schema, this.format);
     this.#slots.set(number, slots);
     this.#names.set(number, stream.schema);
+    if (stream.statesAtEnd) this.#atEnd.add(number);
     return new RecordWriter(this, slots, stream, partition);
   }
 
@@ -127,6 +135,7 @@ export class AirbyteWriters implements WriterFactory {
 
   /** Resolves once the destination has said that the checkpoint's rows are durable. */
   durable(stamp: CheckpointStamp): Promise<void> | null {
+    this.closeGate(stamp);
     if (!this.writesStates) return null;
     if (this.#fault) return Promise.reject(this.#fault);
     const { stream, index } = stamp;
@@ -137,6 +146,32 @@ export class AirbyteWriters implements WriterFactory {
         (error: unknown) => this.#fail(error),
       );
     return this.#waitFor(stream, index).promise;
+  }
+
+  /**
+   * Where states say by their place alone what they cover, rows of a stream wait behind a checkpoint until its state,
+   * which comes from the ledger, has left.
+   */
+  closeGate({ stream, index }: CheckpointStamp): void {
+    if (this.writesStates || this.namesPartitions) return;
+    if (this.#atEnd.has(stream)) return;
+    const known = this.#gates.get(stream);
+    // told of a second time, once it is sealed
+    if (known && known.index >= index) return;
+    known?.opened.resolve();
+    this.#gates.set(stream, { index, opened: Promise.withResolvers() });
+  }
+
+  /** Resolves when rows of the stream may leave. @throws why they never will */
+  async passGate(stream: number): Promise<void> {
+    const gate = this.#gates.get(stream);
+    if (gate) await Promise.race([gate.opened.promise, this.#faulted.promise]);
+    if (this.#fault) throw this.#fault;
+  }
+
+  #openGate({ stream, index }: { stream: number; index: number }): void {
+    const gate = this.#gates.get(stream);
+    if (gate && gate.index <= index) gate.opened.resolve();
   }
 
   noteSealed({ stream, index }: CheckpointStamp): void {
@@ -252,7 +287,7 @@ export class AirbyteWriters implements WriterFactory {
         return;
       case "write":
         if (order.channel === this.#channel)
-          void this.#writeMessages(order.id, order.messages);
+          void this.#writeMessages(order.id, order.messages, order.state);
         return;
       case "durable":
         this.#waiting.get(`${order.stream}/${order.index}`)?.resolve();
@@ -274,8 +309,14 @@ export class AirbyteWriters implements WriterFactory {
     }
   }
 
-  async #writeMessages(id: number, messages: readonly string[]): Promise<void> {
+  async #writeMessages(
+    id: number,
+    messages: readonly string[],
+    state: { readonly stream: number; readonly index: number } | null,
+  ): Promise<void> {
     try {
+      // from here on rows are behind it
+      if (state) this.#openGate(state);
       await this.writeMessages(messages);
       this.#lane.post({ type: "wrote", id });
     } catch (error) {
@@ -343,6 +384,7 @@ class RecordWriter implements StreamWriter {
   }
 
   async write(batch: ColumnBatch): Promise<void> {
+    await this.#writers.passGate(this.#stream.schema.number);
     this.#segment ??= this.#begin();
     this.#rows += batch.rowCount;
     const output = await this.#writers.output();
@@ -360,6 +402,7 @@ class RecordWriter implements StreamWriter {
         `a checkpoint of ${stamp.rows} rows came behind ${rows}`,
         { stream: stamp.stream, partition: stamp.partition },
       );
+    this.#writers.closeGate(stamp);
     // both before anything of the next checkpoint is written
     const flushed = this.#slots.flush();
     const told = this.#writers.writesStates

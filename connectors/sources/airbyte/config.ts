@@ -6,7 +6,9 @@ import {
   SOCKETS_MAX,
   text,
 } from "../../airbyte/program-schema.ts";
+import { ExtractError } from "../../../proto/error.ts";
 import { META_COLUMNS } from "./record-columns.ts";
+import { readParameters } from "./url.ts";
 
 /** A command, or the image of a container, that speaks the Airbyte protocol. */
 const shape = {
@@ -61,6 +63,8 @@ export const airbyteSettings = z.strictObject({
   /** What the platform has given to an executable of ours, as `ConfiguredAirbyteCatalog`. */
   configured: z.record(z.string(), z.unknown()).optional(),
   input: inputSchema.optional(),
+  /** Of a configuration that was taken out. */
+  configDigest: text.optional(),
 });
 
 export type AirbyteSettings = z.output<typeof airbyteSettings>;
@@ -73,3 +77,23 @@ export const DEFAULTS = {
   startDeadline: 300,
   silenceDeadline: 3_600,
 } as const;
+
+/** @throws ExtractError USAGE naming the setting that is wrong; no value of it is shown */
+export function readSettings(url: string): AirbyteSettings {
+  const read = airbyteSettings.safeParse(readParameters(url));
+  if (!read.success) {
+    const [issue] = read.error.issues;
+    const path = issue?.path.join(".") ?? "";
+    throw new ExtractError(
+      "USAGE",
+      `airbyte: ${path === "" ? "" : `${path}: `}${issue?.message ?? "wrong"}`,
+    );
+  }
+  const { config, configDigest } = read.data;
+  if (configDigest !== undefined && config === undefined)
+    throw new ExtractError(
+      "USAGE",
+      "the connector's configuration is not kept in the ledger: run the sync again from its file, which goes on with the unfinished run",
+    );
+  return read.data;
+}

@@ -23,7 +23,7 @@ import type {
 } from "../source.ts";
 import { DEFAULTS, type AirbyteSettings } from "./config.ts";
 import { addMetaColumns } from "./record-columns.ts";
-import { parseAirbyteUrl, redactUrl } from "./url.ts";
+import { readParameters, redactUrl } from "./url.ts";
 
 /** A discovery may look at every file of a bucket. */
 const ANSWER_MS_MAX = 30 * 60_000;
@@ -209,7 +209,7 @@ export const airbyteDriver: SourceDriver = {
     );
   },
   async holdSnapshot(url) {
-    parseAirbyteUrl(url);
+    readParameters(url);
     return {
       ref: { id: "airbyte", visible: redactUrl(url) },
       openTransactions: {

@@ -19,7 +19,7 @@ import {
   type ColumnStore,
 } from "../batches/batch-set.ts";
 import { BatchSupply } from "../batches/supply.ts";
-import { endValue } from "../debezium/events/value-context.ts";
+import { endValue } from "../batches/batch-set.ts";
 import { META_COLUMNS, type MetaColumn } from "./record-columns.ts";
 import { ValueWriter, type Refusal } from "./value-writer.ts";
 
@@ -208,32 +208,33 @@ export class RecordDecoder {
   }
 
   #createRow(): RowInMaking {
-    const decoder = this;
     const target: RowInMaking = {
       columns: this.columns,
       slots: this.#slots,
       writer: this.#writer,
       set: null,
       row: 0,
-      storeOf({ index }) {
+      storeOf: ({ index }) => {
         const store = target.set?.columns[index];
         assert(store !== undefined);
         return store;
       },
-      isTaken: ({ index }) => decoder.#taken[index] === decoder.#record,
+      isTaken: ({ index }) => this.#taken[index] === this.#record,
       take: ({ index }) => {
-        decoder.#taken[index] = decoder.#record;
+        this.#taken[index] = this.#record;
       },
       putNull: (column) => {
-        decoder.#taken[column.index] = decoder.#record;
-        decoder.#putNull(column);
+        this.#taken[column.index] = this.#record;
+        this.#putNull(column);
       },
-      refuse: (column, reason, show) => decoder.#refuse(column, reason, show),
+      refuse: (column, reason, show) => this.#refuse(column, reason, show),
       ignore: (name) => {
-        if (decoder.#strangers.size >= STRANGERS_MAX) return;
-        if (decoder.#strangers.has(name)) return;
-        decoder.#strangers.add(name);
-        decoder.#settings.fieldIgnored(name);
+        if (this.#strangers.size >= STRANGERS_MAX) return;
+        // it is left out because nobody wants it
+        if (this.#settings.fields.includes(name)) return;
+        if (this.#strangers.has(name)) return;
+        this.#strangers.add(name);
+        this.#settings.fieldIgnored(name);
       },
     };
     return target;

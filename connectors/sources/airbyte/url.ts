@@ -1,19 +1,20 @@
 /**
  * A foreign source as a URL, which is what every process of ours is told of a source: `airbyte:?image=…&config={…}`.
- * Each setting is a parameter, as JSON or as plain text.
+ * Each setting is a parameter, as JSON or as plain text. No schema library here: every process reads URLs, and
+ * `config.ts` checks what stands in this one where it is used.
  */
 import { createHash } from "node:crypto";
 import { ExtractError } from "../../../proto/error.ts";
-import { airbyteSettings, type AirbyteSettings } from "./config.ts";
+import type { AirbyteSettings } from "./config.ts";
 
 const SCHEME = "airbyte:";
 /** Settings that may hold secrets. */
 const secrets = ["config", "env", "runtimeArguments"] as const;
-/** Of a connector: what it is, and not how it is run. */
-const identity = ["command", "image", "config"] as const;
+/** Stands for a configuration that was taken out, and tells it from another. */
+const DIGEST = "configDigest";
 
-/** @throws ExtractError USAGE naming the setting that is wrong; no value of it is shown */
-export function parseAirbyteUrl(url: string): AirbyteSettings {
+/** Settings by their names, as they stand in the URL. @throws ExtractError USAGE */
+export function readParameters(url: string): Record<string, unknown> {
   if (!/^airbyte:(\?|$)/i.test(url))
     throw usage('a connector is written airbyte:?command=["…"]&config={…}');
   const given: Record<string, unknown> = {};
@@ -21,23 +22,12 @@ export function parseAirbyteUrl(url: string): AirbyteSettings {
     if (Object.hasOwn(given, name)) throw usage(`${name} is there twice`);
     given[name] = readParameter(value);
   }
-  if (typeof given["command"] === "string")
-    given["command"] = given["command"]
-      .split(" ")
-      .filter((word) => word !== "");
-  const read = airbyteSettings.safeParse(given);
-  if (!read.success) {
-    const [issue] = read.error.issues;
-    const path = issue?.path.join(".") ?? "";
-    throw usage(
-      `${path === "" ? "" : `${path}: `}${issue?.message ?? "wrong"}`,
-    );
-  }
-  const { command, image, input } = read.data;
-  const count = [command, image, input].filter((one) => one !== undefined);
-  if (count.length !== 1)
+  const { command, image, input } = given;
+  if (typeof command === "string")
+    given["command"] = command.split(" ").filter((word) => word !== "");
+  if ([command, image, input].filter((one) => one !== undefined).length !== 1)
     throw usage("a connector is a `command` or an `image`, one of them");
-  return read.data;
+  return given;
 }
 
 export function toAirbyteUrl(settings: AirbyteSettings): string {
@@ -56,19 +46,36 @@ function readParameter(value: string): unknown {
   }
 }
 
+function digestOf(config: unknown): string {
+  return createHash("sha256")
+    .update(JSON.stringify(config ?? null))
+    .digest("hex")
+    .slice(0, 16);
+}
+
 /** What tells one foreign source from another: the connector and its whole configuration. */
 export function parseSourceUrl(url: string): {
   readonly host: string;
   readonly port: number;
   readonly database: string;
 } {
-  const settings = parseAirbyteUrl(url);
-  const known = identity.map((name) => settings[name] ?? null);
-  const digest = createHash("sha256").update(JSON.stringify(known));
+  const {
+    command,
+    image,
+    input,
+    config,
+    [DIGEST]: digest,
+  } = readParameters(url);
+  const words = [
+    image,
+    Array.isArray(command) ? command.join(" ") : null,
+    (input as { readonly kind?: unknown } | undefined)?.kind,
+  ];
+  const program = words.find((word) => typeof word === "string") ?? "";
   return {
-    host: nameConnector(settings),
+    host: program,
     port: 0,
-    database: digest.digest("hex").slice(0, 16),
+    database: typeof digest === "string" ? digest : digestOf(config),
   };
 }
 
@@ -77,7 +84,7 @@ export function nameConnector({
   command,
   image,
   input,
-}: AirbyteSettings): string {
+}: Pick<AirbyteSettings, "command" | "image" | "input">): string {
   return image ?? command?.join(" ") ?? input?.kind ?? "connector";
 }
 
@@ -88,6 +95,9 @@ export function redactUrl(url: string): string {
 
 export function removePassword(url: string): string {
   const parameters = new URL(url).searchParams;
+  const config = parameters.get("config");
+  if (config !== null)
+    parameters.set(DIGEST, JSON.stringify(digestOf(readParameter(config))));
   for (const name of secrets) parameters.delete(name);
   return `${SCHEME}?${parameters.toString()}`;
 }

@@ -6,8 +6,8 @@ import type { LogicalType } from "../../../proto/schema.ts";
 import { growValues, type ColumnStore } from "../batches/batch-set.ts";
 import { writeBase64 } from "../batches/json-values.ts";
 import { Integer64, readDouble, writeDecimal } from "../../json/numbers.ts";
-import { endValue } from "../debezium/events/value-context.ts";
-import { writeUuid } from "../debezium/events/value-texts.ts";
+import { endValue } from "../batches/batch-set.ts";
+import { writeUuid } from "../batches/json-values.ts";
 import { MomentReading } from "./moments.ts";
 
 /** Null: it is written. Else why the column cannot hold it, and nothing is. */

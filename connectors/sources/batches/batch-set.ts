@@ -133,6 +133,11 @@ export function growValues(store: ColumnStore, byteCount: number): Uint8Array {
   return store.values;
 }
 
+/** Ends a value of variable width where the buffer's bytes end. */
+export function endValue({ offsets, end }: ColumnStore, row: number): void {
+  if (offsets !== null) offsets[row + 1] = end;
+}
+
 /** Marks the row's value as NULL, with zeros or nothing in its place. */
 export function writeNull(
   store: ColumnStore,

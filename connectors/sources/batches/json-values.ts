@@ -1,4 +1,4 @@
-/** Strings of a JSON text into columns of variable width. */
+/** Strings of a JSON text into columns. */
 import { base64Bytes, decodeBase64 } from "../../json/base64.ts";
 import { copyText } from "../../json/strings.ts";
 import { growValues, type ColumnStore } from "./batch-set.ts";
@@ -27,4 +27,34 @@ export function writeBase64(
   if (behind < 0) return false;
   store.end = behind;
   return true;
+}
+
+const hexValues = new Uint8Array(256).fill(255);
+for (let value = 0; value < 16; value++) {
+  hexValues[value.toString(16).charCodeAt(0)] = value;
+  hexValues[value.toString(16).toUpperCase().charCodeAt(0)] = value;
+}
+const UUID_CHARS = 36;
+
+/** The same of 36 characters as a UUID, into the row's 16 bytes; returns whether they are one. */
+export function writeUuid(
+  { fixed }: ColumnStore,
+  row: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): boolean {
+  if (end - start !== UUID_CHARS) return false;
+  let at = start;
+  let wrong = 0;
+  for (let index = 0; index < 16; index++) {
+    if (index === 4 || index === 6 || index === 8 || index === 10)
+      wrong |= (bytes[at++] ?? 0) ^ 45;
+    const high = hexValues[bytes[at] ?? 0] ?? 255;
+    const low = hexValues[bytes[at + 1] ?? 0] ?? 255;
+    wrong |= (high | low) & 0xf0;
+    fixed[16 * row + index] = (high << 4) | low;
+    at += 2;
+  }
+  return wrong === 0;
 }

@@ -96,7 +96,7 @@ export async function createLoggedTables(
     INSERT INTO visits SELECT i, '/page/' || i FROM generate_series(1, ${Math.ceil(rows / 4)}) AS i`);
 }
 
-export const postgresDialect: Dialect = {
+const postgresDialect: Dialect = {
   connect: async (url) => {
     const client = new pg.Client({ connectionString: url });
     // a test that has failed leaves its database without waiting for this

@@ -9,6 +9,7 @@ import { ExtractError } from "../../../../proto/error.ts";
 import { NUMBER_DIGITS } from "../../../../proto/log-position.ts";
 import type { StreamSchema } from "../../../../proto/schema.ts";
 import {
+  endValue,
   growValues,
   writeNull,
   type BatchSet,
@@ -35,7 +36,7 @@ import {
 } from "./rows.ts";
 import type { TapeSource } from "../../../json/tape.ts";
 import type { ValueKind } from "./types.ts";
-import { endValue } from "./value-context.ts";
+
 import { ValueWriter } from "./values.ts";
 
 /** `full`: nothing was appended; the batch is to be handed on, and the event to be given again with an empty one. */

@@ -2,13 +2,13 @@
 import { strict as assert } from "node:assert";
 import { BATCH_BYTES_MAX } from "../../../../proto/columns.ts";
 import {
+  endValue,
   growValues,
   writeNull,
   type BatchSet,
   type ColumnPlan,
   type ColumnStore,
 } from "../../batches/batch-set.ts";
-import { endValue } from "./value-context.ts";
 
 /** Rows that one event can become. */
 export const EVENT_ROWS_MAX = 2;

@@ -49,10 +49,19 @@ export class ValueContext {
   }
 }
 
-/** Ends a value of variable width where the buffer's bytes end. */
-export function endValue({ offsets, end }: ColumnStore, row: number): void {
-  if (offsets !== null) offsets[row + 1] = end;
-}
+/**
+ * Writes the value whose token is at `at` as row `row`, or NULL where it was refused.
+ * @throws TypeMisfit, and what refusing it throws
+ */
+export type WriteValue = (
+  context: ValueContext,
+  column: ChangeColumn,
+  store: ColumnStore,
+  row: number,
+  bytes: Uint8Array,
+  words: Int32Array,
+  at: number,
+) => true;
 
 export function readToken(
   bytes: Uint8Array,

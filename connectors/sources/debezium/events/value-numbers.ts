@@ -1,5 +1,5 @@
 /** Booleans and numbers of events into column buffers. */
-import type { ColumnStore } from "../../batches/batch-set.ts";
+import { endValue, type ColumnStore } from "../../batches/batch-set.ts";
 import { formatDecimal } from "../../batches/read-value.ts";
 import type { ChangeColumn } from "./columns.ts";
 import {
@@ -9,23 +9,18 @@ import {
 } from "../../../json/numbers.ts";
 import { copyString } from "../../batches/json-values.ts";
 import { token } from "../../../json/tape.ts";
-import {
-  endValue,
-  misfit,
-  readToken,
-  type ValueContext,
-} from "./value-context.ts";
+import { misfit, readToken, type WriteValue } from "./value-context.ts";
 
 /** bool, bit(1), and tinyint(1), which the server lets hold other numbers. */
-export function writeBoolean(
-  context: ValueContext,
-  column: ChangeColumn,
-  store: ColumnStore,
-  row: number,
-  bytes: Uint8Array,
-  words: Int32Array,
-  at: number,
-): boolean {
+export const writeBoolean: WriteValue = (
+  context,
+  column,
+  store,
+  row,
+  bytes,
+  words,
+  at,
+) => {
   const kind = words[at] ?? 0;
   let isTrue = kind === token.true;
   if (kind === token.integer && context.isBinlog) {
@@ -49,17 +44,17 @@ export function writeBoolean(
   if (isTrue)
     store.fixed[row >> 3] = (store.fixed[row >> 3] ?? 0) | (1 << (row & 7));
   return true;
-}
+};
 
-export function writeFloat(
-  context: ValueContext,
-  column: ChangeColumn,
-  store: ColumnStore,
-  row: number,
-  bytes: Uint8Array,
-  words: Int32Array,
-  at: number,
-): true {
+export const writeFloat: WriteValue = (
+  context,
+  column,
+  store,
+  row,
+  bytes,
+  words,
+  at,
+) => {
   const kind = words[at] ?? 0;
   let value: number;
   if (kind === token.real || kind === token.integer)
@@ -81,17 +76,17 @@ export function writeFloat(
     store.words[2 * row + 1] = context.doubleWords[1] ?? 0;
   }
   return true;
-}
+};
 
-export function writeDecimalValue(
-  context: ValueContext,
-  column: ChangeColumn,
-  store: ColumnStore,
-  row: number,
-  bytes: Uint8Array,
-  words: Int32Array,
-  at: number,
-): true {
+export const writeDecimalValue: WriteValue = (
+  context,
+  column,
+  store,
+  row,
+  bytes,
+  words,
+  at,
+) => {
   const kind = words[at] ?? 0;
   const start = words[at + 1] ?? 0;
   const end = words[at + 2] ?? 0;
@@ -118,7 +113,7 @@ export function writeDecimalValue(
   )
     throw misfit(column, bytes, words, at);
   return true;
-}
+};
 
 const specialDecimals: Readonly<Record<string, string>> = {
   NAN: "NaN",
@@ -145,15 +140,15 @@ function isPlainDecimal(
 }
 
 /** A number; the two's complement of one above 2^63; or the big-endian bytes of one in base64. */
-export function writeUnsigned(
-  context: ValueContext,
-  column: ChangeColumn,
-  store: ColumnStore,
-  row: number,
-  bytes: Uint8Array,
-  words: Int32Array,
-  at: number,
-): true {
+export const writeUnsigned: WriteValue = (
+  context,
+  column,
+  store,
+  row,
+  bytes,
+  words,
+  at,
+) => {
   const kind = words[at] ?? 0;
   const start = words[at + 1] ?? 0;
   const end = words[at + 2] ?? 0;
@@ -174,17 +169,17 @@ export function writeUnsigned(
     throw misfit(column, bytes, words, at);
   }
   return writeBytes(store, row, value.toReversed());
-}
+};
 
-export function writeBits(
-  context: ValueContext,
-  column: ChangeColumn,
-  store: ColumnStore,
-  row: number,
-  bytes: Uint8Array,
-  words: Int32Array,
-  at: number,
-): true {
+export const writeBits: WriteValue = (
+  context,
+  column,
+  store,
+  row,
+  bytes,
+  words,
+  at,
+) => {
   const kind = words[at] ?? 0;
   if (kind === token.true || kind === token.false) {
     context.integer.set(kind === token.true ? 1 : 0);
@@ -197,7 +192,7 @@ export function writeBits(
   if (value === null || value.length > 8)
     throw misfit(column, bytes, words, at);
   return writeBytes(store, row, value);
-}
+};
 
 /** Up to eight bytes, the lowest first. */
 function writeBytes(

@@ -1,9 +1,7 @@
 /** Dates, times and timestamps of events into column buffers. */
-import type { ColumnStore } from "../../batches/batch-set.ts";
-import type { ChangeColumn } from "./columns.ts";
 import { readSmallInteger } from "../../../json/numbers.ts";
 import { token } from "../../../json/tape.ts";
-import { misfit, readToken, type ValueContext } from "./value-context.ts";
+import { misfit, readToken, type WriteValue } from "./value-context.ts";
 
 /** 0001-01-01 and 5874897-12-31, the last date of Postgres, in days from 1970. */
 const DATE_MIN = -719_162;
@@ -25,15 +23,15 @@ const SECONDS_MIN = -62_135_596_800;
 const SECONDS_MAX_US = 9_223_372_036_853;
 const SECONDS_MAX_NS = 9_223_372_035;
 
-export function writeDate(
-  context: ValueContext,
-  column: ChangeColumn,
-  store: ColumnStore,
-  row: number,
-  bytes: Uint8Array,
-  words: Int32Array,
-  at: number,
-): true {
+export const writeDate: WriteValue = (
+  context,
+  column,
+  store,
+  row,
+  bytes,
+  words,
+  at,
+) => {
   const days =
     words[at] === token.integer
       ? readSmallInteger(bytes, words[at + 1] ?? 0, words[at + 2] ?? 0)
@@ -59,17 +57,17 @@ export function writeDate(
   }
   store.words[row] = days;
   return true;
-}
+};
 
-export function writeTimestamp(
-  context: ValueContext,
-  column: ChangeColumn,
-  store: ColumnStore,
-  row: number,
-  bytes: Uint8Array,
-  words: Int32Array,
-  at: number,
-): true {
+export const writeTimestamp: WriteValue = (
+  context,
+  column,
+  store,
+  row,
+  bytes,
+  words,
+  at,
+) => {
   const start = words[at + 1] ?? 0;
   const end = words[at + 2] ?? 0;
   const integer = context.integer;
@@ -112,17 +110,17 @@ export function writeTimestamp(
       );
   }
   return context.writeInteger(store, row);
-}
+};
 
-export function writeInstant(
-  context: ValueContext,
-  column: ChangeColumn,
-  store: ColumnStore,
-  row: number,
-  bytes: Uint8Array,
-  words: Int32Array,
-  at: number,
-): true {
+export const writeInstant: WriteValue = (
+  context,
+  column,
+  store,
+  row,
+  bytes,
+  words,
+  at,
+) => {
   const start = words[at + 1] ?? 0;
   const end = words[at + 2] ?? 0;
   const clock = context.clock;
@@ -170,18 +168,18 @@ export function writeInstant(
   if (nanoseconds % 1_000 !== 0) throw misfit(column, bytes, words, at);
   context.integer.setProduct(seconds, 1_000_000, nanoseconds / 1_000);
   return context.writeInteger(store, row);
-}
+};
 
 /** A time of day as text, or as ms, µs or ns. */
-export function writeTime(
-  context: ValueContext,
-  column: ChangeColumn,
-  store: ColumnStore,
-  row: number,
-  bytes: Uint8Array,
-  words: Int32Array,
-  at: number,
-): true {
+export const writeTime: WriteValue = (
+  context,
+  column,
+  store,
+  row,
+  bytes,
+  words,
+  at,
+) => {
   const start = words[at + 1] ?? 0;
   const end = words[at + 2] ?? 0;
   const unit = column.logical === "timeNs" ? 1_000_000_000 : 1_000_000;
@@ -201,4 +199,4 @@ export function writeTime(
     throw misfit(column, bytes, words, at);
   context.integer.set(value);
   return context.writeInteger(store, row);
-}
+};

@@ -2,19 +2,21 @@
  * One value of an event into one place of a column buffer. A value that its logical type cannot hold is refused, which
  * throws under the policy `error`, and NULL is written; one that is of another type than the column's is a misfit.
  */
-import { writeNull, type ColumnStore } from "../../batches/batch-set.ts";
-import { writeBase64 } from "../../batches/json-values.ts";
-import type { ChangeColumn } from "./columns.ts";
-import { readSmallInteger } from "../../../json/numbers.ts";
-import { copyString } from "../../batches/json-values.ts";
-import { areBytes } from "../../../json/strings.ts";
-import { token, type TapeSource } from "../../../json/tape.ts";
 import {
   endValue,
-  misfit,
-  ValueContext,
-  type Refuse,
-} from "./value-context.ts";
+  writeNull,
+  type ColumnStore,
+} from "../../batches/batch-set.ts";
+import type { ChangeColumn } from "./columns.ts";
+import { readSmallInteger } from "../../../json/numbers.ts";
+import {
+  copyString,
+  writeBase64,
+  writeUuid,
+} from "../../batches/json-values.ts";
+import { areBytes } from "../../../json/strings.ts";
+import { token, type TapeSource } from "../../../json/tape.ts";
+import { misfit, ValueContext, type Refuse } from "./value-context.ts";
 import {
   writeBits,
   writeBoolean,
@@ -23,12 +25,7 @@ import {
   writeFloat,
   writeUnsigned,
 } from "./value-numbers.ts";
-import {
-  writeDuration,
-  writeFromText,
-  writeGeometry,
-  writeUuid,
-} from "./value-texts.ts";
+import { writeDuration, writeFromText, writeGeometry } from "./value-texts.ts";
 import {
   writeDate,
   writeInstant,

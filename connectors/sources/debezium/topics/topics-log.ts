@@ -61,6 +61,8 @@ export class TopicsLog {
   #state: TopicsState;
   #client: TopicsClient | null = null;
   #queues: readonly PartitionQueue[] = [];
+  /** By partition, where it ended when its table was discovered. */
+  readonly #discovered: ReadonlyMap<string, bigint>;
   #isStopping = false;
   #failure: Error | null = null;
   #acknowledged: EngineOffset | null = null;
@@ -74,6 +76,11 @@ export class TopicsLog {
   constructor(options: TopicsLogOptions) {
     this.#options = options;
     this.#state = parseState(options.offset);
+    this.#discovered = new Map(
+      options.topics
+        .flatMap(({ discoveredAt }) => Object.entries(discoveredAt))
+        .map(([name, offset]) => [name, BigInt(offset)]),
+    );
   }
 
   ack(offset: EngineOffset): void {
@@ -208,6 +215,7 @@ export class TopicsLog {
     ];
     let order = 0;
     for (;;) {
+      if (this.#isStopping) return;
       // what comes while it is looked is not missed
       const news = this.#news.promise;
       const next = this.#findNext();
@@ -218,7 +226,6 @@ export class TopicsLog {
           messages = [];
         }
         await news;
-        if (this.#isStopping) return;
         continue;
       }
       order += 1;
@@ -247,8 +254,8 @@ export class TopicsLog {
         const news = this.#news.promise;
         if (this.#failure !== null) throw this.#failure;
         if (this.#acknowledged === intent) break;
-        await news;
         if (this.#isStopping) return;
+        await news;
       }
     }
     this.#state = {
@@ -302,12 +309,11 @@ export class TopicsLog {
   }
 
   #describe(
-    { ref, name }: PartitionQueue,
+    { name }: PartitionQueue,
     { message }: Change,
     order: number,
   ): EngineMessage {
-    const topic = this.#options.topics.find((one) => one.topic === ref.topic);
-    const discovered = BigInt(topic?.discoveredAt[name] ?? 0);
+    const discovered = this.#discovered.get(name) ?? 0n;
     return {
       type: "event",
       number: Number(message.offset),
