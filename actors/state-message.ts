@@ -1,12 +1,10 @@
 /** A stream's state as an Airbyte STATE message: both sides write it to their stdout, and the bookkeeper compares. */
+import { toCount, type RawJson } from "../connectors/airbyte/exact-json.ts";
 import type { StreamState } from "../proto/checkpoint.ts";
-
-/** A number as the protocol's JSON has it, which `JSON.stringify` writes as it is. */
-type RawNumber = ReturnType<typeof rawJson>;
 
 interface Stats {
   /** Rows of this stream since its state before, with a decimal point (`51234.0`): the protocol's schema says `number`. */
-  readonly recordCount: RawNumber;
+  readonly recordCount: RawJson;
 }
 
 export interface StateMessage {
@@ -39,7 +37,7 @@ export function createStateMessages(
   return ({ name, namespace }, state) => {
     const rows = state.rows - (rowsBefore.get(state.stream) ?? 0);
     rowsBefore.set(state.stream, state.rows);
-    const stats: Stats = { recordCount: rawJson(`${rows}.0`) };
+    const stats: Stats = { recordCount: toCount(rows) };
     return {
       type: "STATE",
       state: {
@@ -56,13 +54,4 @@ export function createStateMessages(
       },
     };
   };
-}
-
-/** `JSON.rawJSON` of ES2026, which Node has since 21 and the types of our target do not know. */
-function rawJson(text: string): { readonly rawJSON: string } {
-  return (
-    JSON as typeof JSON & {
-      rawJSON(text: string): { readonly rawJSON: string };
-    }
-  ).rawJSON(text);
 }

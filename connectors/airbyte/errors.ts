@@ -9,7 +9,7 @@ import { showStream } from "./catalog.ts";
 import type { AirbyteTrace } from "./messages.ts";
 
 type TraceError = NonNullable<AirbyteTrace["error"]>;
-export type FailureType = NonNullable<TraceError["failure_type"]>;
+type FailureType = NonNullable<TraceError["failure_type"]>;
 
 /** Characters of a peer's words that are kept. */
 const MESSAGE_CHARS_MAX = 4_000;
@@ -28,7 +28,7 @@ const failureOfExit: Readonly<Record<number, FailureType>> = {
 };
 
 /** What a platform that runs us is to do about an error of ours. */
-export function failureTypeOf(code: ErrorCode): FailureType {
+function failureTypeOf(code: ErrorCode): FailureType {
   return failureOfExit[errorCodes[code].exitCode] ?? "system_error";
 }
 

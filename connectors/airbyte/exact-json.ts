@@ -22,14 +22,9 @@ const json = JSON as unknown as {
   ): unknown;
 };
 
-/** A number as it is to be written, e.g. `51234.0`. */
-export function rawNumber(text: string): RawJson {
-  return json.rawJSON(text);
-}
-
-/** A count as the protocol's schema has it: a number with a decimal point. */
+/** A count as the protocol's schema has it: a number with a decimal point, `51234.0`. */
 export function toCount(count: number): RawJson {
-  return rawNumber(`${count}.0`);
+  return json.rawJSON(`${count}.0`);
 }
 
 /** A value in which each number that JavaScript would write otherwise keeps its text. @throws SyntaxError */

@@ -188,10 +188,7 @@ const bodies = {
   DESTINATION_CATALOG: ["destination_catalog", destinationCatalog],
 } as const;
 
-export type AirbyteStreamDescriptor = z.infer<typeof streamDescriptor>;
-export type AirbyteStats = z.infer<typeof stats>;
 export type AirbyteState = z.infer<typeof state>;
-export type AirbyteStreamState = z.infer<typeof streamState>;
 export type AirbyteRecord = z.infer<typeof record>;
 export type AirbyteTrace = z.infer<typeof trace>;
 export type AirbyteLog = z.infer<typeof log>;

@@ -2,7 +2,7 @@
  * The states that Millrace gives a destination of somebody else: they hold nothing but which checkpoint they are of, since
  * what a resume needs is in the ledger. One that comes back says that all rows before it are durable.
  */
-import { namespaceOf, type AirbyteState } from "./messages.ts";
+import type { AirbyteState } from "./messages.ts";
 import { toCount, unwrapNumber } from "./exact-json.ts";
 
 export interface StateToken {
@@ -61,15 +61,4 @@ export function readToken({ stream }: AirbyteState): StateToken | null {
     typeof index === "number"
     ? { run, epoch, stream: number, index }
     : null;
-}
-
-/** Whether a state names the stream. */
-export function isOfStream(
-  { stream }: AirbyteState,
-  { namespace, name }: { readonly namespace: string; readonly name: string },
-): boolean {
-  const descriptor = stream?.stream_descriptor;
-  return (
-    descriptor?.name === name && (namespaceOf(descriptor) ?? "") === namespace
-  );
 }

@@ -86,7 +86,7 @@ export function coverConfig(
 }
 
 /** For people. */
-export function labelOf({ program }: ForeignConnectorRequest): string {
+function labelOf({ program }: ForeignConnectorRequest): string {
   return program.image ?? basename(program.command?.at(-1) ?? "connector");
 }
 

@@ -3,8 +3,10 @@
  * Their keys are those that Airbyte's own connectors of these kinds have, where they have one.
  */
 import { z } from "zod";
-import { META_COLUMNS } from "../../connectors/sources/airbyte/record-columns.ts";
-import type { AirbyteSettings } from "../../connectors/sources/airbyte/config.ts";
+import {
+  META_COLUMNS,
+  type AirbyteSettings,
+} from "../../connectors/sources/airbyte/config.ts";
 import { ExtractError, toWireError } from "../../proto/error.ts";
 import {
   buildDestination,

@@ -2,7 +2,7 @@
  * Our connectors as executables of the Airbyte protocol: `spec`, `check`, `discover` and `read`, or `write`. Stdout is the
  * protocol and nothing else; whatever fails is told there as a TRACE, with what to do about it, and by the exit code.
  */
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { toTraceError } from "../../connectors/airbyte/errors.ts";
 import { parseExact } from "../../connectors/airbyte/exact-json.ts";
@@ -14,12 +14,8 @@ import {
 } from "./source-config.ts";
 import { writeMessage } from "./stdout.ts";
 
-export const DESTINATION_EXECUTABLES = [
-  "destination-s3",
-  "destination-file",
-  "destination-postgres",
-] as const;
-export type DestinationExecutable = (typeof DESTINATION_EXECUTABLES)[number];
+export type DestinationExecutable =
+  "destination-s3" | "destination-file" | "destination-postgres";
 export type ExecutableName = SourceExecutable | DestinationExecutable;
 
 /** Bytes of a file that the platform gives. */
@@ -166,6 +162,8 @@ function readJson(path: string | undefined): unknown {
   if (path === undefined) return null;
   let text: string;
   try {
+    if (statSync(path).size > FILE_BYTES_MAX)
+      throw new Error(`it has more than ${FILE_BYTES_MAX} bytes`);
     text = readFileSync(path, "utf8");
   } catch (cause) {
     throw new ExtractError(
@@ -175,8 +173,6 @@ function readJson(path: string | undefined): unknown {
       { cause },
     );
   }
-  if (text.length > FILE_BYTES_MAX)
-    throw new ExtractError("USAGE", `${path} is too large`, { path });
   try {
     return parseExact(text);
   } catch (cause) {

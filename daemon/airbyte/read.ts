@@ -2,7 +2,6 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { toTraceError } from "../../connectors/airbyte/errors.ts";
 import {
   readConfiguredCatalog,
   readStates,
@@ -17,19 +16,13 @@ import { readConfiguredStreams } from "./configured-streams.ts";
 import { readDataChannel, type DataChannel } from "./data-channel.ts";
 import { placeInThisProcess } from "./placement.ts";
 import { ReadMessages } from "./read-messages.ts";
+import { tellEnd } from "./run-end.ts";
 import { serveNothing } from "./serve-nothing.ts";
 import type { SourceConfig } from "./source-config.ts";
-import {
-  describeLog,
-  describeName,
-  describeStatus,
-  writeMessage,
-} from "./stdout.ts";
+import { describeLog, describeStatus, writeMessage } from "./stdout.ts";
 
 /** A read that is told to end gets this long to reach its next checkpoints. */
 const STOP_MS_MAX = 30_000;
-/** Ended by SIGTERM, as a shell tells it: 128 and the signal's number. */
-const EXIT_TERMINATED = 143;
 /** Whoever is to connect to our sockets starts with us, or long after: as Airbyte's destinations wait for theirs. */
 const CONNECT_MS_MAX = 15 * 60_000;
 
@@ -83,7 +76,9 @@ export async function runRead(
     const { summary, isStopped } = await runOnce(request, messages);
     await told;
     for (const message of messages.takeRest()) await writeMessage(message);
-    return await tellEnd(summary, isStopped);
+    return await tellEnd(summary, isStopped, (stream) =>
+      describeStatus(stream, "INCOMPLETE"),
+    );
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -143,32 +138,4 @@ async function runOnce(
     if (timer) clearTimeout(timer);
     await placement.close();
   }
-}
-
-/** The run has let go of stdout. */
-async function tellEnd(
-  { streams, error, exitCode }: RunSummary,
-  isStopped: boolean,
-): Promise<number> {
-  for (const stream of streams) {
-    if (stream.state === "committed") continue;
-    await writeMessage(describeStatus(stream, "INCOMPLETE"));
-    if (stream.error === null) continue;
-    const trace = toTraceError(stream.error, Date.now()) as {
-      readonly trace: { readonly error: object };
-    };
-    await writeMessage({
-      ...trace,
-      trace: {
-        ...trace.trace,
-        error: {
-          ...trace.trace.error,
-          stream_descriptor: describeName(stream),
-        },
-      },
-    });
-  }
-  if (isStopped && exitCode !== 0) return EXIT_TERMINATED;
-  if (error !== null) await writeMessage(toTraceError(error, Date.now()));
-  return exitCode;
 }

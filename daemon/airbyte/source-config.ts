@@ -12,6 +12,7 @@ export const SOURCE_EXECUTABLES = [
 export type SourceExecutable = (typeof SOURCE_EXECUTABLES)[number];
 
 const TEXT_MAX = 65_536;
+const SECONDS_MIN = 0.05;
 const SECONDS_MAX = 24 * 3_600;
 const CONNECTIONS_MAX = 1_000;
 
@@ -53,8 +54,8 @@ function describeShape(port: number, parameters: string) {
         order: 6,
       }),
     checkpoint_target_interval_seconds: z
-      .int()
-      .min(1)
+      .number()
+      .min(SECONDS_MIN)
       .max(SECONDS_MAX)
       .default(300)
       .meta({

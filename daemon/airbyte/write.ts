@@ -5,7 +5,6 @@
  * A write that ended early is gone on with by the next one of the same streams and generations: what its states covered
  * counts, and what was behind them is dropped, since it comes again.
  */
-import { toTraceError } from "../../connectors/airbyte/errors.ts";
 import { parseExact, toCount } from "../../connectors/airbyte/exact-json.ts";
 import {
   namespaceOf,
@@ -28,12 +27,11 @@ import { readDataChannel, type DataChannel } from "./data-channel.ts";
 import { planDestination, type DestinationPlan } from "./destination-specs.ts";
 import type { DestinationExecutable } from "./executable.ts";
 import { placeInThisProcess } from "./placement.ts";
+import { tellEnd } from "./run-end.ts";
 import { describeLog, writeMessage } from "./stdout.ts";
 
 /** A write that is told to end gets this long to reach its next state. */
 const STOP_MS_MAX = 30_000;
-/** Ended by SIGTERM, as a shell tells it: 128 and the signal's number. */
-const EXIT_TERMINATED = 143;
 /** Whoever listens on our sockets starts with us, or long after. */
 const START_SECONDS_MAX = 15 * 60;
 /** A source may look for its next record for so long. */
@@ -92,7 +90,7 @@ export async function runWrite(
     await placement.close();
   }
   await told;
-  return tellEnd(summary, timer !== null);
+  return tellEnd(summary, timer !== null, () => null);
 }
 
 function nameOf({ stream }: AirbyteConfiguredStream): {
@@ -212,32 +210,4 @@ function describeStates({ bodies }: StateGroupWire): object[] {
       },
     };
   });
-}
-
-async function tellEnd(
-  { streams, error, exitCode }: RunSummary,
-  isStopped: boolean,
-): Promise<number> {
-  for (const { error: fault, name, namespace } of streams) {
-    if (fault === null) continue;
-    const { trace } = toTraceError(fault, Date.now()) as {
-      readonly trace: { readonly error: object };
-    };
-    await writeMessage({
-      type: "TRACE",
-      trace: {
-        ...trace,
-        error: {
-          ...trace.error,
-          stream_descriptor: {
-            name,
-            ...(namespace === "" ? {} : { namespace }),
-          },
-        },
-      },
-    });
-  }
-  if (isStopped && exitCode !== 0) return EXIT_TERMINATED;
-  if (error !== null) await writeMessage(toTraceError(error, Date.now()));
-  return exitCode;
 }

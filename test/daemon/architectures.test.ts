@@ -5,10 +5,8 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { createDaemonLog, logEvents } from "../../daemon/api/log.ts";
 import { SecretCover } from "../../daemon/api/secrets.ts";
-import {
-  parseAirbyteUrl,
-  toAirbyteUrl,
-} from "../../connectors/sources/airbyte/url.ts";
+import { readSettings } from "../../connectors/sources/airbyte/config.ts";
+import { toAirbyteUrl } from "../../connectors/sources/airbyte/url.ts";
 import { buildAirbyteDestination } from "../../daemon/airbyte/destination-request.ts";
 import {
   describeHop,
@@ -68,7 +66,7 @@ test.for([
     for (const at of [0, 2]) expect(hops[at]?.reason).toMatch(reason);
     expect(hops[0]?.between).toBe("source-python → airbyte");
     // and both processes are told to do so
-    expect(parseAirbyteUrl(resolveSourceUrl(foreign))).toMatchObject({
+    expect(readSettings(resolveSourceUrl(foreign))).toMatchObject({
       architecture: way.startsWith("SOCKET") ? "socket" : "stdio",
       format: way.endsWith("JSONL") ? "jsonl" : "protobuf",
     });

@@ -114,7 +114,16 @@ test("the example file becomes the requests that its comments promise", () => {
     EMAIL_SALT: "sixteen-letters-salt",
     WAREHOUSE_PASSWORD: "dwh secret",
   });
-  expect([...syncs.keys()]).toEqual(["shop", "lake", "warehouse", "events"]);
+  expect([...syncs.keys()]).toEqual([
+    ...["shop", "lake", "warehouse", "events", "changes"],
+  ]);
+  const changes = syncs.get("changes");
+  expect(changes && buildRequest(changes).log).toMatchObject({
+    continuous: true,
+    checkpointEverySeconds: 5,
+    budget: { bytes: 20e9, shareOf: { giveUp: 1 }, patienceMs: 60_000 },
+    filledColumns: "copy",
+  });
   const settings = syncs.get("shop");
   const lake = syncs.get("lake");
   expect(lake && buildRequest(lake)).toMatchObject({

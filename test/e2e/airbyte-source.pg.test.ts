@@ -136,13 +136,18 @@ describe("a read to stdout", () => {
     platform,
     filled,
   }) => {
-    const config = platform.write("config", configOf(filled.url));
+    const config = platform.write(
+      "config",
+      configOf(filled.url, { checkpoint_target_interval_seconds: 0.05 }),
+    );
     const catalog = platform.write("catalog", configure(filled.catalog));
     const { code, messages, stdout } = await platform.start("source-postgres", [
       ...["read", "--config", config, "--catalog", catalog],
     ]).ended;
     expect(code).toBe(0);
     expect(stdout).not.toContain("hunter2");
+    // of orders more than one, so that rows have to wait behind a state
+    expect(of(messages, "STATE").length).toBeGreaterThan(3);
     const rows = new Map<string, number>();
     const counted = new Map<string, number>();
     for (const { type, record, state } of messages) {
@@ -181,7 +186,7 @@ describe("a read to stdout", () => {
     const config = platform.write(
       "config",
       configOf(filled.url, {
-        checkpoint_target_interval_seconds: 1,
+        checkpoint_target_interval_seconds: 0.05,
         concurrency: 1,
       }),
     );

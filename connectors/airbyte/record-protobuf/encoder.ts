@@ -25,7 +25,7 @@ const HEAD_BYTES_MAX = 11;
 const utf8 = new TextEncoder();
 
 /** Columns by the order of their names: that of UTF-16, as in every other implementation. */
-export function sortColumns(schema: StreamSchema): readonly number[] {
+function sortColumns(schema: StreamSchema): readonly number[] {
   return schema.columns
     .map((_, column) => column)
     .toSorted((a, b) =>

@@ -75,11 +75,7 @@ export function createProtobufWriter(type: LogicalType): ValueWriter {
 /** Every function writes at `at` and returns the place behind what it wrote. */
 
 /** @param value an integer in [0, 2^53] */
-export function writeVarint(
-  out: Uint8Array,
-  at: number,
-  value: number,
-): number {
+function writeVarint(out: Uint8Array, at: number, value: number): number {
   let rest = value;
   let place = at;
   while (rest >= TWO_POW_32) {

@@ -3,6 +3,8 @@
  * durable when its state has come back, and a run is well only when the connector has ended well.
  */
 import { connect, type Socket } from "node:net";
+import ownProcess from "node:process";
+import { isMainThread } from "node:worker_threads";
 import { dirname, join } from "node:path";
 import type { AttemptRef } from "../../../proto/control.ts";
 import { ExtractError, toWireError } from "../../../proto/error.ts";
@@ -29,6 +31,8 @@ import type { LaneFact, LaneOrder } from "./lane.ts";
 import { STDIN_SOCKET } from "./writers.ts";
 
 const FIRST_CHANNEL = 1;
+/** 128 and the number of SIGTERM. */
+const EXIT_TERMINATED = 143;
 /** A connector that checks for so long is told to end. */
 const CHECK_MS_MAX = 110_000;
 
@@ -126,11 +130,31 @@ export class ForeignDestination {
       onStderr: (line) => this.#options.onLog("info", line),
     });
     this.#process = process;
+    this.#endWithUs(process);
     const lines = new MessageLines(LINE_BYTES_MAX);
     process.stdout.on("data", (chunk: Buffer) => this.#read(lines, chunk));
     void process.exited.then((exit) => {
       this.#readLine(lines.rest());
       this.#noteExit(process, exit);
+    });
+  }
+
+  /** It is in a group of its own: what ends us at once would leave it behind. */
+  #endWithUs({ pid, exited }: ConnectorProcess): void {
+    if (!isMainThread) return;
+    const end = (): void => {
+      try {
+        ownProcess.kill(-pid, "SIGKILL");
+      } catch {
+        // it has gone
+      }
+    };
+    const leave = (): void => ownProcess.exit(EXIT_TERMINATED);
+    ownProcess.once("exit", end);
+    ownProcess.once("SIGTERM", leave);
+    void exited.then(() => {
+      ownProcess.off("exit", end);
+      ownProcess.off("SIGTERM", leave);
     });
   }
 

@@ -17,11 +17,10 @@ export function parseDestinationUrl(url: string): AirbyteDestinationSettings {
     given[name] = readParameter(value);
   if (typeof given["command"] === "string")
     given["command"] = given["command"].split(" ").filter((word) => word);
-  return checkDestination(given);
+  return checkSettings(given);
 }
 
-/** @throws ExtractError USAGE as above */
-export function checkDestination(given: unknown): AirbyteDestinationSettings {
+function checkSettings(given: unknown): AirbyteDestinationSettings {
   const read = airbyteDestinationSchema.safeParse(given);
   if (!read.success) {
     const [issue] = read.error.issues;

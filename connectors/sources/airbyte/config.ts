@@ -10,6 +10,8 @@ import { ExtractError } from "../../../proto/error.ts";
 import { META_COLUMNS } from "./record-columns.ts";
 import { readParameters } from "./url.ts";
 
+export { META_COLUMNS };
+
 /** A command, or the image of a container, that speaks the Airbyte protocol. */
 const shape = {
   ...programShape,

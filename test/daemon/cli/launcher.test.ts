@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFile, mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { cp, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { describe, expect } from "vitest";
 import { launcher, test } from "./run-millrace.ts";
 
@@ -65,8 +65,7 @@ describe("under an old Node", () => {
   test("without a pinned one it says which Node is needed", async ({
     folder,
   }) => {
-    await mkdir(join(folder, "bin"));
-    await copyFile(launcher, join(folder, "bin/millrace.js"));
+    await cp(dirname(launcher), join(folder, "bin"), { recursive: true });
     await writeFile(join(folder, "package.json"), '{"type":"module"}');
     const { exitCode, stderr } = await collect(
       launch(join(folder, "bin/millrace.js"), ["--version"]),

@@ -3,8 +3,25 @@ import { createActor } from "xstate";
 import { describe, expect, test } from "vitest";
 import { fromEffect, giveEffects } from "../../../../actors/effects.ts";
 import { messageSourceMachine } from "../../../../actors/source/messages/message-source.machine.ts";
-import type { SourceFact } from "../../../../proto/control.ts";
+import type {
+  SourceFact,
+  SourceOrder,
+  SourceSettings,
+} from "../../../../proto/control.ts";
 import { ExtractError } from "../../../../proto/error.ts";
+
+type OrderOf<Type extends SourceOrder["type"]> = Extract<
+  SourceOrder,
+  { type: Type }
+>;
+type Discovered = Extract<SourceFact, { type: "source.discovered" }>;
+interface Reading {
+  readonly order: OrderOf<"source.messages">;
+  readonly lanes: readonly {
+    readonly stream: number;
+    readonly partition: number;
+  }[];
+}
 
 /** A machine whose effects are written down, and whose reading is ended by the test. */
 function startSource({ opens = true } = {}) {
@@ -13,17 +30,19 @@ function startSource({ opens = true } = {}) {
   const reading = Promise.withResolvers<void>();
   const machine = giveEffects(messageSourceMachine, {
     actors: {
-      openSource: fromEffect(async () => {
+      openSource: fromEffect<void, SourceSettings>(async () => {
         if (!opens)
           throw new ExtractError("CONNECTOR_CONFIG_ERROR", "the key is wrong");
       }),
-      discover: fromEffect(async () => ({
-        type: "source.discovered" as const,
-        streams: [],
-        warnings: [],
-        problems: [],
-      })),
-      readMessages: fromEffect(({ input }) => {
+      discover: fromEffect<Discovered, OrderOf<"source.discover">>(
+        async () => ({
+          type: "source.discovered",
+          streams: [],
+          warnings: [],
+          problems: [],
+        }),
+      ),
+      readMessages: fromEffect<void, Reading>(({ input }) => {
         calls.push(`read ${JSON.stringify(input.lanes)}`);
         return reading.promise;
       }),

@@ -41,7 +41,8 @@ afterAll(async () => {
 async function write(mebibytes: number): Promise<void> {
   for (let i = 0; i < mebibytes * 8; i++)
     await client.query(
-      `SELECT pg_logical_emit_message(false, 'millrace', repeat('x', ${MEBIBYTE / 8}))`,
+      // a commit: what is not is written some time later
+      `SELECT pg_logical_emit_message(true, 'millrace', repeat('x', ${MEBIBYTE / 8}))`,
     );
 }
 
