@@ -145,11 +145,11 @@ export default defineConfig({
           exclude: [...configDefaults.exclude, debeziumSuffix],
           // a file that needs another server starts it by itself
           globalSetup: [build, postgres],
-          // each file starts several processes of its own
-          maxWorkers: 2,
+          // beside those that wait for Java and for logs
+          maxWorkers: waitingWorkers,
           testTimeout: 180_000,
           hookTimeout: 300_000,
-          sequence: { groupOrder: 5 },
+          sequence: { groupOrder: 4 },
         },
       },
       {

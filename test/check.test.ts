@@ -113,6 +113,16 @@ const violations = [
     "connectors/formats/a.ts",
     "connectors/destinations/b/leaf.ts",
   ],
+  [
+    "airbyte-is-words",
+    "connectors/airbyte/a.ts",
+    "connectors/destinations/b/leaf.ts",
+  ],
+  [
+    "json-is-bytes",
+    "connectors/json/a.ts",
+    "connectors/destinations/b/leaf.ts",
+  ],
   ["daemon-loads-no-driver", "daemon/a.ts", "pg"],
   ["daemon-reads-configs", "daemon/b.ts", "connectors/sources/b/leaf.ts"],
   ["drivers-stay-in-their-source", "actors/a/b.ts", "pg"],

@@ -57,7 +57,7 @@ describe.each([
           source: { kind: "mysql", url: server.url },
           destination: { kind: "file", path: "shop" },
           // some rows take the server a moment, so that there is somebody to order
-          where: "id % 24 > 0 OR sleep(0.001) = 0",
+          where: "id % 6 > 0 OR sleep(0.001) = 0",
           partitionSize: "16MiB",
           checkpointEvery: "50ms",
           channels: 2,

@@ -15,7 +15,7 @@ import {
 import { signal, waitFor } from "./support/command.ts";
 import { test as base } from "./support/fixtures.ts";
 
-const ROWS = 15_000;
+const ROWS = 40_000;
 
 const test = base.extend<{
   $test: { platform: Platform };
@@ -141,9 +141,10 @@ describe("a read to stdout", () => {
       configOf(filled.url, { checkpoint_target_interval_seconds: 0.05 }),
     );
     const catalog = platform.write("catalog", configure(filled.catalog));
-    const { code, messages, stdout } = await platform.start("source-postgres", [
-      ...["read", "--config", config, "--catalog", catalog],
-    ]).ended;
+    const { code, messages, stdout } = await platform.startSlowly(
+      "source-postgres",
+      ["read", "--config", config, "--catalog", catalog],
+    ).ended;
     expect(code).toBe(0);
     expect(stdout).not.toContain("hunter2");
     // of orders more than one, so that rows have to wait behind a state
@@ -199,7 +200,7 @@ describe("a read to stdout", () => {
     let kills = 0;
     for (let tries = 0; tries < 12; tries++) {
       const state = platform.write(`state-${tries}`, states);
-      const reading = platform.start("source-postgres", [
+      const reading = platform.startSlowly("source-postgres", [
         ...["read", "--config", config, "--catalog", catalog],
         ...["--state", state],
       ]);

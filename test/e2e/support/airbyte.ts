@@ -9,6 +9,8 @@ import { parseExactly } from "../../fixtures/read-back.ts";
 
 /** An executable that runs for so long hangs. */
 const RUN_MS_MAX = 90_000;
+/** A platform that is slow takes 64 KiB in this time: whoever writes to it has to wait. */
+const SLOW_MS = 2;
 
 const fixtures = join(repositoryRoot, "test/fixtures/airbyte");
 export const pythonSource = join(fixtures, "source.py");
@@ -59,6 +61,11 @@ export class Platform {
     return this.#spawn([...commandOf(name), ...args], env);
   }
 
+  /** The same, by a platform that takes its time. */
+  startSlowly(name: string, args: readonly string[]): Executing {
+    return this.#spawn([...commandOf(name), ...args], {}, true);
+  }
+
   /** The first one's stdout is the second one's stdin; the exit code is that of whichever failed. */
   pipe(
     first: readonly [name: string, ...args: string[]],
@@ -92,7 +99,11 @@ export class Platform {
     rmSync(this.root, { recursive: true, force: true });
   }
 
-  #spawn(command: readonly string[], env: NodeJS.ProcessEnv): Executing {
+  #spawn(
+    command: readonly string[],
+    env: NodeJS.ProcessEnv,
+    isSlow = false,
+  ): Executing {
     const [program = "", ...args] = command;
     const own: NodeJS.ProcessEnv = { ...toolEnv, ...env };
     delete own["MILLRACE_SOURCES"];
@@ -106,6 +117,9 @@ export class Platform {
     let stderr = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       stdout += text;
+      if (!isSlow) return;
+      child.stdout.pause();
+      setTimeout(() => child.stdout.resume(), SLOW_MS);
     });
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       stderr += text;
