@@ -3,6 +3,6 @@ import { describeKills } from "./support/log-kills.ts";
 import { usePostgres } from "./support/logged-source.ts";
 
 describeKills(
-  { first: 1001, seeds: 6, mode: "continuous", destination: "postgres" },
+  { first: 1001, seeds: 7, mode: "continuous", destination: "postgres" },
   usePostgres,
 );
