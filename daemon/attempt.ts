@@ -428,6 +428,7 @@ export class Attempt {
         this.#isLogOnly = true;
         for (const { ref, state } of this.#input.book.streams)
           if (state === "open") this.#unshown.add(ref.number);
+        this.#showKept();
         if (this.#input.log?.isContinuous)
           this.#turn = setTimeout(() => this.stop(), TURN_MS);
         // while the log is followed nothing at the source is held that its users would wait for
@@ -478,6 +479,12 @@ export class Attempt {
     if (!this.#isLogOnly || !this.#input.log?.isContinuous) return;
     for (const stream of this.#unshown) this.#applies.want(stream, upTo);
     this.#unshown.clear();
+  }
+
+  /** What an attempt before this one has made durable does not wait for the next change. */
+  #showKept(): void {
+    const position = this.#log ? this.#input.book.logPosition() : null;
+    if (position !== null) this.#showLog(position);
   }
 
   #orderApply(stream: number, upTo: string): void {

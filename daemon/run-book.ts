@@ -313,6 +313,12 @@ export class RunBook {
     };
   }
 
+  /** Up to where the ledger has the log; null: there is none. */
+  logPosition(): string | null {
+    const { ledger, syncId } = this.#settings;
+    return ledger.logOf(syncId)?.position ?? null;
+  }
+
   /** @param cutBy table whose new shape ends it before its time; null: none */
   endLog(position: string, cutBy: string | null): string {
     const { ledger, runId, epoch } = this.#settings;
