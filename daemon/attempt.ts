@@ -893,6 +893,7 @@ function nameFound(found: object): {
   readonly name: string;
 } {
   const one = found as
-    DiscoveredWire | { readonly namespace: string; readonly name: string };
+    | DiscoveredWire
+    | { readonly namespace: string; readonly name: string };
   return "schema" in one ? one.schema : one;
 }

@@ -47,9 +47,9 @@ export function recallPlan(
   };
 }
 
-/** Places inside a range of keys are told by the key's order: without it they could not be gone on from. */
-function hasKey(
-  { split }: Partition,
+/** Of a stream as it is now. Places inside a range of keys are told by the key's order: without it they could not be gone on from. */
+export function hasKey(
+  { split }: Pick<Partition, "split">,
   key: NonNullable<DiscoveredWire["key"]> | null,
 ): boolean {
   if (split.kind !== "key") return true;

@@ -536,15 +536,7 @@ export class RunBook {
     const table = `${ref.namespace}.${ref.name}`;
     const durable = ledger.durableOf(runId, ref.number);
     const plan = ledger.planOf(runId, ref.number);
-    const isRead = plan
-      ? plan.partitions.every(
-          ({ split, ordinal }) =>
-            split.kind === "log" ||
-            durable.some(
-              ({ partition, last }) => last && partition === ordinal,
-            ),
-        )
-      : mode === "cdc";
+    const isRead = plan ? isCopyDurable(plan, durable) : mode === "cdc";
     if (!isRead)
       throw new ExtractError(
         "RUN_OUTDATED",
@@ -557,13 +549,13 @@ export class RunBook {
   /** Behind all that any stream has: what is durable beyond the log's own place would else come a second time. */
   #endOutdated(): void {
     if (this.#outdated === null) return;
-    const { ledger, syncId, runId } = this.#settings;
+    const { ledger, runId } = this.#settings;
     const places = ledger
       .durableOf(runId)
       .flatMap(({ position }) =>
         position?.kind === "log" ? [position.after] : [],
       );
-    const position = ledger.logOf(syncId)?.position;
+    const position = this.logPosition();
     const end = [...places, ...(position ? [position] : [])].toSorted().at(-1);
     assert(end !== undefined, "a log that is followed has a place");
     this.endLog(end, this.#outdated);
@@ -919,12 +911,7 @@ export class RunBook {
     const stream = this.stream(number);
     if (log === null || stream.state !== "open") return null;
     const durable = ledger.durableOf(runId, number);
-    const isWhole = (stream.plan?.partitions ?? []).every(
-      ({ split, ordinal }) =>
-        split.kind === "log" ||
-        durable.some(({ partition, last }) => last && partition === ordinal),
-    );
-    if (!isWhole) return null;
+    if (stream.plan && !isCopyDurable(stream.plan, durable)) return null;
     return {
       type: "stream.apply",
       stream: this.destinationStream(number),
@@ -1058,6 +1045,18 @@ function createStream(
     state: "open",
     error: null,
   };
+}
+
+/** Each partition of the copy to its last row, whatever of the log. */
+function isCopyDurable(
+  { partitions }: Plan,
+  durable: ReturnType<Ledger["durableOf"]>,
+): boolean {
+  return partitions.every(
+    ({ split, ordinal }) =>
+      split.kind === "log" ||
+      durable.some(({ partition, last }) => last && partition === ordinal),
+  );
 }
 
 function hasAllRows({ state }: StreamRecord): boolean {

@@ -751,7 +751,8 @@ export interface RunOptions {
   readonly messages?: RunMessages | null;
   /** Given the states of a foreign source, each one, once all that it covers is in the ledger. Null: nobody wants them. */
   readonly onSourceStates?:
-    ((groups: readonly StateGroupWire[]) => void) | null;
+    | ((groups: readonly StateGroupWire[]) => void)
+    | null;
 }
 
 /**

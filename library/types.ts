@@ -23,7 +23,13 @@
  * | binary | Uint8Array, a copy |
  */
 export type Value =
-  boolean | number | bigint | string | Uint8Array | null | object;
+  | boolean
+  | number
+  | bigint
+  | string
+  | Uint8Array
+  | null
+  | object;
 
 export type ColumnKind =
   | "boolean"
@@ -197,7 +203,10 @@ export interface SyncOptions {
   readonly channels?: number;
   readonly unrepresentable?: "error" | "null";
   readonly schemaChanges?:
-    "propagate" | "new-columns-only" | "ignore" | "pause";
+    | "propagate"
+    | "new-columns-only"
+    | "ignore"
+    | "pause";
   /** Path of the ledger. Default: as on the command line. */
   readonly ledger?: string;
   /** Begin anew even where an unfinished run could be gone on with. */

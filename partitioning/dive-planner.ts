@@ -38,9 +38,11 @@ const FILTER_SHARE_MAX = 0.2;
 
 type SharedKind = "measureLeaves" | "keyRange" | "orderBounds";
 export type DivePlanQuestion =
-  DiveQuestion | Extract<PlanQuestion, { kind: SharedKind }>;
+  | DiveQuestion
+  | Extract<PlanQuestion, { kind: SharedKind }>;
 export type DivePlanAnswer =
-  DiveAnswer | Extract<PlanAnswer, { kind: SharedKind }>;
+  | DiveAnswer
+  | Extract<PlanAnswer, { kind: SharedKind }>;
 
 export interface DivePlanInput extends Pick<
   PlanInput,

@@ -364,7 +364,8 @@ export type ActorOrder = "pause" | "resume" | "retry" | "cancel";
 
 /** An actor of the main thread, as inspection records name it, or all that is done for a stream. */
 export type OrderTarget =
-  { readonly actor: string } | { readonly stream: number };
+  | { readonly actor: string }
+  | { readonly stream: number };
 
 export interface SnapshotWire {
   readonly id: string;
@@ -767,7 +768,12 @@ export interface InspectionRecord {
   /** 0 for the main thread, else the channel. */
   readonly thread: number;
   readonly kind:
-    "actor" | "event" | "state" | "stopped" | "dropped" | "figures";
+    | "actor"
+    | "event"
+    | "state"
+    | "stopped"
+    | "dropped"
+    | "figures";
   /** Names the actor within this process's thread, for as long as that lives. Empty of `dropped` and `figures`. */
   readonly actor: string;
   /** What it runs: the machine's id, or the name of the promise or callback. */

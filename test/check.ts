@@ -56,10 +56,7 @@ const checks: readonly {
   readonly run: () => Outcome | Promise<Outcome>;
 }[] = [
   { name: "types", run: () => runTool("tsc", "--noEmit") },
-  {
-    name: "format",
-    run: () => runTool("prettier", "--check", "--log-level=warn", "."),
-  },
+  { name: "format", run: () => runTool("oxfmt", "--check", ".") },
   {
     name: "lint",
     run: () => runTool("oxlint", "--type-aware", "--deny-warnings"),

@@ -23,7 +23,11 @@ import type {
 
 /** What the destination sends. */
 export type ReplyFrame =
-  AckFrame | DiscardedFrame | StalledFrame | FaultFrame | ProbeFrame;
+  | AckFrame
+  | DiscardedFrame
+  | StalledFrame
+  | FaultFrame
+  | ProbeFrame;
 
 export interface SourceChannelHandlers {
   onFrame(frame: ReplyFrame): void;
@@ -70,7 +74,11 @@ export interface ReceivedBatch extends FrameIds {
 
 /** What `next` yields: in the order of the socket, with sequence numbers, checksums and totals already checked. */
 export type ReceivedFrame =
-  ReceivedBatch | CheckpointFrame | DiscardFrame | SchemaFrame | StalledFrame;
+  | ReceivedBatch
+  | CheckpointFrame
+  | DiscardFrame
+  | SchemaFrame
+  | StalledFrame;
 
 export interface DestinationChannel {
   readonly channel: number;

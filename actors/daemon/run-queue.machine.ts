@@ -250,6 +250,7 @@ type QueueSelf = {
 
 function tellEntries(self: QueueSelf, order: EntriesOrder): void {
   const entries = self.getSnapshot().children[entriesId] as
-    ActorRef<Snapshot<unknown>, EntriesOrder> | undefined;
+    | ActorRef<Snapshot<unknown>, EntriesOrder>
+    | undefined;
   entries?.send(order);
 }

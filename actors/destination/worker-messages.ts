@@ -41,4 +41,6 @@ export type DestinationWorkerFact =
 
 /** All that a worker says. */
 export type DestinationWorkerMessage =
-  DestinationWorkerFact | InspectedLines | WriteMeasured;
+  | DestinationWorkerFact
+  | InspectedLines
+  | WriteMeasured;

@@ -86,7 +86,11 @@ export type RunEvent =
 
 /** The final states, as the command line and the ledger name them. */
 export type RunOutcome =
-  "succeeded" | "partlyFailed" | "interrupted" | "aborted" | "failed";
+  | "succeeded"
+  | "partlyFailed"
+  | "interrupted"
+  | "aborted"
+  | "failed";
 
 interface RunContext extends RunInput {
   readonly isSourceConnected: boolean;

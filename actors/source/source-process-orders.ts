@@ -120,7 +120,8 @@ export const withOrders = withResplits.extend({
               return answer("the snapshot waits until the log is shorter");
             const event = { type: readerEvents[order] };
             const state = reader?.getSnapshot() as
-              { value: string; can: (event: object) => boolean } | undefined;
+              | { value: string; can: (event: object) => boolean }
+              | undefined;
             if (!state?.can(event))
               return answer(`it is ${state?.value ?? "done"}`);
             tell(enqueue, reader, event);

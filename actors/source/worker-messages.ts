@@ -182,4 +182,7 @@ export type SourceWorkerFact =
 
 /** All that a worker says. */
 export type SourceWorkerMessage =
-  SourceWorkerFact | SnapshotJoined | ReadStatement | ReadMeasured;
+  | SourceWorkerFact
+  | SnapshotJoined
+  | ReadStatement
+  | ReadMeasured;

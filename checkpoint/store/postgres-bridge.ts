@@ -83,7 +83,8 @@ export class PostgresBridge {
     for (;;) {
       const before = Atomics.load(thread.signal, 0);
       const received = receiveMessageOnPort(thread.port)?.message as
-        (BridgeAnswer & { readonly id: number }) | undefined;
+        | (BridgeAnswer & { readonly id: number })
+        | undefined;
       if (received?.id === id) return received;
       const left = deadline - performance.now();
       if (left <= 0) break;

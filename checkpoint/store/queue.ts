@@ -17,7 +17,12 @@ import {
  * operator. The others are final.
  */
 export type QueueState =
-  "queued" | "taken" | "paused" | "succeeded" | "failed" | "cancelled";
+  | "queued"
+  | "taken"
+  | "paused"
+  | "succeeded"
+  | "failed"
+  | "cancelled";
 
 export interface QueuedRun {
   /** `q-` and a number that grows. */

@@ -70,7 +70,11 @@ export type StreamMode =
   | "cdc";
 
 export type StreamProgress =
-  "planned" | "reading" | "committing" | "committed" | "failed";
+  | "planned"
+  | "reading"
+  | "committing"
+  | "committed"
+  | "failed";
 
 export interface NewStream {
   readonly number: number;
@@ -97,7 +101,12 @@ export interface StreamRecord extends NewStream {
  * may be removed. `removed`: they are.
  */
 export type GenerationState =
-  "open" | "committing" | "committed" | "superseded" | "abandoned" | "removed";
+  | "open"
+  | "committing"
+  | "committed"
+  | "superseded"
+  | "abandoned"
+  | "removed";
 
 export interface GenerationRecord {
   readonly generation: number;

@@ -256,7 +256,8 @@ function prepareFile(
 }
 
 type FileState =
-  "empty" | { readonly applicationId: number; readonly version: number };
+  | "empty"
+  | { readonly applicationId: number; readonly version: number };
 
 /** In one look: between two, another process may have finished making the ledger. */
 function readState(database: DatabaseSync): FileState {

@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { basename, delimiter, join, resolve } from "node:path";
+import { basename, delimiter, dirname, join, resolve } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { ExtractError } from "../../proto/error.ts";
 
@@ -82,6 +82,22 @@ const LINE_CHARS_MAX = 2_000;
 const FILES_FOLDER = "/millrace";
 /** Of `docker run`: the runtime itself has failed, the command cannot be invoked, is not there. */
 const RUNTIME_FAILURES: ReadonlySet<number> = new Set([125, 126, 127]);
+
+/** What tells a connector that its records go over sockets. */
+export function describeSockets(
+  format: string,
+  paths: readonly string[],
+): Required<Pick<ConnectorStart, "env" | "mounts">> {
+  return {
+    env: {
+      DATA_CHANNEL_MEDIUM: "SOCKET",
+      DATA_CHANNEL_FORMAT: format,
+      DATA_CHANNEL_SOCKET_PATHS: paths.join(","),
+    },
+    // a container has to see their folders
+    mounts: [...new Set(paths.map((path) => dirname(path)))],
+  };
+}
 
 /** @throws ExtractError CONNECTOR_NOT_STARTED */
 export async function startConnector(

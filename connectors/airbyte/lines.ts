@@ -3,8 +3,8 @@
  * is kept of it, and only what two chunks share is copied.
  */
 import { ExtractError } from "../../proto/error.ts";
+import { cutLines, Pieces } from "../json/lines.ts";
 
-const LINE_FEED = 0x0a;
 /** Bytes of a length: 5 × 7 bits hold 32. */
 const LENGTH_BYTES_MAX = 5;
 /** A line that ends too early is told with its length only. */
@@ -18,55 +18,28 @@ export interface MessageCutter {
   end(): void;
 }
 
-/** Pieces of a message whose end has not come. */
-class Pieces {
-  readonly #bytesMax: number;
-  readonly #what: string;
-  #pieces: Buffer[] = [];
-  bytes = 0;
+type Unit = "line" | "message";
 
-  constructor(bytesMax: number, what: string) {
-    this.#bytesMax = bytesMax;
-    this.#what = what;
-  }
+function createPieces(bytesMax: number, unit: Unit): Pieces {
+  return new Pieces(
+    bytesMax,
+    () =>
+      new ExtractError(
+        "CONNECTOR_MESSAGE_INVALID",
+        `a ${unit} of the connector is longer than the ${bytesMax} bytes that it may have`,
+        { bytesMax },
+      ),
+  );
+}
 
-  check(bytes: number): void {
-    if (bytes <= this.#bytesMax) return;
-    throw new ExtractError(
-      "CONNECTOR_MESSAGE_INVALID",
-      `a ${this.#what} of the connector is longer than the ${this.#bytesMax} bytes that it may have`,
-      { bytesMax: this.#bytesMax },
-    );
-  }
-
-  keep(piece: Buffer): void {
-    this.bytes += piece.length;
-    this.check(this.bytes);
-    // its chunk may be used again
-    this.#pieces.push(Buffer.from(piece));
-  }
-
-  join(last: Buffer): Buffer {
-    if (this.#pieces.length === 0) {
-      this.check(last.length);
-      return last;
-    }
-    this.bytes += last.length;
-    this.check(this.bytes);
-    const whole = Buffer.concat([...this.#pieces, last], this.bytes);
-    this.#pieces = [];
-    this.bytes = 0;
-    return whole;
-  }
-
-  end(): void {
-    if (this.bytes === 0) return;
-    throw new ExtractError(
-      "CONNECTOR_MESSAGE_INVALID",
-      `the connector's output ends inside of a ${this.#what}, behind ${this.bytes} bytes of it`,
-      { bytes: this.bytes },
-    );
-  }
+/** @throws ExtractError CONNECTOR_MESSAGE_INVALID where something is left */
+function refuseRest({ bytes }: Pieces, unit: Unit): void {
+  if (bytes === 0) return;
+  throw new ExtractError(
+    "CONNECTOR_MESSAGE_INVALID",
+    `the connector's output ends inside of a ${unit}, behind ${bytes} bytes of it`,
+    { bytes },
+  );
 }
 
 /** JSON lines. A line feed that is missing at the very end is no fault of a line that is whole JSON: `rest` has it. */
@@ -74,20 +47,11 @@ export class MessageLines implements MessageCutter {
   readonly #pieces: Pieces;
 
   constructor(lineBytesMax: number) {
-    this.#pieces = new Pieces(lineBytesMax, "line");
+    this.#pieces = createPieces(lineBytesMax, "line");
   }
 
-  *cut(chunk: Buffer): Generator<Buffer> {
-    let start = 0;
-    for (
-      let end = chunk.indexOf(LINE_FEED);
-      end >= 0;
-      end = chunk.indexOf(LINE_FEED, start)
-    ) {
-      yield this.#pieces.join(chunk.subarray(start, end));
-      start = end + 1;
-    }
-    if (start < chunk.length) this.#pieces.keep(chunk.subarray(start));
+  cut(chunk: Buffer): Generator<Buffer> {
+    return cutLines(chunk, this.#pieces);
   }
 
   /** What stands behind the last line feed. */
@@ -96,7 +60,7 @@ export class MessageLines implements MessageCutter {
   }
 
   end(): void {
-    this.#pieces.end();
+    refuseRest(this.#pieces, "line");
   }
 }
 
@@ -112,7 +76,7 @@ export class DelimitedMessages implements MessageCutter {
 
   constructor(messageBytesMax: number) {
     this.#bytesMax = messageBytesMax;
-    this.#pieces = new Pieces(messageBytesMax, "message");
+    this.#pieces = createPieces(messageBytesMax, "message");
   }
 
   *cut(chunk: Buffer): Generator<Buffer> {
@@ -160,7 +124,7 @@ export class DelimitedMessages implements MessageCutter {
   }
 
   end(): void {
-    this.#pieces.end();
+    refuseRest(this.#pieces, "message");
     if (this.#wanted === null && this.#lengthBytes === 0) return;
     throw new ExtractError(
       "CONNECTOR_MESSAGE_INVALID",

@@ -12,6 +12,7 @@ import {
   startConnector,
   type ConnectorFiles,
   type ConnectorProcess,
+  describeSockets,
 } from "../airbyte/connector-process.ts";
 import { readColumnsEnvelope } from "../airbyte/columnar.ts";
 import { DelimitedMessages, MessageLines } from "../airbyte/lines.ts";
@@ -181,7 +182,9 @@ export class ForeignInput {
       verb: "read",
       files,
       stdin: "ignore",
-      ...(sockets === null ? {} : describeSockets(sockets)),
+      ...(sockets === null
+        ? {}
+        : describeSockets(sockets.format, sockets.paths)),
       onStderr: (line) => this.#options.onLog("debug", line),
     });
     this.#connector = connector;
@@ -405,22 +408,6 @@ export class ForeignInput {
 const BATCH_BYTES_EXTRA = 8 * 1024 * 1024;
 /** States and probes are as in any protobuf stream. */
 const GENERATION: ValueGeneration = 2;
-
-/** What the connector's environment says of the sockets, and the folder that a container has to see. */
-function describeSockets({ paths, format }: ForeignSockets): {
-  readonly env: Readonly<Record<string, string>>;
-  readonly mounts: readonly string[];
-} {
-  const [first = ""] = paths;
-  return {
-    env: {
-      DATA_CHANNEL_MEDIUM: "SOCKET",
-      DATA_CHANNEL_FORMAT: format,
-      DATA_CHANNEL_SOCKET_PATHS: paths.join(","),
-    },
-    mounts: [first.slice(0, first.lastIndexOf("/"))],
-  };
-}
 
 function tryConnect(path: string): Promise<Socket | null> {
   return new Promise((resolve) => {

@@ -109,7 +109,8 @@ function createZstdCompressor(): CompressBlock {
  * time, 18 us and garbage.
  */
 export function createZstdInto():
-  ((block: Uint8Array, result: Uint8Array) => number) | null {
+  | ((block: Uint8Array, result: Uint8Array) => number)
+  | null {
   const handle = ZstdHandle.open(ZSTD_LEVEL);
   if (handle === null) return null;
   return (block, result) => {

@@ -67,7 +67,11 @@ export interface ChangeHints {
   readonly topic?: {
     readonly name: string;
     readonly connector:
-      "postgresql" | "mysql" | "mariadb" | "sqlserver" | "connect";
+      | "postgresql"
+      | "mysql"
+      | "mariadb"
+      | "sqlserver"
+      | "connect";
     readonly timePrecision: "adaptive" | "microseconds";
     readonly unavailableValue: string;
     /** Columns of the messages that are not copied. */
@@ -83,7 +87,11 @@ export interface DiscoveredStream {
   /** Parallel to schema.columns; only the source that wrote it reads it. Plain data: it travels to worker threads. */
   readonly columns: readonly unknown[];
   readonly relationKind:
-    "table" | "partitioned" | "view" | "materializedView" | "foreign";
+    | "table"
+    | "partitioned"
+    | "view"
+    | "materializedView"
+    | "foreign";
   readonly leaves: readonly LeafRelation[];
   readonly key: UsableKey | null;
   /** All declared columns, for error messages and --columns. */

@@ -15,7 +15,9 @@ import {
 import { writeMessage } from "./stdout.ts";
 
 export type DestinationExecutable =
-  "destination-s3" | "destination-file" | "destination-postgres";
+  | "destination-s3"
+  | "destination-file"
+  | "destination-postgres";
 export type ExecutableName = SourceExecutable | DestinationExecutable;
 
 /** Bytes of a file that the platform gives. */

@@ -2,12 +2,12 @@
  * What a source executable says beside rows: statuses, estimates and states, each where it belongs between them. A state
  * says what is left of a stream, so that the last one is all that a later read needs.
  */
-import { isDeepStrictEqual } from "node:util";
 import { toCount } from "../../connectors/airbyte/exact-json.ts";
 import type { DurableReport } from "../../proto/checkpoint.ts";
 import type { DiscoveredWire, HeldColumns } from "../../proto/control.ts";
 import { ExtractError } from "../../proto/error.ts";
 import type { KeyTuple, Partition } from "../../proto/partition.ts";
+import { hasKey } from "../recalled-plan.ts";
 import type { RunBook } from "../run-book.ts";
 import type { KeptPlan, RunMessages, StreamChoice } from "../run-messages.ts";
 import { keyOf, type ConfiguredStream } from "./configured-streams.ts";
@@ -76,20 +76,12 @@ export class ReadMessages implements RunMessages {
   planOf({ schema, leaves, key = null }: DiscoveredWire): KeptPlan | null {
     const state = this.#streams.get(keyOf(schema))?.state ?? null;
     if (state?.kind !== "plan") return null;
-    const columns = key?.columns ?? [];
     const isSame =
       state.fingerprint === schema.fingerprint &&
       state.partitions.every(
-        ({ split, relation }) =>
-          leaves.some(({ oid }) => oid === relation.oid) &&
-          isDeepStrictEqual(
-            columns.map(({ name }) => name),
-            split.columns,
-          ) &&
-          isDeepStrictEqual(
-            columns.map(({ type }) => type),
-            split.types,
-          ),
+        (one) =>
+          leaves.some(({ oid }) => oid === one.relation.oid) &&
+          hasKey(one, key),
       );
     if (isSame) return toKeptPlan(schema.number, state);
     const label = `${schema.namespace}.${schema.name}`;

@@ -6,23 +6,17 @@ import {
   readConfiguredCatalog,
   readStates,
 } from "../../connectors/airbyte/messages.ts";
-import {
-  requestDefaults,
-  type RunSummary,
-  type SyncRequest,
-} from "../request.ts";
+import { requestDefaults, type SyncRequest } from "../request.ts";
 import { startRun } from "../sync.ts";
 import { readConfiguredStreams } from "./configured-streams.ts";
 import { readDataChannel, type DataChannel } from "./data-channel.ts";
 import { placeInThisProcess } from "./placement.ts";
 import { ReadMessages } from "./read-messages.ts";
-import { tellEnd } from "./run-end.ts";
+import { awaitRun, tellEnd } from "./run-end.ts";
 import { serveNothing } from "./serve-nothing.ts";
 import type { SourceConfig } from "./source-config.ts";
 import { describeLog, describeStatus, writeMessage } from "./stdout.ts";
 
-/** A read that is told to end gets this long to reach its next checkpoints. */
-const STOP_MS_MAX = 30_000;
 /** Whoever is to connect to our sockets starts with us, or long after: as Airbyte's destinations wait for theirs. */
 const CONNECT_MS_MAX = 15 * 60_000;
 
@@ -73,7 +67,16 @@ export async function runRead(
   const folder = mkdtempSync(join(tmpdir(), "millrace-read-"));
   try {
     const request = describeRequest(config, open, channel, folder);
-    const { summary, isStopped } = await runOnce(request, messages);
+    const placement = placeInThisProcess();
+    const run = startRun(
+      request,
+      (event) => {
+        if (event.type === "warning")
+          messages.add(describeLog("WARN", event.message));
+      },
+      { placement, messages },
+    );
+    const { summary, isStopped } = await awaitRun(run, placement);
     await told;
     for (const message of messages.takeRest()) await writeMessage(message);
     return await tellEnd(summary, isStopped, (stream) =>
@@ -109,33 +112,4 @@ function describeRequest(
     partitionBy: "key",
     ledgerPath: join(folder, "ledger.sqlite"),
   };
-}
-
-async function runOnce(
-  request: SyncRequest,
-  messages: ReadMessages,
-): Promise<{ readonly summary: RunSummary; readonly isStopped: boolean }> {
-  const placement = placeInThisProcess();
-  const run = startRun(
-    request,
-    (event) => {
-      if (event.type === "warning")
-        messages.add(describeLog("WARN", event.message));
-    },
-    { placement, messages },
-  );
-  let timer: NodeJS.Timeout | null = null;
-  const stop = (): void => {
-    if (timer) return run.abort();
-    timer = setTimeout(() => run.abort(), STOP_MS_MAX);
-    run.stop();
-  };
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, stop);
-  try {
-    const summary = await run.done;
-    return { summary, isStopped: timer !== null };
-  } finally {
-    if (timer) clearTimeout(timer);
-    await placement.close();
-  }
 }

@@ -1,10 +1,34 @@
 /** The end of an executable's run, told as the protocol wants it, once the run has let go of stdout. */
 import { toTraceError } from "../../connectors/airbyte/errors.ts";
-import type { RunSummary, StreamSummary } from "../request.ts";
+import type { RunHandle, RunSummary, StreamSummary } from "../request.ts";
+import type { OwnProcessPlacement } from "./placement.ts";
 import { describeName, writeMessage } from "./stdout.ts";
 
 /** Ended by SIGTERM, as a shell tells it: 128 and the signal's number. */
 const EXIT_TERMINATED = 143;
+/** A run that is told to end gets this long to reach its next checkpoints or states. */
+const STOP_MS_MAX = 30_000;
+
+/** Until the run is over; the first signal stops it, and a second one ends it at once. */
+export async function awaitRun(
+  run: RunHandle,
+  placement: OwnProcessPlacement,
+): Promise<{ readonly summary: RunSummary; readonly isStopped: boolean }> {
+  let timer: NodeJS.Timeout | null = null;
+  const stop = (): void => {
+    if (timer) return run.abort();
+    timer = setTimeout(() => run.abort(), STOP_MS_MAX);
+    run.stop();
+  };
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, stop);
+  try {
+    const summary = await run.done;
+    return { summary, isStopped: timer !== null };
+  } finally {
+    if (timer) clearTimeout(timer);
+    await placement.close();
+  }
+}
 
 /**
  * Gives the exit code.

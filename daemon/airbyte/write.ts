@@ -16,7 +16,6 @@ import type { StateGroupWire } from "../../proto/control.ts";
 import { ExtractError } from "../../proto/error.ts";
 import {
   requestDefaults,
-  type RunSummary,
   type SyncMode,
   type SyncRequest,
 } from "../request.ts";
@@ -27,11 +26,9 @@ import { readDataChannel, type DataChannel } from "./data-channel.ts";
 import { planDestination, type DestinationPlan } from "./destination-specs.ts";
 import type { DestinationExecutable } from "./executable.ts";
 import { placeInThisProcess } from "./placement.ts";
-import { tellEnd } from "./run-end.ts";
+import { awaitRun, tellEnd } from "./run-end.ts";
 import { describeLog, writeMessage } from "./stdout.ts";
 
-/** A write that is told to end gets this long to reach its next state. */
-const STOP_MS_MAX = 30_000;
 /** Whoever listens on our sockets starts with us, or long after. */
 const START_SECONDS_MAX = 15 * 60;
 /** A source may look for its next record for so long. */
@@ -75,22 +72,9 @@ export async function runWrite(
       },
     },
   );
-  let timer: NodeJS.Timeout | null = null;
-  const stop = (): void => {
-    if (timer) return run.abort();
-    timer = setTimeout(() => run.abort(), STOP_MS_MAX);
-    run.stop();
-  };
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, stop);
-  let summary: RunSummary;
-  try {
-    summary = await run.done;
-  } finally {
-    if (timer) clearTimeout(timer);
-    await placement.close();
-  }
+  const { summary, isStopped } = await awaitRun(run, placement);
   await told;
-  return tellEnd(summary, timer !== null, () => null);
+  return tellEnd(summary, isStopped, () => null);
 }
 
 function nameOf({ stream }: AirbyteConfiguredStream): {

@@ -11,7 +11,8 @@ interface Typed {
 export function readQueries(app: FastifyInstance): void {
   app.addHook("preValidation", async (request) => {
     const schema = request.routeOptions.schema?.querystring as
-      Typed | undefined;
+      | Typed
+      | undefined;
     const query = request.query as Record<string, unknown>;
     for (const [name, { type }] of Object.entries(schema?.properties ?? {}))
       if (name in query) query[name] = readAs(type, query[name]);

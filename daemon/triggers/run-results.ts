@@ -17,7 +17,11 @@ const ERROR_LENGTH_MAX = 4_096;
 export const SEQUENCE_LAST = 0xffff_ffff;
 
 export type ResultType =
-  "started" | "checkpoint" | "succeeded" | "failed" | "interrupted";
+  | "started"
+  | "checkpoint"
+  | "succeeded"
+  | "failed"
+  | "interrupted";
 
 /** As JSON it is the message; (runId, epoch, sequence) tells a repeat. */
 export interface RunResult {

@@ -20,7 +20,13 @@ export interface Column extends LogicalType {
 
 /** The kinds that every source has a type for. */
 export type NeutralKind =
-  "int32" | "int64" | "text" | "decimal64" | "timestamp" | "boolean" | "binary";
+  | "int32"
+  | "int64"
+  | "text"
+  | "decimal64"
+  | "timestamp"
+  | "boolean"
+  | "binary";
 
 export interface NeutralColumn extends Column {
   readonly kind: NeutralKind;

@@ -3,7 +3,12 @@ import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { queryDuckDb } from "../connectors/formats/duckdb.ts";
 import { watchRun, type SeenActor } from "../e2e/support/actors.ts";
-import { Destination, signal, waitFor } from "../e2e/support/command.ts";
+import {
+  type Destination,
+  signal,
+  useDestination,
+  waitFor,
+} from "../e2e/support/command.ts";
 import { startDaemon, writeConfig } from "../e2e/support/daemon.ts";
 import { testOn, type MysqlFixture } from "../fixtures/mysql.ts";
 
@@ -34,15 +39,7 @@ describe.each([
   },
 ] as const)("$flavour, in $where", ({ flavour, inline }) => {
   const test = testOn(flavour).extend<{ destination: Destination }>({
-    // oxlint-disable-next-line no-empty-pattern -- vitest reads the fixtures from the pattern
-    destination: async ({}, use) => {
-      const destination = new Destination();
-      try {
-        await use(destination);
-      } finally {
-        await destination.dispose();
-      }
-    },
+    destination: useDestination,
   });
 
   test("a reader is paused, resumed and told to read again, a finished one is refused, and each row is there once", async ({

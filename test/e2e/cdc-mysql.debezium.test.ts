@@ -15,7 +15,12 @@ import {
   listBinlogTables,
   readBinlogSource,
 } from "./support/binlog-workload.ts";
-import { Destination, signal, waitFor } from "./support/command.ts";
+import {
+  type Destination,
+  signal,
+  useDestination,
+  waitFor,
+} from "./support/command.ts";
 import { options } from "./support/log-fixtures.ts";
 import { replayFiles } from "./support/log-replay.ts";
 import {
@@ -47,15 +52,7 @@ const isEverywhere = Boolean(process.env["MILLRACE_TEST_FULL"]);
 
 describe.each(flavours)("%s: a sync that follows the binlog", (flavour) => {
   const test = testOn(flavour).extend<{ destination: Destination }>({
-    // eslint-disable-next-line no-empty-pattern
-    destination: async ({}, use) => {
-      const destination = new Destination();
-      try {
-        await use(destination);
-      } finally {
-        await destination.dispose();
-      }
-    },
+    destination: useDestination,
   });
   const on = (whose: MysqlFlavour | null) =>
     test.runIf(isEverywhere || flavour === whose);

@@ -3,7 +3,12 @@ import { join } from "node:path";
 import { expect } from "vitest";
 import { queryDuckDb } from "../connectors/formats/duckdb.ts";
 import { test as base } from "../fixtures/postgres.ts";
-import { Destination, signal, waitFor } from "./support/command.ts";
+import {
+  type Destination,
+  signal,
+  useDestination,
+  waitFor,
+} from "./support/command.ts";
 import {
   startDaemon,
   writeConfig,
@@ -11,15 +16,7 @@ import {
 } from "./support/daemon.ts";
 
 const test = base.extend<{ destination: Destination }>({
-  // eslint-disable-next-line no-empty-pattern
-  destination: async ({}, use) => {
-    const destination = new Destination();
-    try {
-      await use(destination);
-    } finally {
-      await destination.dispose();
-    }
-  },
+  destination: useDestination,
 });
 
 const daemon = { listen: "127.0.0.1:0", retry: { attempts: 1 } };

@@ -13,18 +13,15 @@ import {
   type PostgresFixture,
 } from "../fixtures/postgres.ts";
 import { runSync, type SyncRun } from "../fixtures/run-sync.ts";
-import { Destination, signal, waitFor } from "./support/command.ts";
+import {
+  type Destination,
+  signal,
+  useDestination,
+  waitFor,
+} from "./support/command.ts";
 
 const test = base.extend<{ destination: Destination }>({
-  // eslint-disable-next-line no-empty-pattern
-  destination: async ({}, use) => {
-    const destination = new Destination();
-    try {
-      await use(destination);
-    } finally {
-      await destination.dispose();
-    }
-  },
+  destination: useDestination,
 });
 
 /** Runs that have to succeed. */

@@ -9,18 +9,10 @@ import {
   type PostgresFixture,
 } from "../fixtures/postgres.ts";
 import { runSync } from "../fixtures/run-sync.ts";
-import { Destination } from "./support/command.ts";
+import { type Destination, useDestination } from "./support/command.ts";
 
 const test = base.extend<{ scratch: Destination; target: PostgresFixture }>({
-  // eslint-disable-next-line no-empty-pattern
-  scratch: async ({}, use) => {
-    const destination = new Destination();
-    try {
-      await use(destination);
-    } finally {
-      await destination.dispose();
-    }
-  },
+  scratch: useDestination,
   target: async ({ pg }, use) => withDatabase(pg.adminUrl, use),
 });
 

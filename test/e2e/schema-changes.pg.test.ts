@@ -10,18 +10,10 @@ import {
   type PostgresFixture,
 } from "../fixtures/postgres.ts";
 import { runSync, type SyncRun } from "../fixtures/run-sync.ts";
-import { Destination } from "./support/command.ts";
+import { type Destination, useDestination } from "./support/command.ts";
 
 const test = base.extend<{ destination: Destination }>({
-  // eslint-disable-next-line no-empty-pattern
-  destination: async ({}, use) => {
-    const destination = new Destination();
-    try {
-      await use(destination);
-    } finally {
-      await destination.dispose();
-    }
-  },
+  destination: useDestination,
 });
 
 async function begin(

@@ -24,7 +24,8 @@ let standby: pg.Client;
 
 async function query<Row>(sql: string): Promise<Row[]> {
   const result = (await primary.query(sql)) as unknown as
-    pg.QueryResult | pg.QueryResult[];
+    | pg.QueryResult
+    | pg.QueryResult[];
   const last = Array.isArray(result) ? result.at(-1) : result;
   return (last?.rows ?? []) as Row[];
 }

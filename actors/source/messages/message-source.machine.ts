@@ -14,6 +14,7 @@ import {
   type WireError,
 } from "../../../proto/error.ts";
 import { enqueueNamed } from "../../enqueue.ts";
+import { statsEmitterMachine } from "../../stats-emitter.machine.ts";
 
 type OrderOf<Type extends SourceOrder["type"]> = Extract<
   SourceOrder,
@@ -88,6 +89,7 @@ const messageSourceBase = setup({
         readonly lanes: readonly Lane[];
       }
     >(() => Promise.reject(new Error("readMessages is not provided"))),
+    statsEmitter: statsEmitterMachine,
   },
   actions: {
     report: (_, _params: SourceFact) => {
@@ -145,7 +147,6 @@ const messageSourceBase = setup({
     isLeaving: ({ context }) => context.isLeaving,
     hasNoChannel: ({ context }) => !context.hasChannel,
   },
-  delays: { stats: STATS_EVERY_MS },
 });
 
 const messageSource = messageSourceBase.extend({
@@ -362,33 +363,35 @@ export const messageSourceMachine = messageSource.createMachine({
             type: "report",
             params: { type: "snapshot.read" },
           },
-          invoke: {
-            id: "readMessages",
-            src: "readMessages",
-            input: ({ context: { order, joined } }) => {
-              if (!order) throw new Error("reading without an order");
-              return { order, lanes: joined };
-            },
-            onDone: [
-              {
-                guard: "isLeaving",
-                target: "#drained",
+          invoke: [
+            {
+              id: "readMessages",
+              src: "readMessages",
+              input: ({ context: { order, joined } }) => {
+                if (!order) throw new Error("reading without an order");
+                return { order, lanes: joined };
               },
-              { target: "ended" },
-            ],
-            onError: {
-              target: "#messageSource.failed",
-              actions: {
-                type: "keepError",
-                params: ({ event }) => ({ error: toWireError(event.error) }),
+              onDone: [
+                {
+                  guard: "isLeaving",
+                  target: "#drained",
+                },
+                { target: "ended" },
+              ],
+              onError: {
+                target: "#messageSource.failed",
+                actions: {
+                  type: "keepError",
+                  params: ({ event }) => ({ error: toWireError(event.error) }),
+                },
               },
             },
-          },
-          initial: "waiting",
-          states: {
-            waiting: { after: { stats: "telling" } },
-            telling: { entry: "emitStats", always: "waiting" },
-          },
+            {
+              id: "statsEmitter",
+              src: "statsEmitter",
+              input: { everyMs: STATS_EVERY_MS },
+            },
+          ],
           on: {
             // behind the next state, or without one when it does not come soon
             "source.drain": {

@@ -50,6 +50,7 @@ import { fromEffect, giveEffects } from "../../effects.ts";
 import { inspectChild } from "../../inspect.ts";
 import { createLog } from "../../log.ts";
 import { createStateMessages } from "../../state-message.ts";
+import { statsEmitterMachine } from "../../stats-emitter.machine.ts";
 import type { Hosted, Surroundings } from "../../surroundings.ts";
 import { SourceCheckpoints } from "../checkpoints.ts";
 import { findMapper } from "../mapping.ts";
@@ -502,6 +503,9 @@ class MessageSource implements Hosted {
         readMessages: fromEffect(({ input: { order, lanes } }) =>
           this.#read(order, lanes),
         ),
+        statsEmitter: giveEffects(statsEmitterMachine, {
+          actions: { emitStats: () => this.#emitStats() },
+        }),
       },
       actions: {
         report: (_, fact) => this.#report(fact),

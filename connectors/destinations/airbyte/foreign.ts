@@ -5,7 +5,7 @@
 import { connect, type Socket } from "node:net";
 import ownProcess from "node:process";
 import { isMainThread } from "node:worker_threads";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import type { AttemptRef } from "../../../proto/control.ts";
 import { ExtractError, toWireError } from "../../../proto/error.ts";
 import { askConnector } from "../../airbyte/ask-connector.ts";
@@ -22,6 +22,7 @@ import type { RecoverTarget } from "../destination.ts";
 import type { AirbyteDestinationConfig, ForeignConnector } from "./config.ts";
 import {
   describeExit,
+  describeSockets,
   startConnector,
   type ConnectorExit,
   type ConnectorProcess,
@@ -118,14 +119,9 @@ export class ForeignDestination {
         config: JSON.stringify(connector.settings),
         catalog: JSON.stringify(describeCatalog(targets, connector)),
       },
-      env: isStdio
+      ...(isStdio
         ? {}
-        : {
-            DATA_CHANNEL_MEDIUM: "SOCKET",
-            DATA_CHANNEL_FORMAT: channel.format.toUpperCase(),
-            DATA_CHANNEL_SOCKET_PATHS: channel.paths.join(","),
-          },
-      mounts: isStdio ? [] : [...new Set(channel.paths.map(dirname))],
+        : describeSockets(channel.format.toUpperCase(), channel.paths)),
       stdin: isStdio ? await connectTo(join(folder, STDIN_SOCKET)) : "ignore",
       onStderr: (line) => this.#options.onLog("info", line),
     });

@@ -7,7 +7,6 @@ import assert from "node:assert/strict";
 import { Worker } from "node:worker_threads";
 import { crc32 } from "node:zlib";
 import {
-  createZstdInto,
   useCompressor,
   zstdBytesMax,
   type CompressBlock,
@@ -51,7 +50,7 @@ export function usePageCompressor(name: CompressionName): PageCompressor {
   let compressor = compressors.get(name);
   if (!compressor) {
     compressor =
-      script !== null && name === "zstd" && createZstdInto() !== null
+      script !== null && name === "zstd"
         ? new SharedCompressor(useCompressor(name), script)
         : new OwnCompressor(useCompressor(name));
     compressors.set(name, compressor);
@@ -78,7 +77,7 @@ class OwnCompressor implements PageCompressor {
 
 /** Pages go through the slots in turn; where all are filled, the oldest that nobody has begun is compressed here. */
 export class SharedCompressor implements PageCompressor {
-  readonly #compress: CompressBlock;
+  readonly #own: PageCompressor;
   readonly #script: URL;
   readonly #silenceMsMax: number;
   readonly #takes: TakePage[] = [];
@@ -94,7 +93,7 @@ export class SharedCompressor implements PageCompressor {
     threadScript: URL,
     silenceMsMax = SILENCE_MS_MAX,
   ) {
-    this.#compress = compress;
+    this.#own = new OwnCompressor(compress);
     this.#script = threadScript;
     this.#silenceMsMax = silenceMsMax;
   }
@@ -104,7 +103,7 @@ export class SharedCompressor implements PageCompressor {
     if (slots === null || raw.length > SLOT_BYTES) {
       this.settle();
       this.#bytesCompressed += raw.length;
-      this.#compressHere(raw, take);
+      this.#own.compress(raw, take);
       return;
     }
     while (
@@ -121,11 +120,6 @@ export class SharedCompressor implements PageCompressor {
 
   settle(): void {
     while (this.#waiting > 0) this.#settleOldest(this.#slots!);
-  }
-
-  #compressHere(raw: Uint8Array, take: TakePage): void {
-    const compressed = this.#compress(raw);
-    take(compressed, crc32(compressed) | 0);
   }
 
   /** Null: everything is compressed here, as yet or for good. */
@@ -152,7 +146,7 @@ export class SharedCompressor implements PageCompressor {
     this.#oldest = (slot + 1) % SLOTS;
     this.#waiting--;
     if (slots.take(slot) || !this.#isDone(slots, slot)) {
-      this.#compressHere(slots.rawOf(slot), take);
+      this.#own.compress(slots.rawOf(slot), take);
     } else {
       take(slots.compressedOf(slot), slots.crcOf(slot));
     }

@@ -13,6 +13,7 @@ import {
   type AirbyteCatalogStream,
 } from "../../airbyte/messages.ts";
 import { ExtractError } from "../../../proto/error.ts";
+import { holdNothing } from "../hold-nothing.ts";
 import { columnNotFound, selectRelations } from "../selection.ts";
 import type {
   DiscoveredStream,
@@ -210,15 +211,6 @@ export const airbyteDriver: SourceDriver = {
   },
   async holdSnapshot(url) {
     readParameters(url);
-    return {
-      ref: { id: "airbyte", visible: redactUrl(url) },
-      openTransactions: {
-        oldestSeconds: 0,
-        complete: true,
-        measuredAt: new Date().toISOString(),
-      },
-      lockRelations: async () => [],
-      close: async () => {},
-    };
+    return holdNothing({ id: "airbyte", visible: redactUrl(url) });
   },
 };

@@ -3,11 +3,13 @@
  * hold, to the last digit, is refused by the reason that is returned; nothing is cut and nothing is guessed at.
  */
 import type { LogicalType } from "../../../proto/schema.ts";
-import { growValues, type ColumnStore } from "../batches/batch-set.ts";
-import { writeBase64 } from "../batches/json-values.ts";
+import {
+  endValue,
+  growValues,
+  type ColumnStore,
+} from "../batches/batch-set.ts";
+import { writeBase64, writeUuid } from "../batches/json-values.ts";
 import { Integer64, readDouble, writeDecimal } from "../../json/numbers.ts";
-import { endValue } from "../batches/batch-set.ts";
-import { writeUuid } from "../batches/json-values.ts";
 import { MomentReading } from "./moments.ts";
 
 /** Null: it is written. Else why the column cannot hold it, and nothing is. */
@@ -468,30 +470,19 @@ function isExact(
   start: number,
   end: number,
 ): boolean {
-  const text = decoder.decode(bytes.subarray(start, end));
-  const digits = text
-    .replace(/[eE].*$/, "")
-    .replace(/[-.]/g, "")
-    .replace(/^0+/, "");
-  const significant = digits.replace(/0+$/, "").length;
+  const digits = significantDigits(decoder.decode(bytes.subarray(start, end)));
+  const significant = digits.length;
   if (significant <= DOUBLE_DIGITS_MAX) return true;
   if (significant > PRECISION_MAX) return false;
-  return (
-    significantDigits(value.toPrecision(significant)) === stripZeros(digits)
-  );
+  return significantDigits(value.toPrecision(significant)) === digits;
 }
 
 function significantDigits(text: string): string {
-  return stripZeros(
-    text
-      .replace(/[eE].*$/, "")
-      .replace(/[-.]/g, "")
-      .replace(/^0+/, ""),
-  );
-}
-
-function stripZeros(digits: string): string {
-  return digits.replace(/0+$/, "");
+  return text
+    .replace(/[eE].*$/, "")
+    .replace(/[-.]/g, "")
+    .replace(/^0+/, "")
+    .replace(/0+$/, "");
 }
 
 /** A number without an exponent, with all its digits; null where that is longer than a value should be. */

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import type { Partition } from "../../../proto/partition.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import { fixedWidthBytes } from "../../../proto/schema.ts";
+import { holdNothing } from "../hold-nothing.ts";
 import { columnNotFound, selectRelations } from "../selection.ts";
 import type {
   DiscoveredStream,
@@ -239,15 +240,6 @@ export const generatorDriver: SourceDriver = {
   },
   async holdSnapshot(url) {
     parseGeneratorUrl(url);
-    return {
-      ref: { id: "generator", visible: url },
-      openTransactions: {
-        oldestSeconds: 0,
-        complete: true,
-        measuredAt: new Date().toISOString(),
-      },
-      lockRelations: async () => [],
-      close: async () => {},
-    };
+    return holdNothing({ id: "generator", visible: url });
   },
 };

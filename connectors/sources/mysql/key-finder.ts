@@ -43,7 +43,13 @@ export interface KeyRange {
 }
 
 type ValueKind =
-  "integer" | "decimal" | "float" | "time" | "bytes" | "uuid" | "text";
+  | "integer"
+  | "decimal"
+  | "float"
+  | "time"
+  | "bytes"
+  | "uuid"
+  | "text";
 
 function kindOf(type: string): ValueKind {
   if (/^(?:(?:tiny|small|medium|big)?int|bit|year)\b/i.test(type))

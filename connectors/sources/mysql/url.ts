@@ -8,7 +8,11 @@ import { ExtractError } from "../../../proto/error.ts";
 
 /** @see MySQL manual, "Command Options for Encrypted Connections", --ssl-mode */
 export type SslMode =
-  "disabled" | "preferred" | "required" | "verify-ca" | "verify-identity";
+  | "disabled"
+  | "preferred"
+  | "required"
+  | "verify-ca"
+  | "verify-identity";
 
 export interface MysqlConfig {
   /** A name or address. */

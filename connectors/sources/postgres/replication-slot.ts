@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { ExtractError } from "../../../proto/error.ts";
+import { formatCommit } from "../../../proto/log-position.ts";
 import { PostgresConnection } from "./connection.ts";
 import { quoteRelation } from "./sql.ts";
 import { quoteIdentifier, quoteLiteral } from "./types.ts";
@@ -188,7 +189,7 @@ export async function moveLog(connection: PostgresConnection): Promise<void> {
 
 /** `16/B374D848` as 20 hexadecimal digits that compare as the log goes. */
 export function commitOfLsn(lsn: string): string {
-  return toNumber(lsn).toString(16).padStart(20, "0");
+  return formatCommit(toNumber(lsn));
 }
 
 /** Where the engine begins: everything that was committed at or behind this place. */

@@ -8,7 +8,11 @@ import { join } from "node:path";
 import { ExtractError } from "../../../proto/error.ts";
 
 export type SslMode =
-  "disable" | "prefer" | "require" | "verify-ca" | "verify-full";
+  | "disable"
+  | "prefer"
+  | "require"
+  | "verify-ca"
+  | "verify-full";
 
 export interface PostgresConfig {
   /** A name or address, or the folder of a Unix socket when it begins with `/`. */

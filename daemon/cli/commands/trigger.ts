@@ -27,7 +27,12 @@ export interface Receipt {
 
 interface QueueEntry {
   readonly state:
-    "queued" | "taken" | "paused" | "succeeded" | "failed" | "cancelled";
+    | "queued"
+    | "taken"
+    | "paused"
+    | "succeeded"
+    | "failed"
+    | "cancelled";
   readonly runId: string | null;
   readonly error: WireError | null;
 }

@@ -12,7 +12,13 @@ export const SAMPLES_MAX = 120;
 export const SAMPLE_MS = 500;
 
 export type PartitionState =
-  "waiting" | "reading" | "sealing" | "again" | "done" | "stopped" | "failed";
+  | "waiting"
+  | "reading"
+  | "sealing"
+  | "again"
+  | "done"
+  | "stopped"
+  | "failed";
 
 export interface PartitionView {
   readonly stream: number;

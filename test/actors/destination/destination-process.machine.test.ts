@@ -33,7 +33,9 @@ import {
 
 type State = StateName<StateValueFrom<typeof destinationProcessMachine>>;
 type Event =
-  EventFrom<typeof destinationProcessMachine>["type"] | "opened" | "openFailed";
+  | EventFrom<typeof destinationProcessMachine>["type"]
+  | "opened"
+  | "openFailed";
 
 const settings: DestinationSettings = {
   attempt: { runId: "run1", epoch: 1 },

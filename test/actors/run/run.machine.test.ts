@@ -30,7 +30,9 @@ import {
 type State = StateName<StateValueFrom<typeof runMachine>>;
 type Final = RunOutcome;
 type Event =
-  EventFrom<typeof runMachine>["type"] | "startDeadline" | "closeDeadline";
+  | EventFrom<typeof runMachine>["type"]
+  | "startDeadline"
+  | "closeDeadline";
 
 const error: WireError = {
   code: "DESTINATION_FULL",

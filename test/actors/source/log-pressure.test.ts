@@ -111,7 +111,9 @@ describe("what is done about a log that its source keeps too much of", () => {
             );
             if (pressure.step === "giveUp") return;
             for (const step of LOG_STEPS.slice(1, 4) as (
-              "warn" | "hurry" | "pause"
+              | "warn"
+              | "hurry"
+              | "pause"
             )[]) {
               const from = (budget.shareOf[step] ?? 0) * budget.bytes;
               if (retainedBytes >= from)

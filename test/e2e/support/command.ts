@@ -232,3 +232,18 @@ export class Destination {
     rmSync(this.root, { recursive: true, force: true });
   }
 }
+
+/** A fixture: a destination of the test's own. */
+export async function useDestination(
+  // vitest reads the fixtures that it needs from the pattern
+  // eslint-disable-next-line no-empty-pattern
+  {}: object,
+  use: (destination: Destination) => Promise<void>,
+): Promise<void> {
+  const destination = new Destination();
+  try {
+    await use(destination);
+  } finally {
+    await destination.dispose();
+  }
+}

@@ -1,7 +1,7 @@
 /** `test` with one database for the whole file, filled once, and a destination of each test's own. */
 import { beforeEach, inject, test as base } from "vitest";
 import { withDatabase, type PostgresFixture } from "../../fixtures/postgres.ts";
-import { Destination } from "./command.ts";
+import { type Destination, useDestination } from "./command.ts";
 
 // before any fixture is made: the database's could only fail
 beforeEach(({ skip }) => {
@@ -21,13 +21,5 @@ export const test = base.extend<{
     },
     { scope: "file" },
   ],
-  // eslint-disable-next-line no-empty-pattern
-  destination: async ({}, use) => {
-    const destination = new Destination();
-    try {
-      await use(destination);
-    } finally {
-      await destination.dispose();
-    }
-  },
+  destination: useDestination,
 });

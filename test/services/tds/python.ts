@@ -12,7 +12,8 @@ const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 
 /** @returns Python's path, or why there is none; @throws Error in CI when there is none */
 export function ensurePythonTds():
-  { readonly python: string } | { readonly reason: string } {
+  | { readonly python: string }
+  | { readonly reason: string } {
   const found = ensurePython("tds", packages);
   return "bin" in found ? { python: join(found.bin, "python") } : found;
 }

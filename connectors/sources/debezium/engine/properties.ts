@@ -26,7 +26,11 @@ export interface BinlogAddress {
   readonly user: string;
   readonly password: string | null;
   readonly sslMode:
-    "disabled" | "preferred" | "required" | "verify-ca" | "verify-identity";
+    | "disabled"
+    | "preferred"
+    | "required"
+    | "verify-ca"
+    | "verify-identity";
   /** Paths of PEM files. */
   readonly sslCa: string | null;
   readonly sslCert: string | null;

@@ -25,7 +25,11 @@ import { geometryTypes } from "../../batches/geometry-types.ts";
 
 /** `connect`: columns are those of a schema that came with the events, and `sourceType` is its type and name. */
 export type ChangeConnector =
-  "postgresql" | "mysql" | "mariadb" | "sqlserver" | "connect";
+  | "postgresql"
+  | "mysql"
+  | "mariadb"
+  | "sqlserver"
+  | "connect";
 
 /** How one value is read. */
 export type ValueKind =
@@ -69,7 +73,12 @@ export interface ValueType {
 
 /** How Postgres's `to_json` prints an element. */
 export type ElementKind =
-  "number" | "boolean" | "timestamp" | "timestamptz" | "json" | "text";
+  | "number"
+  | "boolean"
+  | "timestamp"
+  | "timestamptz"
+  | "json"
+  | "text";
 
 const MS = 1_000;
 const US = 1_000_000;

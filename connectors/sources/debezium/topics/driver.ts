@@ -6,6 +6,7 @@ import {
   positionBehind,
   positionOfSnapshot,
 } from "../../../../proto/log-position.ts";
+import { holdNothing } from "../../hold-nothing.ts";
 import type { HeldSnapshot, SourceDriver } from "../../source.ts";
 import { TopicsClient } from "./client.ts";
 import { TopicsSession, type LoadSource } from "./session.ts";
@@ -70,17 +71,7 @@ async function holdTopics(
         name,
       })),
     };
-    return {
-      ref: { id: "topics", visible: "" },
-      log: opened,
-      openTransactions: {
-        oldestSeconds: 0,
-        complete: true,
-        measuredAt: new Date().toISOString(),
-      },
-      lockRelations: async () => [],
-      close: async () => {},
-    };
+    return { ...holdNothing({ id: "topics", visible: "" }), log: opened };
   } finally {
     await session.close();
   }

@@ -3,6 +3,7 @@ import { createActor } from "xstate";
 import { describe, expect, test } from "vitest";
 import { fromEffect, giveEffects } from "../../../../actors/effects.ts";
 import { messageSourceMachine } from "../../../../actors/source/messages/message-source.machine.ts";
+import { statsEmitterMachine } from "../../../../actors/stats-emitter.machine.ts";
 import type {
   SourceFact,
   SourceOrder,
@@ -45,6 +46,9 @@ function startSource({ opens = true } = {}) {
       readMessages: fromEffect<void, Reading>(({ input }) => {
         calls.push(`read ${JSON.stringify(input.lanes)}`);
         return reading.promise;
+      }),
+      statsEmitter: statsEmitterMachine.provide({
+        actions: { emitStats: () => {} },
       }),
     },
     actions: {
