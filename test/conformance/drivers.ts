@@ -61,6 +61,8 @@ export interface DestinationDriver {
   readonly waivers: Waivers;
   /** Of the types: what arrives where the destination cannot hold the value as it is. */
   readonly adapt?: (type: LogicalType, cell: string) => Cell;
+  /** Another format of the first destination, whose files, states and commits are the same code. */
+  readonly isFormatOnly?: boolean;
   /** Heavy scenarios run at full size into it in a full run, from one source. */
   readonly isEngine: boolean;
   /** An empty place of its own, for one scenario. @throws Unavailable */

@@ -2,7 +2,12 @@
 import { destinations } from "./destinations/index.ts";
 import type { DestinationDriver, SourceDriver } from "./drivers.ts";
 import type { RunKind } from "./results.ts";
-import type { ScenarioName } from "./scenarios.ts";
+import {
+  scenarioNames,
+  scenarios,
+  type Scenario,
+  type ScenarioName,
+} from "./scenarios.ts";
 import { sources } from "./sources/index.ts";
 
 const [firstSource] = sources;
@@ -25,6 +30,22 @@ export function listPairs(kind: RunKind): Pair[] {
       )
       .map((destination) => ({ source, destination })),
   );
+}
+
+/**
+ * Short: all into the first destination, into the others none of the heavy ones, and into its other formats those that
+ * depend on the format. Full: all.
+ */
+export function listScenarios(
+  kind: RunKind,
+  { destination }: Pair,
+): ScenarioName[] {
+  if (kind === "full" || destination === firstDestination)
+    return [...scenarioNames];
+  return scenarioNames.filter((name) => {
+    const { sizes, isOfFormat = false }: Scenario = scenarios[name];
+    return destination.isFormatOnly ? isOfFormat : sizes === undefined;
+  });
 }
 
 /** Once for each engine: the others would only wait for the same server and the same code. */

@@ -9,7 +9,7 @@ export type RunKind = (typeof runKinds)[number];
 /** `reduced`: passed, a heavy scenario at its reduced size. A waiver's reason is in the driver. */
 export type Outcome = "passed" | "reduced" | "waived";
 
-/** One source into one destination: all scenarios of one run. */
+/** One source into one destination: all scenarios of one run that it has. */
 export interface PairResult {
   readonly source: string;
   readonly destination: string;
@@ -18,7 +18,7 @@ export interface PairResult {
   /** Of what took part: `Node.js 24.21.0, PostgreSQL 15.18`. */
   readonly versions: string;
   readonly seconds: number;
-  readonly cells: Readonly<Record<ScenarioName, Outcome>>;
+  readonly cells: Readonly<Partial<Record<ScenarioName, Outcome>>>;
 }
 
 const pathOf = (kind: RunKind): string =>

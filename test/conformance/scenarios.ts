@@ -40,6 +40,8 @@ export interface Scenario {
   readonly title: string;
   /** What a heavy one is at its full size, and in short runs. */
   readonly sizes?: { readonly full: string; readonly reduced: string };
+  /** What it shows depends on how rows are written. */
+  readonly isOfFormat?: boolean;
   readonly run: (bench: Bench) => Promise<void>;
 }
 
@@ -515,12 +517,13 @@ async function runDedupe(bench: Bench): Promise<void> {
 }
 
 export const scenarios = {
-  types: { title: "types with edge values", run: runTypes },
-  empty: { title: "empty table", run: runEmpty },
-  oneRow: { title: "one row", run: runOneRow },
-  wide: { title: "1,000 columns", run: runWide },
+  types: { title: "types with edge values", isOfFormat: true, run: runTypes },
+  empty: { title: "empty table", isOfFormat: true, run: runEmpty },
+  oneRow: { title: "one row", isOfFormat: true, run: runOneRow },
+  wide: { title: "1,000 columns", isOfFormat: true, run: runWide },
   largeValues: {
     title: "large values",
+    isOfFormat: true,
     sizes: { full: "100 MB", reduced: "2 MB" },
     run: runLargeValues,
   },
@@ -534,7 +537,11 @@ export const scenarios = {
     sizes: { full: "5,000", reduced: "60" },
     run: runManyTables,
   },
-  unicodeNames: { title: "unicode names", run: runUnicodeNames },
+  unicodeNames: {
+    title: "unicode names",
+    isOfFormat: true,
+    run: runUnicodeNames,
+  },
   nullableKey: { title: "nullable key", run: runNullableKey },
   schemaChange: {
     title: "schema change between runs, overwritten",
@@ -542,6 +549,7 @@ export const scenarios = {
   },
   schemaChangeAppended: {
     title: "schema change between runs, appended",
+    isOfFormat: true,
     run: runSchemaChangeAppended,
   },
   kill: { title: "kill and resume", run: runKill },

@@ -4,14 +4,9 @@
  */
 import { afterAll, describe, test } from "vitest";
 import { Unavailable } from "./drivers.ts";
-import { findWaiver, isFullSize, listPairs } from "./pairs.ts";
+import { findWaiver, isFullSize, listPairs, listScenarios } from "./pairs.ts";
 import { recordResult, type Outcome, type RunKind } from "./results.ts";
-import {
-  scenarioNames,
-  scenarios,
-  type Scenario,
-  type ScenarioName,
-} from "./scenarios.ts";
+import { scenarios, type Scenario, type ScenarioName } from "./scenarios.ts";
 
 const kind: RunKind =
   process.env["MILLRACE_TEST_FULL"] === "1" ? "full" : "short";
@@ -32,7 +27,8 @@ for (const pair of listPairs(kind)) {
     const versions = new Set([`Node.js ${process.versions.node}`]);
     let seconds = 0;
 
-    for (const name of scenarioNames) {
+    const names = listScenarios(kind, pair);
+    for (const name of names) {
       const scenario: Scenario = scenarios[name];
       const waiver = findWaiver(pair, name);
       const isFull = isFullSize(kind, pair);
@@ -70,9 +66,9 @@ for (const pair of listPairs(kind)) {
 
     afterAll(() => {
       console.log(
-        `${driver.name} into ${target.name}: ${Object.keys(cells).length} of ${scenarioNames.length} scenarios in ${seconds.toFixed(1)} s`,
+        `${driver.name} into ${target.name}: ${Object.keys(cells).length} of ${names.length} scenarios in ${seconds.toFixed(1)} s`,
       );
-      const isComplete = scenarioNames.every((name) => name in cells);
+      const isComplete = names.every((name) => name in cells);
       if (!isRecorded || !isComplete) return;
       recordResult(kind, {
         source: driver.name,
@@ -80,7 +76,7 @@ for (const pair of listPairs(kind)) {
         date: new Date().toISOString().slice(0, 10),
         versions: [...versions].join(", "),
         seconds: Math.round(seconds),
-        cells: cells as Record<ScenarioName, Outcome>,
+        cells,
       });
     });
   });

@@ -64,7 +64,7 @@ async function startDaemon(folder: string) {
     [launcher, "daemon", "-f", "millrace.yaml"],
     {
       cwd: folder,
-      env: { PATH: process.env["PATH"], MILLRACE_SOURCES: "1" },
+      env: { PATH: process.env["PATH"] },
       stdio: ["ignore", "pipe", "inherit"],
     },
   );

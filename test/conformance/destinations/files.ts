@@ -19,6 +19,7 @@ function describeFiles(
     ...(adapt ? { adapt } : {}),
     waivers: fileWaivers,
     isEngine: false,
+    isFormatOnly: format !== "parquet",
     open: async () => {
       const root = mkdtempSync(join(tmpdir(), "millrace-conformance-"));
       return {

@@ -168,7 +168,7 @@ describe("cat", () => {
       [launcher, "cat", "a.jsonl", "--limit", "100000", "--json"],
       {
         cwd: folder,
-        env: { ...process.env, MILLRACE_SOURCES: "1" },
+        env: { PATH: process.env["PATH"] },
         stdio: ["ignore", "pipe", "pipe"],
       },
     );

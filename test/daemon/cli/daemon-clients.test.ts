@@ -67,7 +67,6 @@ async function serve(
       cwd: folder,
       env: {
         PATH: process.env["PATH"],
-        MILLRACE_SOURCES: "1",
         XDG_STATE_HOME: join(folder, "state"),
         VIEWER: secrets.viewer,
         OPERATOR: secrets.operator,

@@ -2,21 +2,19 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
+import { launcher } from "./run-millrace.ts";
 
-const program = fileURLToPath(
-  new URL("../../../bin/millrace.js", import.meta.url),
-);
 const empty = mkdtempSync(join(tmpdir(), "millrace-doctor-"));
 afterAll(() => rmSync(empty, { recursive: true, force: true }));
 
 function run(...args: readonly string[]) {
-  return spawnSync(process.execPath, [program, "doctor", ...args], {
+  return spawnSync(process.execPath, [launcher, "doctor", ...args], {
     encoding: "utf8",
     // a machine without Java, Maven and a cache
     env: {
       ...process.env,
+      MILLRACE_SOURCES: undefined,
       PATH: empty,
       JAVA_HOME: "",
       MAVEN_HOME: "",

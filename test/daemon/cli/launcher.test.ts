@@ -19,7 +19,7 @@ function launch(script: string, args: readonly string[], cwd?: string) {
     ["--import", pretendOldNode, script, ...args],
     {
       cwd,
-      env: { ...process.env, MILLRACE_SOURCES: "1" },
+      env: { ...process.env, MILLRACE_SOURCES: undefined },
       stdio: ["ignore", "pipe", "pipe"],
     },
   );

@@ -3,12 +3,11 @@ import { spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { test as base } from "vitest";
+import { builtLauncher } from "../../fixtures/built.ts";
 
-export const launcher = fileURLToPath(
-  new URL("../../../bin/millrace.js", import.meta.url),
-);
+/** Of the build that the whole test run shares. */
+export const launcher = builtLauncher();
 
 /** A child that says nothing for so long is stuck. */
 const CHILD_MS_MAX = 20_000;
@@ -25,7 +24,7 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
-/** Runs `millrace` from the sources, without colours and without the caller's PG variables. */
+/** Runs `millrace` without colours and without the caller's PG variables. */
 export function runMillrace(
   args: readonly string[],
   { cwd, env }: RunOptions = {},
@@ -33,7 +32,7 @@ export function runMillrace(
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [launcher, ...args], {
       cwd,
-      env: { PATH: process.env["PATH"], MILLRACE_SOURCES: "1", ...env },
+      env: { PATH: process.env["PATH"], ...env },
       stdio: ["ignore", "pipe", "pipe"],
       timeout: CHILD_MS_MAX,
     });

@@ -275,6 +275,7 @@ function javaArguments(
     ...["-XX:+UseSerialGC", "-Xms32m"],
     `-Xmx${Math.ceil(heapBytesMax / MEBIBYTE)}m`,
     "-XX:+ExitOnOutOfMemoryError",
+    ...furtherOptions(process.env),
     // stdout is for our lines alone
     ...["-XX:+DisplayVMOutputToStderr", "-Xlog:disable", "-Xlog:all=off"],
     ...(archive === null ? [] : [`-XX:SharedArchiveFile=${archive}`]),
@@ -282,6 +283,13 @@ function javaArguments(
     ...["-Djava.awt.headless=true", ...logArguments],
     ...["-cp", files.jar, "millrace.Main"],
   ];
+}
+
+/** The user's, e.g. for what watches JVMs: between spaces, as shells would have them without quotes. */
+const OPTIONS_VARIABLE = "MILLRACE_JAVA_OPTIONS";
+
+function furtherOptions(environment: NodeJS.ProcessEnv): string[] {
+  return (environment[OPTIONS_VARIABLE] ?? "").split(/\s+/).filter(Boolean);
 }
 
 const logArguments = [
