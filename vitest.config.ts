@@ -1,4 +1,5 @@
 import { configDefaults, defineConfig } from "vitest/config";
+import { LongestFirst } from "./test/fixtures/longest-first.ts";
 import { useTempFolderInMemory } from "./test/services/temp-folder.ts";
 
 useTempFolderInMemory();
@@ -45,6 +46,7 @@ export default defineConfig({
     },
     // on a loaded machine one more try tells an accident of timing from a fault; at home every failure is looked at
     retry: process.env["CI"] ? 1 : 0,
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,

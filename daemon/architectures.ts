@@ -3,7 +3,10 @@ import {
   nameConnector,
   toAirbyteUrl,
 } from "../connectors/sources/airbyte/url.ts";
-import { readSettings } from "../connectors/sources/airbyte/config.ts";
+import {
+  copiesFiles,
+  readSettings,
+} from "../connectors/sources/airbyte/config.ts";
 import { readScheme } from "../connectors/sources/url.ts";
 import type { AirbyteDestinationRequest } from "./airbyte/destination-request.ts";
 import {
@@ -12,6 +15,7 @@ import {
   type Architecture,
   type ConnectorSide,
 } from "./architecture-decider.ts";
+import { ExtractError } from "../proto/error.ts";
 import type { DestinationRequest } from "./destinations.ts";
 
 /** One step of the rows' way, and how it is made. */
@@ -24,10 +28,14 @@ interface ForeignSettings {
   readonly architecture?: "stdio" | "socket" | undefined;
   readonly format?: "jsonl" | "protobuf" | undefined;
   readonly ipc?: unknown;
+  /** Whole files go with its records. */
+  readonly files?: boolean | undefined;
 }
 
 type Hosted = Pick<DestinationRequest, "kind"> &
-  Partial<Pick<AirbyteDestinationRequest, "architecture" | "channel">>;
+  Partial<
+    Pick<AirbyteDestinationRequest, "architecture" | "channel" | "connector">
+  >;
 
 /** With a connector of somebody else ours speak the protocol's formats. */
 const protocolIpc = {
@@ -52,7 +60,7 @@ const formats = { jsonl: "JSONL", protobuf: "PROTOBUF" } as const;
 export function decideForeign(
   end: "source" | "destination",
   name: string,
-  { architecture, format, ipc }: ForeignSettings,
+  { architecture, format, ipc, files = false }: ForeignSettings,
 ): Architecture {
   const isPresumed = ipc === undefined && architecture === "socket";
   const foreign = { name, ipc: isPresumed ? presumedIpc : ipc };
@@ -63,7 +71,7 @@ export function decideForeign(
       : { source: ours, destination: foreign };
   return decideArchitecture({
     ...sides,
-    ...{ isFileTransfer: false, isReset: false },
+    ...{ isFileTransfer: files, isReset: false },
     forced: architecture === undefined ? null : forced[architecture],
     // it is that of sockets, and says nothing where there are none
     format:
@@ -105,6 +113,7 @@ export function listArchitectures({
 }): DecidedHop[] {
   const scheme = readScheme(source.url) ?? "the source";
   const to = destination?.kind ?? "a destination";
+  if (scheme === "airbyte") checkFileTransfer(source.url, destination);
   const own = decideArchitecture({
     ...{ source: { name: scheme, ipc: ownIpc } },
     ...{ destination: { name: to, ipc: ownIpc } },
@@ -115,6 +124,32 @@ export function listArchitectures({
     { between: `${scheme} → ${to}`, ...own },
     ...listForeignDestination(destination, to),
   ];
+}
+
+/** Destinations that copy files which go with records. */
+const fileKinds: ReadonlySet<string> = new Set(["file", "s3"]);
+
+/** @throws ExtractError USAGE where files are to be copied, and would not be */
+function checkFileTransfer(url: string, destination: Hosted | null): void {
+  const settings = readSettings(url);
+  if (!copiesFiles(settings)) return;
+  if (settings.input?.kind === "sockets")
+    throw new ExtractError(
+      "USAGE",
+      "a stream has `include_files`, and files go with records over standard streams alone: run both connectors with DATA_CHANNEL_MEDIUM=STDIO",
+    );
+  if (destination === null || fileKinds.has(destination.kind)) return;
+  const { kind, channel, connector = null } = destination;
+  // a connector of somebody else copies them itself
+  if (kind === "airbyte" && connector !== null && channel?.medium === "stdio")
+    return;
+  throw new ExtractError(
+    "USAGE",
+    kind === "airbyte"
+      ? "`files` of a source go to another connector over standard streams alone: leave out its `architecture: socket`"
+      : `${kind} does not copy files: leave out the source's \`files\`, or \`include_files\` of the catalog`,
+    { destination: kind },
+  );
 }
 
 function listForeignSource(url: string, scheme: string): DecidedHop[] {

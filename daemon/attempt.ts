@@ -38,7 +38,7 @@ import { describeHop, type DecidedHop } from "./architectures.ts";
 import type { ActorName, OrderOutcome } from "./request.ts";
 import { recallPlan } from "./recalled-plan.ts";
 import type { Figures } from "../proto/figures.ts";
-import type { Partition } from "../proto/partition.ts";
+import type { Partition, Plan } from "../proto/partition.ts";
 import {
   describeDurable,
   describePlan,
@@ -57,10 +57,12 @@ import { StateAccounts } from "./states.ts";
 
 const START_DEADLINE_MS = 60_000;
 const CLOSE_DEADLINE_MS = 120_000;
-/** A connector that nobody listens to any more may end by itself within this. */
-const CONNECTOR_GRACE_MS = 1_000;
+/** A connector whose process has gone is ended by its guard within this; a container takes the longest. */
+const CONNECTOR_GRACE_MS = 5_000;
 /** What a run has made durable is listed with each of its steps: after so long it is committed, and the next one begins. */
 const TURN_MS = 15 * 60_000;
+/** Whose checkpoint a state over all streams is of. */
+const ALL_STREAMS = { stream: 0, index: 0 } as const;
 
 export interface AttemptInput {
   readonly ledger: Ledger;
@@ -135,7 +137,7 @@ export class Attempt {
   readonly #input: AttemptInput;
   readonly #events: AttemptEvents;
   readonly #children = new Map<Role, Child>();
-  /** What a source process has started, which may outlive it. */
+  /** What the processes have started, which may outlive them. */
   readonly #connectors: {
     readonly pid: number;
     readonly pidStartTime: string | null;
@@ -287,7 +289,7 @@ export class Attempt {
         isOver ? child.leave() : child.end(),
       ),
     );
-    // a source that was killed could not end what it had started
+    // what was killed could not wait for the end of what it had started
     await endProcesses(
       this.#connectors.map((one) => ({ ...one, host: null })),
       CONNECTOR_GRACE_MS,
@@ -353,8 +355,7 @@ export class Attempt {
         return;
       case "checkpoint.durable":
         this.#states.addDurable(fact.report);
-        if (this.#input.messages)
-          this.#reports.set(placeOf(fact.report), fact.report);
+        this.#noteDurable(fact.report);
         this.#tell(describeDurable(fact.report));
         {
           const { stream, rows, bytes } = fact.report;
@@ -384,6 +385,10 @@ export class Attempt {
         return;
       case "log.checkpoint":
         this.#states.addGroup(fact);
+        this.#write(
+          (messages) => messages.log?.grouped(this.#input.book, fact) ?? [],
+          ALL_STREAMS,
+        );
         return;
       case "source.state":
         this.#states.addSourceState(fact);
@@ -394,10 +399,13 @@ export class Attempt {
       case "connector.started": {
         const { runId, epoch } = this.#input.source.attempt;
         const startTime = processStartTime(fact.pid);
+        // it has gone already; its number may soon be somebody else's
+        if (startTime === null && processStartTime(process.pid) !== null)
+          return;
         this.#input.ledger.recordProcess(
           runId,
           epoch,
-          "source",
+          role,
           fact.pid,
           startTime,
         );
@@ -624,7 +632,7 @@ export class Attempt {
     const kept = messages?.planOf(discovered) ?? null;
     if (kept) book.expect(stream, kept.open);
     const recalled = kept
-      ? { plan: kept.plan, window: null }
+      ? { plan: this.#addLog(kept.plan), window: null }
       : planOf === null
         ? null
         : recallPlan(ledger, planOf, discovered);
@@ -637,6 +645,24 @@ export class Attempt {
       }),
     );
     return true;
+  }
+
+  #addLog(plan: Plan): Plan {
+    if (this.#log === null) return plan;
+    const { partitions, stream } = plan;
+    const log = this.#input.book.logPartition(
+      stream,
+      partitions.length,
+      partitions.length > 0,
+    );
+    return { ...plan, partitions: [...partitions, log] };
+  }
+
+  #noteDurable(report: DurableReport): void {
+    const { messages, book } = this.#input;
+    if (messages?.inTurns)
+      this.#write(() => messages.recorded(book, report), ALL_STREAMS);
+    else if (messages) this.#reports.set(placeOf(report), report);
   }
 
   #writeState(stream: number, index: number): void {
@@ -722,9 +748,11 @@ export class Attempt {
                 return work;
               },
             ),
-            recordCommitting: fromEffect(async ({ input }) =>
-              book.recordCommitting(input.stream, input.files),
-            ),
+            recordCommitting: fromEffect(async ({ input }) => {
+              const recorded = book.recordCommitting(input.stream, input.files);
+              await this.#input.messages?.keep?.();
+              return recorded;
+            }),
             recordCommitted: fromEffect(async ({ input }) =>
               book.recordCommitted(input.stream),
             ),

@@ -10,7 +10,7 @@ import type {
 import { planResume } from "../checkpoint/resume.ts";
 import { EMPTY_SEED } from "../checkpoint/state.ts";
 import type { Ledger } from "../checkpoint/store/ledger.ts";
-import type { LogEntryRecord } from "../checkpoint/store/logs.ts";
+import type { LogEntryRecord, LogRecord } from "../checkpoint/store/logs.ts";
 import type { StreamRecord } from "../checkpoint/store/records.ts";
 import type { DurableReport, SealedFile } from "../proto/checkpoint.ts";
 import type {
@@ -307,10 +307,54 @@ export class RunBook {
       entry: entry && {
         ...entry,
         streams: open
-          .filter(({ ref }) => !this.isCopied(ref))
+          .filter(({ ref }) => !this.isCopied(ref) && !this.#isBegun(ref))
           .map(({ ref }) => ref.number),
       },
     };
+  }
+
+  /** A part of it was read by a run before, and the log goes on with it. */
+  #isBegun(ref: Pick<StreamRef, "namespace" | "name">): boolean {
+    const log = this.#settings.messages?.log ?? null;
+    return log !== null && log.isBegun(ref) && !log.isEntering(ref);
+  }
+
+  /** Where the sync's log stands by now; null: it has none. */
+  logRecord(): LogRecord | null {
+    const { ledger, syncId } = this.#settings;
+    return ledger.logOf(syncId);
+  }
+
+  /** Null: no table comes to the log in this run. */
+  get entry(): LogEntryRecord | null {
+    return this.#entry;
+  }
+
+  /** The partition that is the stream's log, behind those of a plan that was kept. */
+  logPartition(number: number, ordinal: number, isRead: boolean): Partition {
+    const { ref } = this.stream(number);
+    const { log } = this.planOrder(number);
+    assert(log, "a stream whose log is followed");
+    return {
+      ...{ stream: number, ordinal, only: false },
+      relation: { schema: ref.namespace, name: ref.name, oid: 0 },
+      split: {
+        kind: "log",
+        after: log.after,
+        snapshot: isRead ? log.snapshot : null,
+      },
+      ...{ estimatedRows: 0, estimatedBytes: 0 },
+    };
+  }
+
+  #describeRecords(number: number): Pick<DestinationStream, "changes"> {
+    const { log } = this.#settings.messages ?? {};
+    if (!log || !this.#log) return {};
+    const { connector } = this.#log;
+    const offset = this.logRecord()?.offset ?? "";
+    const logFile = /"file":"([^"\\]{1,255})"/.exec(offset)?.[1] ?? null;
+    const { ref } = this.stream(number);
+    return { changes: log.describeRecords(ref, { connector, logFile }) };
   }
 
   /** Up to where the ledger has the log; null: there is none. */
@@ -756,6 +800,16 @@ export class RunBook {
   ): NonNullable<Extract<SourceOrder, { type: "source.plan" }>["log"]> {
     const after = this.#logPosition(namespace, name);
     if (after !== null) return { after, snapshot: null };
+    const known = this.#settings.messages?.log ?? null;
+    if (known?.isBegun({ namespace, name })) {
+      const reached = known.isEntering({ namespace, name })
+        ? (this.#entry?.position ?? null)
+        : this.logPosition();
+      assert(reached !== null);
+      // rows that were read before have none of what this snapshot shows
+      const snapshot = { position: reached, takenAt, visible: null };
+      return { after: reached, snapshot };
+    }
     const { position } = this.#entry ?? log;
     return { after: position, snapshot: { position, takenAt, visible } };
   }
@@ -857,6 +911,7 @@ export class RunBook {
           ...(this.#settings.messages && !this.isResumable(number)
             ? { statesAtEnd: true }
             : {}),
+          ...this.#describeRecords(number),
         },
         seed: work.seed,
       },

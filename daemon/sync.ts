@@ -206,6 +206,7 @@ class SyncRun {
         source: redactUrl(source.url),
         destination: nameDestination(destination),
       });
+      if (!resumed) this.#messages?.log?.fill(ledger, syncId, owner);
       const run = resumed
         ? {
             runId: resumed.runId,
@@ -429,7 +430,13 @@ class SyncRun {
     const { slot, publication, sourceEpoch, identity, position, offset } =
       known?.stage === "ready" || (known && this.#isCommitOnly)
         ? known
-        : ledger.beginLog(runId, epoch, nameLog(ledger.id, syncId));
+        : ledger.beginLog(
+            runId,
+            epoch,
+            this.#messages?.log?.names ?? nameLog(ledger.id, syncId),
+          );
+    const entry = this.#messages?.log?.entry ?? null;
+    if (entry !== null) ledger.enterLog(runId, epoch, entry);
     return {
       slot,
       publication,
@@ -523,6 +530,7 @@ class SyncRun {
               checkpointEveryMs: request.log.checkpointEverySeconds * 1000,
               budget: request.log.budget,
               ...(request.log.transactionId ? { transactionId: true } : {}),
+              ...(this.#messages?.log ? { isLedgerBrief: true } : {}),
               ...(request.log.onUndecodable === "quarantine"
                 ? { quarantine: this.#quarantinePath(attempt.runId) }
                 : {}),

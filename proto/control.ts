@@ -74,6 +74,8 @@ export interface SourceLogSettings {
   readonly transactionId?: boolean;
   /** File that takes events which cannot be decoded; absent: one of them ends the log. */
   readonly quarantine?: string;
+  /** The source forgets what is before the place at which this run begins, and no more: the run's own ledger goes with it. */
+  readonly isLedgerBrief?: boolean;
 }
 
 /** Sums over what an attempt has read of its log. */
@@ -545,6 +547,17 @@ export interface DestinationStream {
   readonly mode?: string;
   /** It can be gone on with only where all of it has been read: its states say nothing before. */
   readonly statesAtEnd?: boolean;
+  /** Its changes leave as records of the Airbyte protocol. */
+  readonly changes?: ChangeRecordNames;
+}
+
+/** What records of a followed log are called by. */
+export interface ChangeRecordNames {
+  readonly connector: LogConnector;
+  /** Any file of the binlog (`binlog.000012`), for the names of the others; null: it has none. */
+  readonly logFile: string | null;
+  /** Of the table, those that are wanted; null: all. */
+  readonly columns: readonly string[] | null;
 }
 
 /** How far the log of a stream counts. */
@@ -654,6 +667,11 @@ export type DestinationOrder =
 
 export type DestinationFact =
   | { readonly type: "destination.opened" }
+  | {
+      /** As the source's. */
+      readonly type: "connector.started";
+      readonly pid: number;
+    }
   | {
       readonly type: "destination.recovered";
       readonly reports: readonly DurableReport[];

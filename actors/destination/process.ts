@@ -148,6 +148,7 @@ class DestinationProcess implements Hosted {
           error: toWireError(error),
         }),
       onLog: (level, message) => this.#logConnector(level, message),
+      onStarted: (pid) => this.#report({ type: "connector.started", pid }),
     });
     this.#storage = storage;
     if (this.#isDestroyed) await storage.close();

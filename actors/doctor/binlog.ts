@@ -36,6 +36,7 @@ export async function checkBinlog(
     ...checkVariables(variables, isMariadb),
     await checkGrants(connection),
     ...(await checkKeys(connection, tables)),
+    ...(await checkTypes(connection, tables, isMariadb)),
   ];
 }
 
@@ -149,4 +150,47 @@ async function checkKeys(
             .join(" "),
         ),
       ];
+}
+
+/** What the engine reads wrongly, or not at all. */
+const unreadTypes = {
+  mariadb: ["inet4", "inet6", "uuid"],
+  mysql: ["vector"],
+};
+
+async function checkTypes(
+  connection: BinlogQueries,
+  tables: readonly Table[],
+  isMariadb: boolean,
+): Promise<Finding[]> {
+  if (tables.length === 0) return [];
+  const types = unreadTypes[isMariadb ? "mariadb" : "mysql"];
+  const rows = await connection.query<{
+    namespace: string;
+    name: string;
+    found: string;
+    type: string;
+  }>(
+    `SELECT table_schema AS namespace, table_name AS name, column_name AS found, data_type AS type
+    FROM information_schema.columns WHERE data_type IN (${types.map((type) => `'${type}'`).join(", ")})
+    ORDER BY 1, 2, ordinal_position`,
+  );
+  const read = new Set(
+    tables.map(({ namespace, name }) => `${namespace}.${name}`),
+  );
+  const unread = rows.flatMap(({ namespace, name, ...column }) =>
+    read.has(`${namespace}.${name}`)
+      ? [{ table: `${namespace}.${name}`, ...column }]
+      : [],
+  );
+  if (unread.length === 0)
+    return [ok("types", "the log has the values of every column")];
+  const names = [...new Set(unread.map(({ table }) => table))];
+  return [
+    missing(
+      "types",
+      `changes of ${unread.map(({ table, found, type }) => `${table}.${found} (${type})`).join(", ")} cannot be read from the log`,
+      names.map((name) => `--exclude ${name}`).join(" "),
+    ),
+  ];
 }

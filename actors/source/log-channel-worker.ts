@@ -154,7 +154,13 @@ export class LogChannelWorker extends ChannelHost {
       });
     }
     const { openLog } = await import("../../connectors/channels/open-log.ts");
-    return openLog({ url, connector, log, from, tables, unavailableValue });
+    const engine = await openLog({
+      ...{ url, connector, log, from, tables, unavailableValue },
+    });
+    if (log.isLedgerBrief !== true) return engine;
+    const { keepPlace } =
+      await import("../../connectors/channels/kept-place.ts");
+    return keepPlace(engine, from.offset);
   }
 
   protected async follow(order: SourceWorkerOrder): Promise<void> {

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { ExtractError } from "../../proto/error.ts";
 import type { ColumnSchema, StreamSchema } from "../../proto/schema.ts";
+import { findFileColumn } from "./file-reference.ts";
 import {
   describeColumns,
   readProperty,
@@ -27,13 +28,18 @@ export interface StreamOffer {
 
 /** A stream as `discover` tells of it. */
 export function describeStream(
-  { namespace, name, columns, key }: StreamSchema,
+  schema: StreamSchema,
   { supportsIncremental, hasOwnCursor, isResumable }: StreamOffer,
 ): AirbyteCatalogStream {
+  const { namespace, name, columns, key } = schema;
+  const file = findFileColumn(schema);
   return {
     name,
     ...(namespace === "" ? {} : { namespace }),
-    json_schema: { ...describeColumns(columns) },
+    // a reference to a file stands beside the values of its record
+    json_schema: {
+      ...describeColumns(columns.filter((_, at) => at !== file)),
+    },
     supported_sync_modes: supportsIncremental
       ? ["full_refresh", "incremental"]
       : ["full_refresh"],
@@ -41,6 +47,7 @@ export function describeStream(
     default_cursor_field: [],
     source_defined_primary_key: (key ?? []).map((column) => [column]),
     is_resumable: isResumable,
+    ...(file === null ? {} : { is_file_based: true }),
   };
 }
 
@@ -152,6 +159,8 @@ export interface StreamModes {
   /** Rows of generations before this one go once the stream is complete; 0: none do. */
   readonly generationMin: number;
   readonly syncId: number;
+  /** Its files are handed over with its records. */
+  readonly includesFiles?: boolean;
 }
 
 export function configureStream(
@@ -170,6 +179,7 @@ export function configureStream(
     generation_id: modes.generation,
     minimum_generation_id: modes.generationMin,
     sync_id: modes.syncId,
+    ...(modes.includesFiles ? { include_files: true } : {}),
   };
 }
 

@@ -1,23 +1,23 @@
 /**
  * A connector as a process of ours: a command, or a container that docker or podman runs. It gets its configuration in
  * files that only this user can read and that go with it; nothing secret is in its arguments. It is in a process group of
- * its own, so that Ctrl-C in a terminal reaches us alone and what it has started ends with it.
+ * its own, so that Ctrl-C in a terminal reaches us alone and what it has started ends with it; a guard ends it with us.
  */
 import { strict as assert } from "node:assert";
 import { spawn, type ChildProcess } from "node:child_process";
-import { randomBytes } from "node:crypto";
-import {
-  accessSync,
-  constants,
-  mkdtempSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { basename, delimiter, dirname, join, resolve } from "node:path";
+import { dirname, join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { ExtractError } from "../../proto/error.ts";
+import { ConnectorGuard } from "./connector-guard.ts";
+import {
+  describeContainer,
+  findRuntime,
+  FILES_FOLDER,
+  RUNTIME_FAILURES,
+} from "./container.ts";
 
 export interface ConnectorProgram {
   /** Executable and first arguments; else there is an image. */
@@ -74,14 +74,8 @@ export interface ConnectorProcess {
 
 /** A connector that is told to end gets this long before it is killed. */
 const KILL_AFTER_MS = 10_000;
-/** A container that has been killed is gone within this. */
-const REMOVE_MS_MAX = 20_000;
 const LAST_LINES_MAX = 20;
 const LINE_CHARS_MAX = 2_000;
-/** Where a container finds its files. */
-const FILES_FOLDER = "/millrace";
-/** Of `docker run`: the runtime itself has failed, the command cannot be invoked, is not there. */
-const RUNTIME_FAILURES: ReadonlySet<number> = new Set([125, 126, 127]);
 
 /** What tells a connector that its records go over sockets. */
 export function describeSockets(
@@ -104,34 +98,43 @@ export async function startConnector(
   start: ConnectorStart,
 ): Promise<ConnectorProcess> {
   const { program, role, env = {} } = start;
+  const runtime =
+    program.image === undefined ? null : (program.runtime ?? findRuntime());
   const folder = mkdtempSync(join(tmpdir(), "millrace-connector-"));
-  const names = Object.entries(start.files).filter(
-    (one): one is [string, string] => one[1] !== undefined,
-  );
-  for (const [name, text] of names)
-    writeFileSync(join(folder, `${name}.json`), text, { mode: 0o600 });
   const container =
-    program.image === undefined ? null : describeContainer(start, folder);
-  const place = container === null ? folder : FILES_FOLDER;
-  const verb = [
-    start.verb,
-    ...names.flatMap(([name]) => [`--${name}`, join(place, `${name}.json`)]),
-  ];
-  const [command = "", ...first] = container?.command ?? program.command ?? [];
+    runtime === null ? null : describeContainer(start, runtime, folder);
   const name = program.image ?? (program.command ?? []).join(" ");
-  assert(command !== "", "a connector has a command or an image");
-  const child = spawn(command, [...first, ...verb], {
-    stdio: [start.stdin, "pipe", "pipe"],
-    env: { ...process.env, ...program.env, ...env },
-    detached: true,
-  });
+  let guard: ConnectorGuard | null = null;
   try {
+    // first of all: what is in the files must not outlive us
+    guard = await ConnectorGuard.start(folder, container);
+    const files = writeFiles(
+      start.files,
+      folder,
+      container === null ? folder : FILES_FOLDER,
+    );
+    const [command = "", ...first] =
+      container?.command ?? program.command ?? [];
+    assert(command !== "", "a connector has a command or an image");
+    const child = spawn(command, [...first, start.verb, ...files], {
+      stdio: [start.stdin, "pipe", "pipe"],
+      env: { ...process.env, ...program.env, ...env },
+      detached: true,
+    });
+    // at once: until then nobody would end it
+    if (child.pid !== undefined) guard.watch(child.pid);
     await new Promise<void>((started, failed) => {
       child.once("spawn", started);
       child.once("error", failed);
     });
+    return new RunningConnector(child, name, folder, {
+      ...{ start, guard },
+      isContainer: container !== null,
+    });
   } catch (cause) {
     rmSync(folder, { recursive: true, force: true });
+    void guard?.fire();
+    if (cause instanceof ExtractError) throw cause;
     throw new ExtractError(
       "CONNECTOR_NOT_STARTED",
       `the ${role} ${name} cannot be run: ${cause instanceof Error ? cause.message : String(cause)}`,
@@ -141,7 +144,20 @@ export async function startConnector(
   } finally {
     if (typeof start.stdin === "object") start.stdin.destroy();
   }
-  return new RunningConnector(child, name, folder, container, start);
+}
+
+/** @returns what tells the connector of them, which sees them at `place` */
+function writeFiles(
+  files: ConnectorFiles,
+  folder: string,
+  place: string,
+): string[] {
+  return Object.entries(files).flatMap(([name, text]) => {
+    if (text === undefined) return [];
+    const file = `${name}.json`;
+    writeFileSync(join(folder, file), text as string, { mode: 0o600 });
+    return [`--${name}`, join(place, file)];
+  });
 }
 
 /** What an exit that is no success means. */
@@ -161,6 +177,13 @@ export function describeExit(
   );
 }
 
+interface Running {
+  readonly start: ConnectorStart;
+  readonly guard: ConnectorGuard;
+  /** Its process is the client of a runtime. */
+  readonly isContainer: boolean;
+}
+
 class RunningConnector implements ConnectorProcess {
   readonly name: string;
   readonly pid: number;
@@ -168,22 +191,19 @@ class RunningConnector implements ConnectorProcess {
   readonly stdin: Writable | null;
   readonly exited: Promise<ConnectorExit>;
   readonly lastLines: string[] = [];
-  readonly #container: Container | null;
-  readonly #killAfterMs: number;
+  readonly #running: Running;
   #isGone = false;
 
   constructor(
     child: ChildProcess,
     name: string,
     folder: string,
-    container: Container | null,
-    { onStderr, killAfterMs = KILL_AFTER_MS }: ConnectorStart,
+    running: Running,
   ) {
     assert(
       child.pid !== undefined && child.stdout !== null && child.stderr !== null,
     );
-    this.#container = container;
-    this.#killAfterMs = killAfterMs;
+    this.#running = running;
     this.name = name;
     this.pid = child.pid;
     this.stdout = child.stdout;
@@ -193,26 +213,32 @@ class RunningConnector implements ConnectorProcess {
     readLines(child.stderr, (line) => {
       this.lastLines.push(line);
       if (this.lastLines.length > LAST_LINES_MAX) this.lastLines.shift();
-      onStderr(line);
+      running.start.onStderr(line);
+    });
+    const left = Promise.withResolvers<void>();
+    child.once("exit", (_code, signal) => {
+      // what it has started may hold its pipes for ever
+      this.#signal("SIGKILL");
+      rmSync(folder, { recursive: true, force: true });
+      void this.#leave(signal).then(left.resolve);
     });
     this.exited = new Promise((ended) => {
       child.once("close", (code, signal) => {
-        this.#isGone = true;
-        rmSync(folder, { recursive: true, force: true });
-        ended({ code, signal });
+        void left.promise.then(() => {
+          this.#isGone = true;
+          ended({ code, signal });
+        });
       });
     });
-    // what it has started may hold its pipes for ever
-    child.once("exit", () => this.#signal("SIGKILL"));
   }
 
   async end(): Promise<void> {
     if (this.#isGone) return;
-    this.#signal("SIGTERM");
-    const timer = setTimeout(() => {
-      this.#removeContainer();
-      this.#signal("SIGKILL");
-    }, this.#killAfterMs);
+    const { killAfterMs = KILL_AFTER_MS } = this.#running.start;
+    // a runtime's client passes it on, and needs its helpers until then
+    if (this.#running.isContainer) signalProcess(this.pid, "SIGTERM");
+    else this.#signal("SIGTERM");
+    const timer = setTimeout(() => void this.#kill(), killAfterMs);
     // nobody reads it any more, and it must not wait for that
     this.stdout.resume();
     await this.exited;
@@ -221,81 +247,30 @@ class RunningConnector implements ConnectorProcess {
 
   /** To all of its group. */
   #signal(signal: NodeJS.Signals): void {
-    try {
-      process.kill(-this.pid, signal);
-    } catch {
-      // nobody of it is left
-    }
+    signalProcess(-this.pid, signal);
   }
 
-  /** Its client can be killed without it. */
-  #removeContainer(): void {
-    if (this.#container === null) return;
-    const { runtime, name } = this.#container;
-    const removal = spawn(runtime, ["rm", "--force", name], {
-      stdio: "ignore",
-      timeout: REMOVE_MS_MAX,
-    });
-    removal.on("error", () => {});
+  async #kill(): Promise<void> {
+    const { guard, isContainer } = this.#running;
+    // the client of a container can be killed without it
+    if (isContainer) await guard.fire();
+    this.#signal("SIGKILL");
+  }
+
+  /** A client that says how its container has ended leaves none behind; one that was killed does. */
+  async #leave(signal: NodeJS.Signals | null): Promise<void> {
+    const { guard, isContainer } = this.#running;
+    if (isContainer && signal !== null) await guard.fire();
+    else guard.release();
   }
 }
 
-interface Container {
-  readonly runtime: string;
-  readonly name: string;
-  readonly command: readonly string[];
-}
-
-function describeContainer(
-  { program, mounts = [], env = {} }: ConnectorStart,
-  folder: string,
-): Container {
-  const runtime = program.runtime ?? findRuntime();
-  const name = `millrace-${randomBytes(8).toString("hex")}`;
-  const uid = process.getuid?.() ?? 0;
-  const gid = process.getgid?.() ?? 0;
-  const isRootlessPodman = uid !== 0 && basename(runtime) === "podman";
-  const command = [
-    runtime,
-    "run",
-    "--rm",
-    "--interactive",
-    // forwards signals and leaves no dead children
-    "--init",
-    "--name",
-    name,
-    // what it prints is read here, and would be kept a second time
-    "--log-driver=none",
-    // as this user: its files are nobody else's
-    `--user=${uid}:${gid}`,
-    ...(isRootlessPodman ? ["--userns=keep-id"] : []),
-    `--volume=${folder}:${FILES_FOLDER}:ro`,
-    ...mounts.map((mount) => `--volume=${resolve(mount)}:${resolve(mount)}`),
-    // by name: the values are in the environment of the runtime, and not in its arguments
-    ...Object.keys({ ...program.env, ...env }).map((key) => `--env=${key}`),
-    ...(program.runtimeArguments ?? []),
-    program.image ?? "",
-  ];
-  return { runtime, name, command };
-}
-
-/** @throws ExtractError CONNECTOR_NOT_STARTED */
-function findRuntime(): string {
-  const folders = (process.env["PATH"] ?? "").split(delimiter);
-  for (const name of ["docker", "podman"])
-    for (const folder of folders) {
-      const path = join(folder, name);
-      try {
-        accessSync(path, constants.X_OK);
-        return path;
-      } catch {
-        // not there
-      }
-    }
-  throw new ExtractError(
-    "CONNECTOR_NOT_STARTED",
-    "an image needs docker or podman, and neither is in the PATH; `runtime` names one that is elsewhere",
-  );
+function signalProcess(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // it has gone
+  }
 }
 
 function readLines(stream: Readable, onLine: (line: string) => void): void {

@@ -27,8 +27,12 @@ const failureOfExit: Readonly<Record<number, FailureType>> = {
   4: "system_error",
 };
 
+/** Another attempt with the same state would end the same way: somebody has to clear it. */
+const ofState: ReadonlySet<ErrorCode> = new Set(["SOURCE_POSITION_EXPIRED"]);
+
 /** What a platform that runs us is to do about an error of ours. */
 function failureTypeOf(code: ErrorCode): FailureType {
+  if (ofState.has(code)) return "config_error";
   return failureOfExit[errorCodes[code].exitCode] ?? "system_error";
 }
 

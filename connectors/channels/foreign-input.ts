@@ -4,7 +4,8 @@
  * message ends the read by a name, within a deadline.
  */
 import { strict as assert } from "node:assert";
-import { connect, type Socket } from "node:net";
+import { existsSync } from "node:fs";
+import { connect, type OnReadOpts, type Socket } from "node:net";
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
@@ -12,6 +13,7 @@ import {
   startConnector,
   type ConnectorFiles,
   type ConnectorProcess,
+  type ConnectorStart,
   describeSockets,
 } from "../airbyte/connector-process.ts";
 import { readColumnsEnvelope } from "../airbyte/columnar.ts";
@@ -27,10 +29,13 @@ import {
   ProtobufRecord,
   type ValueGeneration,
 } from "../sources/airbyte/protobuf-records.ts";
-import type { LogLevel, MessageRows } from "./message-rows.ts";
+import type { MessageRows } from "./message-rows.ts";
+import type { LogLevel } from "./message-streams.ts";
 
 /** Between two tries to connect to a socket that is not listened on yet. */
 const CONNECT_AGAIN_MS = 50;
+/** Between two looks for a file that is waited for. */
+const LOOK_AGAIN_MS = 10;
 /** A connector that has closed its stdout ends within this. */
 const EXIT_MS_MAX = 60_000;
 /** How exactly silence is measured. */
@@ -53,6 +58,8 @@ export interface ForeignInputOptions {
   /** Null: records come by stdout, or by stdin. */
   readonly sockets: ForeignSockets | null;
   readonly files: ConnectorFiles;
+  /** Where the connector stages files that go with its records; null: it is asked for none. */
+  readonly staging?: string | null;
   readonly rowBytesMax: number;
   readonly rows: MessageRows;
   /** Of this process, where the input is that. */
@@ -149,8 +156,15 @@ export class ForeignInput {
     this.#timer = setInterval(() => this.#look(), WATCH_MS);
     const { input } = settings;
     if (input === undefined) return this.#readConnector();
+    if (input.kind === "nothing") return;
+    if (input.after !== undefined) await this.#awaitFile(input.after);
     if (input.kind === "sockets") return this.#readSockets(null);
     return this.#readLines(this.#options.stdin(), "stdin", false);
+  }
+
+  async #awaitFile(path: string): Promise<void> {
+    while (!existsSync(path))
+      await Promise.race([sleep(LOOK_AGAIN_MS), this.#broken.promise]);
   }
 
   #look(): void {
@@ -175,7 +189,7 @@ export class ForeignInput {
   }
 
   async #readConnector(): Promise<void> {
-    const { settings, sockets, files, rows } = this.#options;
+    const { settings, sockets, files, rows, staging = null } = this.#options;
     const connector = await startConnector({
       program: settings,
       role: "source",
@@ -183,7 +197,7 @@ export class ForeignInput {
       files,
       stdin: "ignore",
       ...(sockets === null
-        ? {}
+        ? describeStaging(staging)
         : describeSockets(sockets.format, sockets.paths)),
       onStderr: (line) => this.#options.onLog("debug", line),
     });
@@ -291,25 +305,34 @@ export class ForeignInput {
     const { sockets } = this.#options;
     assert(sockets, "there are sockets");
     ended?.catch(() => {});
+    const { paths, format, generation } = sockets;
     const connected = await Promise.all(
-      sockets.paths.map((path) => this.#connect(path, ended)),
+      paths.map((path) =>
+        format === "COLUMNAR"
+          ? this.#connectColumns(path, ended)
+          : this.#connect(path, ended),
+      ),
     );
     this.#watch.touch();
     await Promise.all(
-      connected.map((socket, lane) =>
-        sockets.format === "JSONL"
-          ? this.#readSocketLines(socket, lane)
-          : sockets.format === "COLUMNAR"
-            ? this.#readColumns(socket, lane)
-            : this.#readEnvelopes(socket, lane, sockets.generation),
+      connected.map((one, lane) =>
+        one instanceof ColumnarReader
+          ? this.#readColumns(one, lane)
+          : format === "JSONL"
+            ? this.#readSocketLines(one, lane)
+            : this.#readEnvelopes(one, lane, generation),
       ),
     );
   }
 
   /** The file may not be there yet, or be there and nobody listen: both are waited for, up to the deadline of `#look`. */
-  async #connect(path: string, ended: Promise<never> | null): Promise<Socket> {
+  async #connect(
+    path: string,
+    ended: Promise<never> | null,
+    onread?: OnReadOpts,
+  ): Promise<Socket> {
     for (;;) {
-      const socket = await tryConnect(path);
+      const socket = await tryConnect(path, onread);
       if (socket !== null) {
         this.#open.push(socket);
         return socket;
@@ -320,6 +343,15 @@ export class ForeignInput {
         ...(ended === null ? [] : [ended]),
       ]);
     }
+  }
+
+  async #connectColumns(
+    path: string,
+    ended: Promise<never> | null,
+  ): Promise<ColumnarReader> {
+    const reader = new ColumnarReader(() => this.#watch.touch());
+    reader.attach(await this.#connect(path, ended, reader.onread));
+    return reader;
   }
 
   async #readSocketLines(socket: Socket, lane: number): Promise<void> {
@@ -362,11 +394,8 @@ export class ForeignInput {
   }
 
   /** From another connector of ours. */
-  async #readColumns(socket: Socket, lane: number): Promise<void> {
+  async #readColumns(reader: ColumnarReader, lane: number): Promise<void> {
     const { rows, rowBytesMax, onLog } = this.#options;
-    const reader = new ColumnarReader(socket as AsyncIterable<Buffer>, () =>
-      this.#watch.touch(),
-    );
     const record = new ProtobufRecord(GENERATION);
     const schemas = new Map<number, StreamSchema>();
     for (;;) {
@@ -409,9 +438,20 @@ const BATCH_BYTES_EXTRA = 8 * 1024 * 1024;
 /** States and probes are as in any protobuf stream. */
 const GENERATION: ValueGeneration = 2;
 
-function tryConnect(path: string): Promise<Socket | null> {
+/** What tells a connector where files go that it hands over; a container sees the folder under the same path. */
+function describeStaging(
+  folder: string | null,
+): Pick<ConnectorStart, "env" | "mounts"> {
+  if (folder === null) return {};
+  return {
+    env: { USE_FILE_TRANSFER: "true", AIRBYTE_STAGING_DIRECTORY: folder },
+    mounts: [folder],
+  };
+}
+
+function tryConnect(path: string, onread?: OnReadOpts): Promise<Socket | null> {
   return new Promise((resolve) => {
-    const socket = connect(path);
+    const socket = connect(onread ? { path, onread } : { path });
     socket.once("error", () => resolve(null));
     socket.once("connect", () => resolve(socket));
   });

@@ -187,9 +187,10 @@ export class LogStreams {
   ): Promise<void> {
     // before anything says that it has been done with
     this.#quarantine?.settle();
+    // all rows of the group in front of all its checkpoints: what comes behind the first of these is of the next one
+    for (const followed of members) this.send(followed);
     await Promise.all(
       members.map((followed) => {
-        this.send(followed);
         followed.hasRows = false;
         return followed.rows.checkpoint(
           after === null ? null : { kind: "log", after },

@@ -7,75 +7,30 @@
  * the next one stands for both.
  */
 import { strict as assert } from "node:assert";
-import { showStream } from "../airbyte/catalog.ts";
 import { fromTraceError } from "../airbyte/errors.ts";
 import {
-  namespaceOf,
   readMessage,
   type AirbyteState,
   type AirbyteTrace,
 } from "../airbyte/messages.ts";
 import { countMismatch, PartitionStates } from "../airbyte/partition-states.ts";
-import type { ColumnBatch, ColumnVector } from "../../proto/columns.ts";
+import type { ColumnBatch } from "../../proto/columns.ts";
 import { ExtractError } from "../../proto/error.ts";
 import type { StreamSchema } from "../../proto/schema.ts";
-import type {
-  RecordDecoder,
-  RecordFacts,
-  RecordValues,
-} from "../sources/airbyte/record-decoder.ts";
-import type { ReadRows } from "./source-rows.ts";
-
-export interface MessageLane {
-  readonly rows: ReadRows;
-  readonly decoder: RecordDecoder;
-}
-
-export interface MessageStream {
-  readonly number: number;
-  /** Empty: in no namespace. */
-  readonly namespace: string;
-  readonly name: string;
-  /** The source is asked for what is new; else it gives the whole. */
-  readonly isIncremental: boolean;
-  /** One for each socket, or one. */
-  readonly lanes: readonly MessageLane[];
-}
-
-/** A record, however it was written. */
-export interface ForeignRecord extends RecordValues, RecordFacts {
-  isOf(namespace: Uint8Array | null, name: Uint8Array): boolean;
-  readonly stream: string;
-  readonly namespace: string | null;
-  readonly partitionId: string | null;
-}
-
-export type StateScope = "STREAM" | "GLOBAL" | "LEGACY";
-
-export interface PassedState {
-  readonly body: string;
-  /** Records since the state before. */
-  readonly rows: number;
-}
-
-export interface StateGroup {
-  /** From 1. */
-  readonly group: number;
-  /** Null: it covers the end of a stream that has given no state. */
-  readonly scope: StateScope | null;
-  /** Of a state of one stream. */
-  readonly stream: number | null;
-  /** The STATE's body as JSON; null: as it was before. */
-  readonly body: string | null;
-  /** All states that it stands for, in their order, the last one included; empty unless they are wanted. */
-  readonly bodies: readonly PassedState[];
-  readonly members: readonly {
-    readonly stream: number;
-    readonly index: number;
-  }[];
-}
-
-export type LogLevel = "error" | "warn" | "info" | "debug";
+import { StateGroups } from "./message-groups.ts";
+import { MessageLanes, type Member } from "./message-lanes.ts";
+import {
+  FollowedStreams,
+  type Followed,
+  type ForeignRecord,
+  type Lane,
+  type LogLevel,
+  type MessageStream,
+  type PassedState,
+  type Segment,
+  type StateGroup,
+  type StateScope,
+} from "./message-streams.ts";
 
 export interface MessageRowsOptions {
   readonly streams: readonly MessageStream[];
@@ -97,105 +52,37 @@ export interface MessageRowsOptions {
   };
 }
 
-/** Groups whose indexes are not known yet. */
-const GROUPS_AHEAD_MAX = 64;
-/** Streams that were not asked for, whose states are told of once. */
-const STRANGERS_MAX = 100;
-
-interface Lane extends MessageLane {
-  readonly ordinal: number;
-  /** Batches on their way; the first free one ends the wait. */
-  sending: Promise<void> | null;
-  /** Checkpoints that wait for their index. */
-  readonly asked: ((index: number) => void)[];
-  /** In socket mode: whose rows are behind the last checkpoint. */
-  segment: Segment | null;
-  hasRows: boolean;
-}
-
-/** Rows of one partition of the source. */
-interface Segment {
-  readonly partition: string;
-  readonly lane: Lane;
-  rows: number;
-  index: Promise<number> | null;
-}
-
-interface Followed {
-  readonly stream: MessageStream;
-  readonly shown: string;
-  readonly namespaceBytes: Uint8Array | null;
-  readonly nameBytes: Uint8Array;
-  readonly lanes: readonly Lane[];
-  readonly segments: Map<string, Segment>;
-  readonly states: PartitionStates;
-  rowsSinceState: number;
-  checkpointedAt: number;
-  /** States behind the last group. */
-  passed: PassedState[];
-  status: string | null;
-  /** It has come to its end, or is given up. */
-  isOver: boolean;
-}
-
 export class MessageRows {
   readonly #options: MessageRowsOptions;
-  readonly #followed: readonly Followed[];
-  readonly #byNumber: ReadonlyMap<number, Followed>;
+  readonly #streams: FollowedStreams;
+  readonly #lanes: MessageLanes;
+  readonly #groups: StateGroups;
   readonly #global = new PartitionStates("all streams");
-  readonly #strangers = new Set<string>();
-  #latest: Followed | null = null;
   #scope: StateScope | null = null;
   /** COMPLETE has been said of it, and nothing but its state may follow. */
   #ending: Followed | null = null;
   #rowsSinceGlobal = 0;
   #globalAt = performance.now();
   #passed: PassedState[] = [];
-  #checkpoints = 0;
-  #group = 0;
-  #groupsAhead = 0;
-  /** Groups are told in their order. */
-  #telling: Promise<void> = Promise.resolve();
-  #failure: Error | null = null;
   #traceError: ExtractError | null = null;
   #hasStatuses = false;
-  #isHurried = false;
-  readonly #hurried = Promise.withResolvers<void>();
 
   constructor(options: MessageRowsOptions) {
     this.#options = options;
-    const now = performance.now();
-    this.#followed = options.streams.map((stream) => ({
-      stream,
-      shown: showStream(stream),
-      namespaceBytes:
-        stream.namespace === "" ? null : Buffer.from(stream.namespace),
-      nameBytes: Buffer.from(stream.name),
-      lanes: stream.lanes.map((lane, ordinal) => ({
-        ...lane,
-        ordinal,
-        sending: null,
-        asked: [],
-        segment: null,
-        hasRows: false,
-      })),
-      segments: new Map(),
-      states: new PartitionStates(showStream(stream)),
-      rowsSinceState: 0,
-      checkpointedAt: now,
-      passed: [],
-      status: null,
-      isOver: false,
-    }));
-    this.#byNumber = new Map(
-      this.#followed.map((one) => [one.stream.number, one]),
+    const { events } = options;
+    this.#streams = new FollowedStreams(options.streams, (level, message) =>
+      events.onLog(level, message),
+    );
+    this.#lanes = new MessageLanes(options.epoch);
+    this.#groups = new StateGroups(this.#lanes, (group) =>
+      events.onGroup(group),
     );
   }
 
   /** Of a checkpoint that was asked for. */
   giveIndex(stream: number, partition: number, index: number): void {
-    const lane = this.#byNumber
-      .get(stream)
+    const lane = this.#streams
+      .byNumber(stream)
       ?.lanes.find(({ ordinal }) => ordinal === partition);
     const asked = lane?.asked.shift();
     assert(lane && asked, "an index was asked for");
@@ -205,7 +92,7 @@ export class MessageRows {
 
   /** The stream has failed elsewhere: what comes of it is passed over. */
   leave(stream: number): void {
-    const followed = this.#byNumber.get(stream);
+    const followed = this.#streams.byNumber(stream);
     if (!followed) return;
     followed.isOver = true;
     if (this.#ending === followed) this.#ending = null;
@@ -213,8 +100,7 @@ export class MessageRows {
 
   /** The next state becomes a checkpoint. Resolves when its rows are queued. */
   hurry(): Promise<void> {
-    this.#isHurried = true;
-    return this.#hurried.promise;
+    return this.#groups.hurry();
   }
 
   /** What the source has said of its failure, if it has. */
@@ -226,8 +112,8 @@ export class MessageRows {
   get isAccounted(): boolean {
     return (
       this.#traceError === null &&
-      this.#followed.some(({ isOver }) => isOver) &&
-      this.#followed.every(
+      this.#streams.all.some(({ isOver }) => isOver) &&
+      this.#streams.all.every(
         ({ isOver, status }) => isOver || status === "COMPLETE",
       )
     );
@@ -238,8 +124,8 @@ export class MessageRows {
    * @throws ExtractError
    */
   takeRecord(record: ForeignRecord, lane: number): Promise<void> | void {
-    this.#throwFailure();
-    const followed = this.#findOf(record);
+    this.#lanes.throwFailure();
+    const followed = this.#streams.findOf(record);
     if (this.#ending !== null || followed.isOver)
       return this.#takeBehindEnd(followed, record, lane);
     return this.#append(followed, record, lane);
@@ -271,21 +157,11 @@ export class MessageRows {
     const lane = followed.lanes[ordinal];
     assert(lane, "each socket has its lane");
     const segment = this.#options.hasPartitions
-      ? this.#openSegment(followed, lane, record.partitionId)
+      ? this.#lanes.openSegment(followed, lane, record.partitionId)
       : null;
-    if (!this.#tryAppend(lane, record))
+    if (!this.#lanes.tryAppend(lane, record))
       return this.#appendLater(followed, lane, segment, record);
     return this.#count(followed, lane, segment);
-  }
-
-  /** @returns false where all batches are on their way */
-  #tryAppend(lane: Lane, record: ForeignRecord): boolean {
-    for (;;) {
-      const result = lane.decoder.append(record, record);
-      if (result === "appended") return true;
-      if (result === "busy") return false;
-      this.#send(lane);
-    }
   }
 
   async #appendLater(
@@ -296,8 +172,8 @@ export class MessageRows {
   ): Promise<void> {
     do {
       await lane.sending;
-      this.#throwFailure();
-    } while (!this.#tryAppend(lane, record));
+      this.#lanes.throwFailure();
+    } while (!this.#lanes.tryAppend(lane, record));
     return this.#count(followed, lane, segment);
   }
 
@@ -321,7 +197,7 @@ export class MessageRows {
    * @throws ExtractError
    */
   async takeMessage(text: string): Promise<void> {
-    this.#throwFailure();
+    this.#lanes.throwFailure();
     const message = readMessage(text);
     switch (message.type) {
       case "STATE":
@@ -367,11 +243,11 @@ export class MessageRows {
    * @throws ExtractError where it has not kept what it has said
    */
   async finish(): Promise<void> {
-    this.#throwFailure();
+    this.#lanes.throwFailure();
     if (this.#ending !== null) await this.#endStream(this.#ending);
     if (this.#traceError) throw this.#traceError;
     this.#endStates();
-    const open = this.#followed.filter(({ isOver }) => !isOver);
+    const open = this.#streams.all.filter(({ isOver }) => !isOver);
     const whole = open.filter((one) => {
       const isTold = this.#hasStatuses || this.#options.hasPartitions;
       if (!isTold || one.status === "COMPLETE") return true;
@@ -394,25 +270,8 @@ export class MessageRows {
         );
       await this.#endTogether(whole);
     } else for (const one of whole) await this.#endStream(one);
-    await this.#telling;
-    this.#throwFailure();
-  }
-
-  #findOf(record: ForeignRecord): Followed {
-    const latest = this.#latest;
-    if (latest && record.isOf(latest.namespaceBytes, latest.nameBytes))
-      return latest;
-    const found = this.#followed.find((one) =>
-      record.isOf(one.namespaceBytes, one.nameBytes),
-    );
-    if (found === undefined)
-      throw new ExtractError(
-        "CONNECTOR_MESSAGE_INVALID",
-        `the source sends records of ${showStream({ name: record.stream, namespace: record.namespace })}, which it was not asked for`,
-        { stream: record.stream },
-      );
-    this.#latest = found;
-    return found;
+    await this.#groups.told;
+    this.#lanes.throwFailure();
   }
 
   /**
@@ -425,123 +284,20 @@ export class MessageRows {
     partition: string | null,
     ordinal: number,
   ): Promise<void> {
-    this.#throwFailure();
-    const followed = this.#followed.find(
-      ({ stream }) =>
-        stream.name === schema.name && stream.namespace === schema.namespace,
-    );
-    if (!followed)
-      throw new ExtractError(
-        "CONNECTOR_MESSAGE_INVALID",
-        `the source sends rows of ${showStream(schema)}, which it was not asked for`,
-        { stream: schema.name },
-      );
+    this.#lanes.throwFailure();
+    const followed = this.#streams.findExactly(schema);
     if (followed.isOver) return;
     const lane = followed.lanes[ordinal];
     assert(lane, "each socket has its lane");
-    const columns = arrangeColumns(lane.decoder.schema, schema, batch);
-    const segment = this.#openSegment(followed, lane, partition);
     const { rowCount } = batch;
-    const written = lane.rows.batch({ rowCount, columns });
-    lane.hasRows = true;
+    const segment = this.#lanes.openSegment(followed, lane, partition);
+    const written = this.#lanes.writeBatch(lane, schema, batch);
     followed.rowsSinceState += rowCount;
     this.#rowsSinceGlobal += rowCount;
     segment.rows += rowCount;
     if (followed.states.isWaiting || this.#global.isWaiting)
       await this.#matchStates(followed);
     await written;
-  }
-
-  #openSegment(
-    followed: Followed,
-    lane: Lane,
-    partition: string | null,
-  ): Segment {
-    if (partition === null)
-      throw new ExtractError(
-        "CONNECTOR_MESSAGE_INVALID",
-        `a record of ${followed.shown} comes by a socket without its partition_id`,
-        { stream: followed.shown },
-      );
-    const { segment } = lane;
-    if (segment?.partition === partition && segment.index === null)
-      return segment;
-    if (segment !== null && segment.index === null)
-      void this.#closeSegment(segment);
-    const known = followed.segments.get(partition);
-    if (known !== undefined)
-      throw new ExtractError(
-        "CONNECTOR_MESSAGE_INVALID",
-        `records of the partition ${partition} of ${followed.shown} come by two sockets, or behind its end`,
-        { stream: followed.shown, partition },
-      );
-    const opened: Segment = { partition, lane, rows: 0, index: null };
-    followed.segments.set(partition, opened);
-    lane.segment = opened;
-    return opened;
-  }
-
-  #closeSegment(segment: Segment): Promise<number> {
-    segment.index ??= this.#checkpoint(segment.lane, false);
-    return segment.index;
-  }
-
-  #send(lane: Lane): void {
-    const taken = lane.decoder.take();
-    if (!taken) return;
-    lane.sending = lane.rows.batch(taken.batch).then(
-      () => taken.giveBack(),
-      (error: unknown) => this.#fail(error),
-    );
-  }
-
-  #throwFailure(): void {
-    if (this.#failure !== null) throw this.#failure;
-  }
-
-  #fail(error: unknown): void {
-    this.#failure ??= error instanceof Error ? error : new Error(String(error));
-  }
-
-  /** All rows of the lane so far. @returns its index, once that is given */
-  #checkpoint(lane: Lane, last: boolean): Promise<number> {
-    this.#send(lane);
-    lane.hasRows = false;
-    this.#checkpoints += 1;
-    const after = `${pad(this.#options.epoch, 8)}-${pad(this.#checkpoints, 12)}`;
-    const index = new Promise<number>((resolve) => lane.asked.push(resolve));
-    lane.rows
-      .checkpoint(last ? null : { kind: "log", after }, last)
-      .catch((error: unknown) => this.#fail(error));
-    return index;
-  }
-
-  /** Tells of a group once its members have their indexes; the next state may be read meanwhile, up to a bound. */
-  async #tellGroup(
-    group: Omit<StateGroup, "group" | "members">,
-    members: readonly { stream: number; index: Promise<number> }[],
-  ): Promise<void> {
-    const number = ++this.#group;
-    this.#groupsAhead += 1;
-    this.#telling = this.#telling.then(async () => {
-      const known = await Promise.all(
-        members.map(async ({ stream, index }) => ({
-          stream,
-          index: await index,
-        })),
-      );
-      this.#groupsAhead -= 1;
-      this.#options.events.onGroup({
-        ...group,
-        group: number,
-        members: known,
-      });
-    });
-    this.#telling.catch((error: unknown) => this.#fail(error));
-    if (this.#isHurried) {
-      await this.#telling;
-      this.#hurried.resolve();
-    } else if (this.#groupsAhead > GROUPS_AHEAD_MAX) await this.#telling;
   }
 
   async #takeState(state: AirbyteState): Promise<void> {
@@ -564,7 +320,7 @@ export class MessageRows {
         "CONNECTOR_MESSAGE_INVALID",
         "a state of one stream does not say of which",
       );
-    const followed = this.#findNamed(descriptor);
+    const followed = this.#streams.findNamed(descriptor);
     if (followed === null) return;
     if (this.#ending !== null && this.#ending !== followed)
       await this.#endStream(this.#ending);
@@ -617,8 +373,8 @@ export class MessageRows {
     this.#passed = this.#pass(this.#passed, { body, rows });
     if (!this.#isTime(this.#globalAt)) return;
     this.#globalAt = performance.now();
-    const members = this.#followed.flatMap((one) =>
-      one.isOver ? [] : this.#closeLanes(one, false),
+    const members = this.#streams.all.flatMap((one) =>
+      one.isOver ? [] : this.#lanes.closeLanes(one, false),
     );
     await this.#tellGlobalGroup(members);
   }
@@ -661,8 +417,8 @@ export class MessageRows {
         (partition) => followed.segments.get(partition)?.rows ?? 0,
       );
       if (state === null) return;
-      const members = this.#closeSegments(followed, state.partitions);
-      await this.#tellGroup(
+      const members = this.#lanes.closeSegments(followed, state.partitions);
+      await this.#groups.tell(
         {
           scope: "STREAM",
           stream: followed.stream.number,
@@ -680,10 +436,10 @@ export class MessageRows {
         this.#countRows(partition),
       );
       if (state === null) return;
-      const members = this.#followed.flatMap((one) =>
-        this.#closeSegments(one, state.partitions),
+      const members = this.#streams.all.flatMap((one) =>
+        this.#lanes.closeSegments(one, state.partitions),
       );
-      await this.#tellGroup(
+      await this.#groups.tell(
         {
           scope: "GLOBAL",
           stream: null,
@@ -697,26 +453,14 @@ export class MessageRows {
 
   /** Of all streams. */
   #countRows(partition: string): number {
-    return this.#followed.reduce(
+    return this.#streams.all.reduce(
       (sum, { segments }) => sum + (segments.get(partition)?.rows ?? 0),
       0,
     );
   }
 
-  #closeSegments(
-    { stream, segments }: Followed,
-    partitions: readonly string[],
-  ): { stream: number; index: Promise<number> }[] {
-    return partitions.flatMap((partition) => {
-      const segment = segments.get(partition);
-      return segment === undefined
-        ? []
-        : [{ stream: stream.number, index: this.#closeSegment(segment) }];
-    });
-  }
-
   #endStates(): void {
-    for (const { states, segments } of this.#followed)
+    for (const { states, segments } of this.#streams.all)
       states.end((partition) => segments.get(partition)?.rows ?? 0);
     this.#global.end((partition) => this.#countRows(partition));
   }
@@ -739,29 +483,17 @@ export class MessageRows {
 
   #isTime(since: number): boolean {
     return (
-      this.#isHurried ||
+      this.#groups.isHurried ||
       performance.now() - since >= this.#options.checkpointEveryMs
     );
-  }
-
-  #closeLanes(
-    { lanes, stream }: Followed,
-    last: boolean,
-  ): { stream: number; index: Promise<number> }[] {
-    return lanes
-      .filter(({ hasRows }) => last || hasRows)
-      .map((lane) => ({
-        stream: stream.number,
-        index: this.#checkpoint(lane, last),
-      }));
   }
 
   async #tellStreamGroup(followed: Followed, last: boolean): Promise<void> {
     const { passed, stream } = followed;
     followed.passed = [];
     const body = passed.at(-1)?.body ?? null;
-    const members = this.#closeLanes(followed, last);
-    await this.#tellGroup(
+    const members = this.#lanes.closeLanes(followed, last);
+    await this.#groups.tell(
       {
         scope: body === null ? null : "STREAM",
         stream: stream.number,
@@ -772,13 +504,11 @@ export class MessageRows {
     );
   }
 
-  async #tellGlobalGroup(
-    members: readonly { stream: number; index: Promise<number> }[],
-  ): Promise<void> {
+  async #tellGlobalGroup(members: readonly Member[]): Promise<void> {
     const passed = this.#passed;
     this.#passed = [];
     const body = passed.at(-1)?.body ?? null;
-    await this.#tellGroup(
+    await this.#groups.tell(
       {
         scope: body === null ? null : this.#scope,
         stream: null,
@@ -801,7 +531,7 @@ export class MessageRows {
   async #endTogether(streams: readonly Followed[]): Promise<void> {
     for (const one of streams) one.isOver = true;
     await this.#tellGlobalGroup(
-      streams.flatMap((one) => this.#closeLanes(one, true)),
+      streams.flatMap((one) => this.#lanes.closeLanes(one, true)),
     );
   }
 
@@ -821,28 +551,6 @@ export class MessageRows {
     this.#options.events.onStreamFailed(followed.stream.number, error);
   }
 
-  /** Null: it was not asked for. */
-  #findNamed(descriptor: {
-    readonly name: string;
-    readonly namespace?: string | null | undefined;
-  }): Followed | null {
-    const namespace = namespaceOf(descriptor) ?? "";
-    const found = this.#followed.find(
-      ({ stream }) =>
-        stream.name === descriptor.name && stream.namespace === namespace,
-    );
-    if (found) return found;
-    const shown = showStream(descriptor);
-    if (!this.#strangers.has(shown) && this.#strangers.size < STRANGERS_MAX) {
-      this.#strangers.add(shown);
-      this.#options.events.onLog(
-        "debug",
-        `the source speaks of ${shown}, which it was not asked for`,
-      );
-    }
-    return null;
-  }
-
   async #takeTrace(trace: AirbyteTrace): Promise<void> {
     const { events } = this.#options;
     switch (trace.type) {
@@ -850,7 +558,9 @@ export class MessageRows {
         if (!trace.error) return;
         const error = fromTraceError(trace.error, "source");
         const descriptor = trace.error.stream_descriptor;
-        const followed = descriptor ? this.#findNamed(descriptor) : null;
+        const followed = descriptor
+          ? this.#streams.findNamed(descriptor)
+          : null;
         events.onLog("error", error.message);
         if (followed !== null && this.#canFailAlone(followed))
           this.#failStream(
@@ -870,7 +580,7 @@ export class MessageRows {
         if (!estimate) return;
         const of =
           estimate.type === "STREAM" && estimate.name
-            ? this.#findNamed({ ...estimate, name: estimate.name })
+            ? this.#streams.findNamed({ ...estimate, name: estimate.name })
             : null;
         events.onEstimate(of?.stream.number ?? null, {
           rows: estimate.row_estimate ?? null,
@@ -880,7 +590,9 @@ export class MessageRows {
       }
       case "STREAM_STATUS": {
         const told = trace.stream_status;
-        const followed = told ? this.#findNamed(told.stream_descriptor) : null;
+        const followed = told
+          ? this.#streams.findNamed(told.stream_descriptor)
+          : null;
         if (!told || !followed) return;
         this.#hasStatuses = true;
         await this.#takeStatus(followed, told.status);
@@ -920,35 +632,6 @@ export class MessageRows {
       (this.#scope === null && !stream.isIncremental)
     );
   }
-}
-
-/** By their names, which say the same on both sides where the sender is what the catalog was made of. */
-function arrangeColumns(
-  wanted: StreamSchema,
-  sent: StreamSchema,
-  { columns }: ColumnBatch,
-): ColumnVector[] {
-  return wanted.columns.map(({ name, type }) => {
-    const at = sent.columns.findIndex((one) => one.name === name);
-    const column = columns[at];
-    const found = sent.columns[at]?.type;
-    if (
-      column === undefined ||
-      found?.kind !== type.kind ||
-      found.precision !== type.precision ||
-      found.scale !== type.scale
-    )
-      throw new ExtractError(
-        "CONNECTOR_MESSAGE_INVALID",
-        `the column ${name} of ${showStream(sent)} comes as ${found?.kind ?? "none"}, and the catalog has ${type.kind}: columns go between connectors of ours only as the source discovers them`,
-        { stream: sent.name, column: name },
-      );
-    return column;
-  });
-}
-
-function pad(count: number, digits: number): string {
-  return String(count).padStart(digits, "0");
 }
 
 function levelOf(level: string): LogLevel {

@@ -29,6 +29,8 @@ export interface DestinationContext {
   readonly onFault?: (error: ExtractError) => void;
   /** Takes what a connector of somebody else says for people. */
   readonly onLog?: (level: string, message: string) => void;
+  /** A process beside ours, which must not outlive the attempt. */
+  readonly onStarted?: (pid: number) => void;
 }
 
 /** A stream as an attempt finds it. */

@@ -1,4 +1,5 @@
 /** What a configured catalog asks our sources for, stream by stream. Pure. */
+import { isRecordColumn } from "../../connectors/airbyte/change-columns.ts";
 import {
   namespaceOf,
   type AirbyteConfiguredCatalog,
@@ -28,11 +29,15 @@ export function keyOf({
   return JSON.stringify([namespace, name]);
 }
 
-/** @throws ExtractError USAGE for what cannot be read so; STATE_INCOMPATIBLE */
+/**
+ * @param isLogged incremental streams come from the source's log
+ * @throws ExtractError USAGE for what cannot be read so; STATE_INCOMPATIBLE
+ */
 export function readConfiguredStreams(
   { streams }: AirbyteConfiguredCatalog,
   states: readonly AirbyteState[],
   cursorLagSeconds: number | null,
+  isLogged = false,
 ): readonly ConfiguredStream[] {
   const known = readStreamStates(states);
   const seen = new Set<string>();
@@ -47,7 +52,9 @@ export function readConfiguredStreams(
       : (stream.default_cursor_field ?? []);
     const [column, below] = path;
     const isIncremental = syncMode === "incremental";
-    if (isIncremental && (column === undefined || below !== undefined))
+    const isFollowed = isIncremental && isLogged;
+    const byCursor = isIncremental && !isLogged;
+    if (byCursor && (column === undefined || below !== undefined))
       throw new ExtractError(
         "USAGE",
         `${label} is to be read incrementally: its cursor_field has to name one column`,
@@ -55,7 +62,10 @@ export function readConfiguredStreams(
       );
     const { properties } = stream.json_schema;
     const state = parseReadState(known.get(keyOf(place)), label);
-    if (state && isIncremental !== (state.kind === "cursor"))
+    const isFitting =
+      byCursor === (state?.kind === "cursor") &&
+      isFollowed === (state?.kind === "log" || state?.kind === "copy");
+    if (state && !isFitting)
       throw new ExtractError(
         "STATE_INCOMPATIBLE",
         `the state of ${label} is of another sync mode: clear it, and the stream is read from its beginning`,
@@ -65,11 +75,15 @@ export function readConfiguredStreams(
       ...place,
       columns: Object.keys(
         typeof properties === "object" && properties !== null ? properties : {},
-      ),
+      ).filter((name) => !isLogged || !isRecordColumn(name)),
       choice: {
-        mode: isIncremental ? "incremental-append" : "full-refresh-append",
+        mode: isFollowed
+          ? "cdc"
+          : byCursor
+            ? "incremental-append"
+            : "full-refresh-append",
         cursor:
-          isIncremental && column !== undefined
+          byCursor && column !== undefined
             ? { column, lagSeconds: cursorLagSeconds }
             : null,
       },

@@ -26,7 +26,7 @@ export interface AirbyteDestinationRequest {
   /** Null: whoever reads our output. */
   readonly connector: ForeignConnectorRequest | null;
   readonly channel:
-    | { readonly medium: "stdio" }
+    | { readonly medium: "stdio"; readonly inTurns?: boolean }
     | {
         readonly medium: "sockets";
         readonly format: ChannelFormat;
@@ -133,7 +133,7 @@ export function configOfAirbyte(
     folder,
     channel:
       channel.medium === "stdio"
-        ? { medium: "stdio" }
+        ? channel
         : {
             medium: "sockets",
             format: channel.format,

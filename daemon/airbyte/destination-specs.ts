@@ -48,7 +48,7 @@ const common = {
   ledger: text.optional().meta({
     title: "Ledger",
     description:
-      "Path of a file, or postgres:// URL, that remembers what was written from sync to sync.",
+      "Path of a file, or postgres:// URL, that remembers what was written from sync to sync. Left out: beside what is written.",
     airbyte_secret: true,
   }),
 };
@@ -159,6 +159,8 @@ export interface DestinationPlan {
   readonly records: Pick<AirbyteSettings, "meta" | "numbers">;
   /** Null: the destination's own. */
   readonly ledgerPath: string | null;
+  /** It lies in the bucket, and is brought here while rows are written. */
+  readonly keepsLedger: boolean;
   /** Keys that the AWS default chain is to find. */
   readonly env: Readonly<Record<string, string>>;
 }
@@ -189,6 +191,7 @@ export function planDestination(
       };
       return {
         ...readCommon(kind, config),
+        keepsLedger: config.ledger === undefined,
         destination: buildDestination({
           destination: `s3://${config.s3_bucket_name}${prefix === "" ? "" : `/${prefix}`}`,
           destinationOptions: options,
@@ -234,6 +237,7 @@ function readCommon(
     unrepresentable: config.unrepresentable,
     records: { meta: config.metadata_columns, numbers: config.numbers },
     ledgerPath: config.ledger ?? null,
+    keepsLedger: false,
   };
 }
 

@@ -5,17 +5,15 @@
 import { toCount } from "../../connectors/airbyte/exact-json.ts";
 import type { DurableReport } from "../../proto/checkpoint.ts";
 import type { DiscoveredWire, HeldColumns } from "../../proto/control.ts";
-import { ExtractError } from "../../proto/error.ts";
-import type { KeyTuple, Partition } from "../../proto/partition.ts";
-import { hasKey } from "../recalled-plan.ts";
+import type { KeyTuple } from "../../proto/partition.ts";
 import type { RunBook } from "../run-book.ts";
 import type { KeptPlan, RunMessages, StreamChoice } from "../run-messages.ts";
 import { keyOf, type ConfiguredStream } from "./configured-streams.ts";
 import {
   describeReadState,
   joinRanges,
-  toKeptPlan,
-  type KeptPartition,
+  keepPartitions,
+  recallReadState,
   type ReadState,
 } from "./read-state.ts";
 import { describeEstimate, describeName, describeStatus } from "./stdout.ts";
@@ -73,23 +71,9 @@ export class ReadMessages implements RunMessages {
     return this.#streams.get(keyOf(stream))?.choice ?? null;
   }
 
-  planOf({ schema, leaves, key = null }: DiscoveredWire): KeptPlan | null {
-    const state = this.#streams.get(keyOf(schema))?.state ?? null;
-    if (state?.kind !== "plan") return null;
-    const isSame =
-      state.fingerprint === schema.fingerprint &&
-      state.partitions.every(
-        (one) =>
-          leaves.some(({ oid }) => oid === one.relation.oid) &&
-          hasKey(one, key),
-      );
-    if (isSame) return toKeptPlan(schema.number, state);
-    const label = `${schema.namespace}.${schema.name}`;
-    throw new ExtractError(
-      "STATE_INCOMPATIBLE",
-      `${label} has other columns, another key or other parts than when its state was written: clear it, and the stream is read from its beginning`,
-      { stream: label },
-    );
+  planOf(discovered: DiscoveredWire): KeptPlan | null {
+    const state = this.#streams.get(keyOf(discovered.schema))?.state ?? null;
+    return state?.kind === "plan" ? recallReadState(discovered, state) : null;
   }
 
   cursorOf(stream: {
@@ -196,27 +180,11 @@ export class ReadMessages implements RunMessages {
         : describeReadState({ kind: "cursor", column: window.column, cursor });
     }
     const { fingerprint } = schema;
-    const left = (plan?.partitions ?? []).flatMap((one): KeptPartition[] =>
-      done.has(one.ordinal) || one.split.kind !== "key"
-        ? []
-        : [keepPartition(one, one.split, after.get(one.ordinal) ?? null)],
-    );
+    const left = plan ? keepPartitions(plan, done, after) : [];
     const state: ReadState =
       left.length === 0
         ? { kind: "done", fingerprint }
         : { kind: "plan", fingerprint, partitions: joinRanges(left) };
     return describeReadState(state);
   }
-}
-
-function keepPartition(
-  { relation, only, estimatedRows, estimatedBytes }: Partition,
-  split: KeptPartition["split"],
-  after: KeyTuple | null,
-): KeptPartition {
-  return {
-    ...{ relation, only, split, after },
-    rows: estimatedRows,
-    bytes: estimatedBytes,
-  };
 }

@@ -6,6 +6,7 @@ import {
   readConfiguredCatalog,
   readStates,
 } from "../../connectors/airbyte/messages.ts";
+import { ExtractError } from "../../proto/error.ts";
 import { requestDefaults, type SyncRequest } from "../request.ts";
 import { startRun } from "../sync.ts";
 import { readConfiguredStreams } from "./configured-streams.ts";
@@ -33,11 +34,23 @@ export async function runRead(
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<number> {
   const channel = readDataChannel(env);
+  const states = readStates(state);
+  const { log } = config;
   const streams = readConfiguredStreams(
     readConfiguredCatalog(catalog),
-    readStates(state),
+    states,
     config.cursorLagSeconds,
+    log !== null,
   );
+  if (log !== null) {
+    if (channel.medium !== "stdio")
+      throw new ExtractError(
+        "USAGE",
+        "changes are captured over stdio: leave the data channel out of the connector's metadata, or the method CDC out of its configuration",
+      );
+    const { runChangeRead } = await import("./read-changes.ts");
+    return runChangeRead({ config: { ...config, log }, streams, states });
+  }
   const open = streams.filter((one) => one.state?.kind !== "done");
   const over = streams
     .filter((one) => !open.includes(one))

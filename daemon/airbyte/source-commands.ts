@@ -1,11 +1,17 @@
 /** `spec`, `check` and `discover` of our source executables: one message each. */
 import { describeStream } from "../../connectors/airbyte/catalog.ts";
+import {
+  CURSOR_COLUMN,
+  recordColumnsOf,
+} from "../../connectors/airbyte/change-columns.ts";
 import type { DiscoveredStream } from "../../connectors/sources/source.ts";
 import type { LogicalKind } from "../../proto/schema.ts";
+import { askDoctor } from "../ask-doctor.ts";
 import { checkSource, discoverSource } from "../inspect-source.ts";
 import { toWireError } from "../../proto/error.ts";
 import {
   describeSourceSpec,
+  type LogConfig,
   type SourceConfig,
   type SourceExecutable,
 } from "./source-config.ts";
@@ -20,12 +26,31 @@ export async function tellCheck(config: SourceConfig): Promise<void> {
   let connectionStatus: object;
   try {
     await checkSource(config.url);
-    connectionStatus = { status: "SUCCEEDED" };
+    const lacking = config.log === null ? [] : await findLacking(config);
+    connectionStatus =
+      lacking.length === 0
+        ? { status: "SUCCEEDED" }
+        : { status: "FAILED", message: lacking.join("; ") };
   } catch (error) {
     const { code, message } = toWireError(error);
     connectionStatus = { status: "FAILED", message: `${code}: ${message}` };
   }
   await writeMessage({ type: "CONNECTION_STATUS", connectionStatus });
+}
+
+/** What change data capture needs and does not find, on this machine and at the source. */
+async function findLacking({
+  url,
+  tables,
+}: SourceConfig): Promise<readonly string[]> {
+  const { machine, source } = await askDoctor({ url, tables, exclude: [] });
+  return [...machine, ...(source ?? [])].flatMap(
+    ({ state, name, detail, remedy }) =>
+      // a table without a key is offered without its changes
+      state !== "missing" || name.startsWith("replica identity")
+        ? []
+        : [`${name}: ${detail}${remedy === null ? "" : ` (${remedy})`}`],
+  );
 }
 
 export async function tellCatalog(config: SourceConfig): Promise<void> {
@@ -44,8 +69,45 @@ export async function tellCatalog(config: SourceConfig): Promise<void> {
     await writeMessage(describeLog("WARN", warning));
   await writeMessage({
     type: "CATALOG",
-    catalog: { streams: streams.map(describe) },
+    catalog: {
+      streams: streams.map((stream) =>
+        config.log === null
+          ? describe(stream)
+          : describeLogged(stream, config.log),
+      ),
+    },
   });
+}
+
+/** Incremental are the tables whose log says which row was changed. */
+function describeLogged(
+  { schema, relationKind, key, changes }: DiscoveredStream,
+  { connector }: LogConfig,
+): object {
+  const isTable = relationKind === "table" || relationKind === "partitioned";
+  const isNamed =
+    (schema.key ?? []).length > 0 ||
+    (connector === "postgresql" && changes?.beforeImage === "full");
+  const supportsIncremental = isTable && isNamed;
+  const own = new Set(schema.key);
+  const columns = supportsIncremental
+    ? [
+        // a deletion may tell of its key alone
+        ...schema.columns.map((column) =>
+          own.has(column.name) ? column : { ...column, nullable: true },
+        ),
+        ...recordColumnsOf(connector),
+      ]
+    : schema.columns;
+  const offer = {
+    supportsIncremental,
+    hasOwnCursor: supportsIncremental,
+    isResumable: key !== null && key.columns.every(({ exact }) => exact),
+  };
+  return {
+    ...describeStream({ ...schema, columns }, offer),
+    default_cursor_field: supportsIncremental ? [CURSOR_COLUMN] : [],
+  };
 }
 
 function describe(stream: DiscoveredStream): object {

@@ -84,13 +84,47 @@ function describeShape(port: number, parameters: string) {
   };
 }
 
+/** A slot of Postgres; what other characters there are it does not allow. */
+const slotName = z.string().regex(/^[a-z0-9_]{1,63}$/);
+
+const standard = z
+  .looseObject({ method: z.literal("Standard") })
+  .meta({ title: "By a cursor column" });
+
+function describeMethods<Shape extends z.ZodRawShape>(shape: Shape) {
+  const captured = z
+    .looseObject({ method: z.literal("CDC"), ...shape })
+    .meta({ title: "Change data capture, from the server's log" });
+  return z.discriminatedUnion("method", [standard, captured]).optional().meta({
+    title: "How incremental streams find what is new",
+    description:
+      "Change data capture needs Java 17 or later where the connector runs, and a server whose log is set up for it.",
+    order: 10,
+  });
+}
+
 const configs = {
-  "source-postgres": z.looseObject(
-    describeShape(5432, "sslmode, sslrootcert, sslcert, sslkey"),
-  ),
-  "source-mysql": z.looseObject(
-    describeShape(3306, "ssl-mode, ssl-ca, ssl-cert, ssl-key"),
-  ),
+  "source-postgres": z.looseObject({
+    ...describeShape(5432, "sslmode, sslrootcert, sslcert, sslkey"),
+    replication_method: describeMethods({
+      replication_slot: slotName.meta({
+        title: "Replication slot",
+        description:
+          "A name that no other connection has. It is made by the first read, and made anew by one without a state: whatever has the name then is removed. Drop it when the connection goes.",
+        order: 0,
+      }),
+      publication: slotName.optional().meta({
+        title: "Publication",
+        description:
+          "Made with the slot, of the tables that are followed. Left out: called like the slot.",
+        order: 1,
+      }),
+    }),
+  }),
+  "source-mysql": z.looseObject({
+    ...describeShape(3306, "ssl-mode, ssl-ca, ssl-cert, ssl-key"),
+    replication_method: describeMethods({}),
+  }),
   "source-mssql": z.looseObject(
     describeShape(1433, "encrypt, trustServerCertificate, ca, instance"),
   ),
@@ -115,6 +149,16 @@ export interface SourceConfig {
   readonly checkpointEverySeconds: number;
   readonly readers: number | null;
   readonly cursorLagSeconds: number | null;
+  /** Null: incremental streams go by a cursor. */
+  readonly log: LogConfig | null;
+}
+
+/** Changes are captured from the source's log. */
+export interface LogConfig {
+  readonly connector: "postgresql" | "mysql";
+  /** Null: the server keeps nothing under a name. */
+  readonly slot: string | null;
+  readonly publication: string | null;
 }
 
 /** The body of a SPEC message. */
@@ -161,5 +205,23 @@ export function readSourceConfig(
     checkpointEverySeconds,
     readers: concurrency,
     cursorLagSeconds,
+    log: readLog(name, read.data),
+  };
+}
+
+function readLog(
+  name: SourceExecutable,
+  config: Readonly<Record<string, unknown>>,
+): LogConfig | null {
+  const method = (config["replication_method"] ?? { method: "Standard" }) as {
+    readonly method: "Standard" | "CDC";
+    readonly replication_slot?: string;
+    readonly publication?: string;
+  };
+  if (method.method === "Standard" || name === "source-mssql") return null;
+  return {
+    connector: name === "source-postgres" ? "postgresql" : "mysql",
+    slot: method.replication_slot ?? null,
+    publication: method.publication ?? null,
   };
 }

@@ -7,13 +7,12 @@
  */
 import { parseExact, toCount } from "../../connectors/airbyte/exact-json.ts";
 import {
-  namespaceOf,
   readConfiguredCatalog,
   type AirbyteConfiguredStream,
 } from "../../connectors/airbyte/messages.ts";
 import { toAirbyteUrl } from "../../connectors/sources/airbyte/url.ts";
 import type { StateGroupWire } from "../../proto/control.ts";
-import { ExtractError } from "../../proto/error.ts";
+import { ExtractError, fromWireError } from "../../proto/error.ts";
 import {
   requestDefaults,
   type SyncMode,
@@ -21,13 +20,16 @@ import {
 } from "../request.ts";
 import type { RunMessages } from "../run-messages.ts";
 import { startRun } from "../sync.ts";
-import { keyOf } from "./configured-streams.ts";
 import { readDataChannel, type DataChannel } from "./data-channel.ts";
 import { planDestination, type DestinationPlan } from "./destination-specs.ts";
 import type { DestinationExecutable } from "./executable.ts";
+import { keyOf } from "./configured-streams.ts";
+import { KeptLedger } from "./kept-ledger.ts";
 import { placeInThisProcess } from "./placement.ts";
 import { awaitRun, tellEnd } from "./run-end.ts";
+import { findUnsettled, type UnsettledWrite } from "./settle-write.ts";
 import { describeLog, writeMessage } from "./stdout.ts";
+import { chooseModes, describeChoices } from "./write-modes.ts";
 
 /** Whoever listens on our sockets starts with us, or long after. */
 const START_SECONDS_MAX = 15 * 60;
@@ -47,72 +49,133 @@ export async function runWrite(
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<number> {
   const plan = planDestination(kind, config);
-  const channel = readDataChannel(env);
   const { streams } = readConfiguredCatalog(catalog);
-  const choices = new Map(
-    streams.map((one) => [keyOf(nameOf(one)), modeOf(one, plan)]),
-  );
+  const choices = chooseModes(streams, plan);
   if (streams.length === 0) return 0;
   Object.assign(process.env, plan.env);
+  const kept =
+    plan.keepsLedger && plan.destination.kind === "s3"
+      ? await KeptLedger.open(plan.destination)
+      : null;
+  try {
+    return await runKept({ plan, choices, streams, catalog, env }, kept);
+  } finally {
+    kept?.close();
+  }
+}
+
+interface WriteOrder {
+  readonly plan: DestinationPlan;
+  readonly choices: ReadonlyMap<string, SyncMode>;
+  readonly streams: readonly AirbyteConfiguredStream[];
+  readonly catalog: unknown;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** @param kept null: the ledger lies where it stays */
+async function runKept(
+  { plan, choices, streams, catalog, env }: WriteOrder,
+  kept: KeptLedger | null,
+): Promise<number> {
+  const request = describeRequest(plan, streams, catalog, {
+    channel: readDataChannel(env),
+    staging: env["AIRBYTE_STAGING_DIRECTORY"],
+    kept,
+  });
+  const unsettled = findUnsettled(request, plan);
+  if (unsettled !== null) await settle(unsettled, kept);
   const placement = placeInThisProcess();
   let told = Promise.resolve();
-  const tell = (message: object | string): void => {
-    told = told.then(() => writeMessage(message));
+  /** In their order; what goes wrong on the way ends the run. */
+  const follow = (work: () => Promise<void> | void): void => {
+    told = told.then(work);
+    told.catch(() => run.abort());
+  };
+  const tell = (message: object | string): void =>
+    follow(() => writeMessage(message));
+  let isKept = false;
+  const messages: RunMessages = {
+    ...describeChoices(choices),
+    keep: async () => kept?.keep(),
+    begun: () => {
+      if (kept === null || isKept) return [];
+      isKept = true;
+      follow(async () => {
+        await kept.keep();
+        kept.openGate();
+      });
+      return [];
+    },
   };
   const run = startRun(
-    describeRequest(plan, streams, catalog, channel),
+    request,
     (event) => {
       if (event.type === "warning") tell(describeLog("WARN", event.message));
     },
     {
       placement,
-      messages: describeChoices(choices),
+      messages,
       onSourceStates: (groups) => {
-        for (const message of groups.flatMap(describeStates)) tell(message);
+        const states = groups.flatMap(describeStates);
+        if (states.length === 0) return;
+        if (kept !== null) follow(() => kept.keep());
+        // at once: of those that a kill cuts off the rows come again
+        tell(states.map((state) => JSON.stringify(state)).join("\n"));
       },
     },
   );
   const { summary, isStopped } = await awaitRun(run, placement);
   await told;
+  try {
+    await kept?.keep();
+  } catch (error) {
+    // of a run that has failed the one that was kept before knows all that was told
+    if (summary.exitCode === 0) throw error;
+  }
   return tellEnd(summary, isStopped, () => null);
 }
 
-function nameOf({ stream }: AirbyteConfiguredStream): {
-  readonly namespace: string;
-  readonly name: string;
-} {
-  return { namespace: namespaceOf(stream) ?? "", name: stream.name };
-}
-
-/** @throws ExtractError USAGE for a mode that this destination does not have */
-function modeOf(
-  configured: AirbyteConfiguredStream,
-  { modes }: DestinationPlan,
-): SyncMode {
-  const { destination_sync_mode: mode, stream } = configured;
-  const { generation_id: generation, minimum_generation_id: least } =
-    configured;
-  if (!modes.includes(mode))
-    throw new ExtractError(
-      "USAGE",
-      `${stream.name} is to be written by ${mode}; this destination does ${modes.join(", ")}`,
-      { stream: stream.name },
-    );
-  // a refresh: whatever is of older generations goes
-  const isRefresh =
-    typeof least === "number" && least > 0 && least === generation;
-  if (mode === "overwrite" || (isRefresh && mode === "append"))
-    return "full-refresh-overwrite";
-  return mode === "append_dedup"
-    ? "incremental-append-dedupe"
-    : "full-refresh-append";
+/** @throws ExtractError of the run: what was given back would be lost */
+async function settle(
+  { request, choices }: UnsettledWrite,
+  kept: KeptLedger | null,
+): Promise<void> {
+  const placement = placeInThisProcess();
+  const run = startRun(request, () => {}, {
+    placement,
+    messages: {
+      ...describeChoices(choices),
+      keep: async () => kept?.keep(),
+    },
+    onSourceStates: () => {},
+  });
+  const { summary } = await awaitRun(run, placement);
+  const failed = summary.streams.find(
+    ({ namespace, name, state }) =>
+      choices.has(keyOf({ namespace, name })) && state !== "committed",
+  );
+  const error = failed?.error ?? (failed ? summary.error : null);
+  if (!failed && summary.streams.length > 0) return;
+  if (error !== null) throw fromWireError(error);
+  throw new ExtractError(
+    "DESTINATION_FAILED",
+    "an earlier write of other streams could not be brought to its end",
+  );
 }
 
 function describeRequest(
   plan: DestinationPlan,
   streams: readonly AirbyteConfiguredStream[],
   catalog: unknown,
-  channel: DataChannel,
+  {
+    channel,
+    staging,
+    kept,
+  }: {
+    readonly channel: DataChannel;
+    readonly staging: string | undefined;
+    readonly kept: KeptLedger | null;
+  },
 ): SyncRequest {
   const version = streams.map((one) => [
     one.stream.namespace ?? null,
@@ -130,11 +193,13 @@ function describeRequest(
         configured: catalog as Record<string, unknown>,
         startDeadline: START_SECONDS_MAX,
         silenceDeadline: SILENCE_SECONDS_MAX,
+        stagingDirectory: staging,
         input:
           channel.medium === "stdio"
-            ? { kind: "stdin" }
+            ? { kind: "stdin", after: kept?.gatePath }
             : {
                 kind: "sockets",
+                after: kept?.gatePath,
                 paths: [...channel.paths],
                 format: formatOf(channel.format),
               },
@@ -149,7 +214,7 @@ function describeRequest(
     attemptsMax: 1,
     checkpointEverySeconds: plan.checkpointEverySeconds,
     unrepresentable: plan.unrepresentable,
-    ledgerPath: plan.ledgerPath,
+    ledgerPath: kept?.path ?? plan.ledgerPath,
   };
 }
 
@@ -161,21 +226,6 @@ function formatOf(
     : format === "protobuf"
       ? "PROTOBUF"
       : "COLUMNAR";
-}
-
-function describeChoices(choices: ReadonlyMap<string, SyncMode>): RunMessages {
-  return {
-    columns: [],
-    choiceOf: (stream) => {
-      const mode = choices.get(keyOf(stream));
-      return mode === undefined ? null : { mode, cursor: null };
-    },
-    planOf: () => null,
-    cursorOf: () => null,
-    begun: () => [],
-    recorded: () => [],
-    complete: () => [],
-  };
 }
 
 /** Each state as it came, with what has become durable of it. */

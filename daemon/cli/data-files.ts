@@ -1,7 +1,10 @@
 /** Finds the data files below a folder, here or on S3, and tells which of them are the table. */
 import { readFileSync, readdirSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { isPartitionFolder } from "../../connectors/destinations/layout/names.ts";
+import {
+  FILES_FOLDER,
+  isPartitionFolder,
+} from "../../connectors/destinations/layout/names.ts";
 import type { FileBytes } from "../../connectors/formats/read.ts";
 import { ExtractError } from "../../proto/error.ts";
 import { quotePath, shortenPath } from "./paths.ts";
@@ -121,9 +124,11 @@ export async function findS3Tables(url: string): Promise<FoundTables> {
   }
 }
 
-/** Names below the folder that begin with a dot are not data. */
+/** Names below the folder that begin with a dot are not data, nor are files that came with rows. */
 function isDataKey(key: string, folder: string): boolean {
-  return dataFile.test(key) && !/(^|\/)\./.test(key.slice(folder.length));
+  const inner = key.slice(folder.length);
+  if (inner.split("/").includes(FILES_FOLDER)) return false;
+  return dataFile.test(key) && !/(^|\/)\./.test(inner);
 }
 
 interface FolderFiles extends Omit<DataTable, "name" | "files"> {
@@ -142,7 +147,7 @@ async function groupTables(found: FoundFiles): Promise<FolderFiles[]> {
   return tables.sort((a, b) => (a.folder < b.folder ? -1 : 1));
 }
 
-/** Names that begin with a dot are not data: the ledger's folder, sidecars. */
+/** Names that begin with a dot are not data: the ledger's folder, sidecars. Nor are files that came with rows. */
 function listDataFiles(root: string): string[] {
   const found: string[] = [];
   const folders = [root];
@@ -152,7 +157,7 @@ function listDataFiles(root: string): string[] {
     folder = folders.pop()
   ) {
     for (const entry of readdirSync(folder, { withFileTypes: true })) {
-      if (entry.name.startsWith(".")) continue;
+      if (entry.name.startsWith(".") || entry.name === FILES_FOLDER) continue;
       const path = join(folder, entry.name);
       if (entry.isDirectory()) folders.push(path);
       else if (entry.isFile() && dataFile.test(entry.name)) found.push(path);

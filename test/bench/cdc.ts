@@ -26,7 +26,7 @@ import {
   TABLE,
   type LogServer,
 } from "./cdc-servers.ts";
-import { millraceCommand } from "./contenders.ts";
+import { buildWithMaps, millraceCommand } from "./contenders.ts";
 import {
   addProfile,
   createLocator,
@@ -404,6 +404,7 @@ function describeEngine(
 export async function compareCdc(options: CdcOptions): Promise<boolean> {
   const changes =
     options.changes ?? (options.quick ? CHANGES_QUICK : CHANGES_DEFAULT);
+  buildWithMaps();
   const programs = await provideEnginePrograms();
   const results: Result[] = [];
   let reached = true;

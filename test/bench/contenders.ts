@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import pg from "pg";
-import { repositoryRoot, toolFolder } from "../arrows.ts";
+import { repositoryRoot, toolEnv, toolFolder } from "../arrows.ts";
 import type { BenchTable } from "./verify.ts";
 
 export interface Job {
@@ -30,6 +30,16 @@ export function millraceCommand(...args: readonly string[]): string[] {
     join(repositoryRoot, "bin", "millrace.js"),
     ...args,
   ];
+}
+
+/** The published form, and what tells where its functions come from. */
+export function buildWithMaps(): void {
+  const { status, stderr } = spawnSync(
+    join(toolFolder, "rolldown"),
+    ["-c", "--sourcemap", "hidden"],
+    { cwd: repositoryRoot, env: toolEnv, encoding: "utf8" },
+  );
+  if (status !== 0) throw new Error(`the build failed: ${stderr}`);
 }
 
 function createMillrace(

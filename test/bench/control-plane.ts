@@ -2,13 +2,11 @@
  * How much of the CPU goes into deciding rather than moving: the share of V8's profile samples, over all processes and
  * workers of a sync, whose stack holds the actor library, `actors/` or `checkpoint/`. See `README.md` of this folder.
  */
-import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Cluster } from "../../deploy/demo/cluster.ts";
-import { repositoryRoot, toolEnv, toolFolder } from "../arrows.ts";
-import { millraceCommand } from "./contenders.ts";
+import { buildWithMaps, millraceCommand } from "./contenders.ts";
 import {
   addProfile,
   createLocator,
@@ -26,16 +24,6 @@ const SHARE_MAX = 0.02;
 const tables = ["one_row", "lineitem"] as const;
 /** V8's own interval is longer, and the start is short. */
 const SAMPLE_INTERVAL_US = 250;
-
-/** The published form, and what tells where its functions come from. */
-function buildWithMaps(): void {
-  const { status, stderr } = spawnSync(
-    join(toolFolder, "rolldown"),
-    ["-c", "--sourcemap", "hidden"],
-    { cwd: repositoryRoot, env: toolEnv, encoding: "utf8" },
-  );
-  if (status !== 0) throw new Error(`the build failed: ${stderr}`);
-}
 
 async function runSync(
   { url, table, serverPid }: { url: string; table: string; serverPid: number },

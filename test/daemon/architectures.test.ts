@@ -152,3 +152,37 @@ test("a run tells it when it starts, to the log and to whoever looks on", async 
   logEvents({ subscribe }, log);
   expect(JSON.parse(logged[0] ?? "")).toMatchObject({ architecture });
 });
+
+test("files that go with records: standard streams, and a destination that copies them", () => {
+  const command = ["source-python"];
+  const files = toAirbyteUrl({ command, ipc, files: true });
+  const [hop] = listArchitectures({
+    source: { url: files },
+    destination: { kind: "s3" },
+  });
+  expect(hop).toMatchObject({ medium: "STDIO", rule: "fileTransfer" });
+  expect(readSettings(resolveSourceUrl(files)).architecture).toBe("stdio");
+  const onto = (kind: "postgres" | "airbyte") => () =>
+    listArchitectures({ source: { url: files }, destination: { kind } });
+  expect(onto("postgres")).toThrow(/postgres does not copy files/);
+  expect(onto("airbyte")).toThrow(/standard streams alone/);
+  const given = toAirbyteUrl({
+    input: { kind: "sockets", paths: ["/s/1.sock"], format: "JSONL" },
+    configured: {
+      streams: [
+        {
+          stream: { name: "docs", json_schema: {} },
+          sync_mode: "full_refresh",
+          destination_sync_mode: "append",
+          include_files: true,
+        },
+      ],
+    },
+  });
+  expect(() =>
+    listArchitectures({
+      source: { url: given },
+      destination: { kind: "file" },
+    }),
+  ).toThrow(/DATA_CHANNEL_MEDIUM=STDIO/);
+});

@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test as base, describe, expect } from "vitest";
+import { readSettings } from "../../connectors/sources/airbyte/config.ts";
+import { listArchitectures } from "../../daemon/architectures.ts";
 import {
   buildRequest,
   findContradictions,
@@ -15,6 +17,7 @@ import {
   loadConfig,
   loadMillraceConfig,
 } from "../../daemon/config.ts";
+import { recordRequest } from "../../daemon/identity.ts";
 import { requestDefaults } from "../../daemon/request.ts";
 import { ExtractError } from "../../proto/error.ts";
 
@@ -56,7 +59,7 @@ function shop(...lines: readonly string[]): string {
   ].join("\n");
 }
 
-test("the example of a daemon is read with all its parts, and the folder holds no other example", () => {
+test("the example of a daemon is read with all its parts, and each example of the folder has its test", () => {
   const secrets = {
     LEDGER_URL: "postgres://millrace@db.example.com/millrace",
     VIEWER_TOKEN: "viewer-token-0123456789",
@@ -101,6 +104,7 @@ test("the example of a daemon is read with all its parts, and the folder holds n
   });
   expect(invoices?.schemaChanges).toBe("pause");
   expect(readdirSync(dirname(example)).sort()).toEqual([
+    "connectors.yaml",
     "daemon.yaml",
     "millrace.yaml",
   ]);
@@ -180,6 +184,51 @@ test("the example file becomes the requests that its comments promise", () => {
     columns: ["id", "happened_at", "payload"],
     unrepresentable: "null",
   });
+});
+
+test("the example of connectors names a command, images and sockets, and no secret is told", () => {
+  const secrets = {
+    TICKETS_TOKEN: "tickets-secret",
+    SHOP_PASSWORD: "shop-secret",
+    WAREHOUSE_PASSWORD: "dwh-secret",
+    SHOP_URL: "postgres://e@h/shop",
+    SEARCH_KEY: "search-secret",
+  };
+  const syncs = loadConfig(join(dirname(example), "connectors.yaml"), secrets);
+  const requests = [...syncs.values()].map(buildRequest);
+  expect(
+    requests.flatMap((request) =>
+      listArchitectures(request)
+        // between the sides of our own there is one way
+        .filter(({ format }) => format !== "COLUMNAR")
+        .map(
+          ({ between, medium, format }) => `${between}: ${medium} ${format}`,
+        ),
+    ),
+  ).toEqual([
+    "source-tickets --page-size=500 → airbyte: STDIO JSONL",
+    "airbyte/source-mysql:3.51.5 → airbyte: SOCKET PROTOBUF",
+    "airbyte → its connector: STDIO JSONL",
+  ]);
+  const [tickets, shop, search] = requests;
+  expect(readSettings(tickets?.source.url ?? "")).toMatchObject({
+    command: ["source-tickets", "--page-size=500"],
+    config: { token: "tickets-secret", start_date: "2026-01-01" },
+  });
+  expect(readSettings(shop?.source.url ?? "")).toMatchObject({
+    runtime: "podman",
+    runtimeArguments: ["--network=shop"],
+    config: { port: 3306, password: "shop-secret" },
+  });
+  expect(search?.destination).toMatchObject({
+    connector: {
+      program: { image: "airbyte/destination-elasticsearch:0.1.6" },
+    },
+    deadlines: { stateMs: 3_600_000 },
+  });
+  const told = JSON.stringify(requests.map(recordRequest));
+  for (const secret of Object.values(secrets))
+    if (secret.endsWith("secret")) expect(told).not.toContain(secret);
 });
 
 test("what a file leaves out takes the defaults of a request", async ({

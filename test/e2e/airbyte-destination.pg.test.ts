@@ -3,8 +3,10 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { pythonDestination, readKept } from "./support/airbyte.ts";
-import type { Destination, Ended } from "./support/command.ts";
+import { waitFor, type Destination, type Ended } from "./support/command.ts";
 import { test as base } from "./support/fixtures.ts";
+import { all, ROWS as WRITTEN } from "./support/foreign.ts";
+import { WritePipeline } from "./support/write-pipeline.ts";
 
 const ROWS = 5_000;
 
@@ -186,4 +188,39 @@ describe("a destination that", () => {
       expect(ended.stderr).not.toContain("hunter2");
     },
   );
+});
+
+test("`destination-postgres write` is killed and goes on from the last state: each record is there once", async ({
+  destination,
+  database,
+}) => {
+  const { hostname, port, pathname, username, password } = new URL(
+    database.url,
+  );
+  const pipeline = new WritePipeline(destination.root, {
+    executable: "destination-postgres",
+    destination: {
+      host: hostname,
+      port: Number(port),
+      database: pathname.slice(1),
+      username,
+      password,
+      schema: "written",
+    },
+  });
+  for (const states of [3, 7]) {
+    const ended = pipeline.run();
+    await waitFor("states", () => pipeline.states.length >= states);
+    pipeline.kill();
+    expect(await ended).toBeNull();
+  }
+  expect(await pipeline.run(), pipeline.stdout).toBe(0);
+  const rows = await database.query<{ id: string }>(
+    "SELECT id FROM written.users ORDER BY id",
+  );
+  expect(rows.map(({ id }) => Number(id))).toEqual(all);
+  expect(pipeline.states.at(-1)).toMatchObject({
+    stream: { stream_state: { row: WRITTEN } },
+    destinationStats: { recordCount: 10 },
+  });
 });

@@ -1,73 +1,24 @@
 /** A source that is not ours, under our bookkeeper: each of its records once, whoever is killed and when. */
-import { spawn, type ChildProcess } from "node:child_process";
-import { globSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { globSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect } from "vitest";
-import { repositoryRoot, toolEnv } from "../arrows.ts";
-import { builtLauncher } from "../fixtures/built.ts";
-import { readLines } from "./support/airbyte.ts";
 import {
-  signal,
-  waitFor,
-  type Destination,
-  type Running,
-} from "./support/command.ts";
+  pythonDestination,
+  pythonSource,
+  readKept,
+  readLines,
+} from "./support/airbyte.ts";
+import { signal, waitFor } from "./support/command.ts";
 import { test } from "./support/fixtures.ts";
-
-const script = join(repositoryRoot, "test/fixtures/airbyte/source.py");
-const ROWS = 240;
-const all = Array.from({ length: ROWS }, (_, i) => i + 1);
-
-function writeSync(
-  { root }: Destination,
-  config: object,
-  more: { readonly source?: object; readonly sync?: object } = {},
-): string {
-  const file = join(root, "..", `${root.split("/").at(-1)}.yaml`);
-  const sync = {
-    source: {
-      command: ["python3", "-S", "-E", script],
-      config: {
-        streams: ["users", "orders"],
-        rows: ROWS,
-        state_every: 10,
-        ...config,
-      },
-      ...more.source,
-    },
-    destination: { kind: "file", path: root },
-    format: "jsonl",
-    mode: "incremental",
-    attempts: 1,
-    checkpointEvery: "100ms",
-    ...more.sync,
-  };
-  writeFileSync(file, JSON.stringify({ syncs: { things: sync } }));
-  return file;
-}
-
-function readRows(root: string, stream: string): Record<string, unknown>[] {
-  return globSync(join(root, `**/${stream}/g*/p*.jsonl`)).flatMap((path) =>
-    readFileSync(path, "utf8")
-      .split("\n")
-      .filter((line) => line !== "")
-      .map((line) => JSON.parse(line) as Record<string, unknown>),
-  );
-}
-
-function readIds(root: string, stream: string): number[] {
-  return readRows(root, stream)
-    .map(({ id }) => Number(id))
-    .toSorted((a, b) => a - b);
-}
-
-function countDurable({ events }: Running): number {
-  const rows = new Map<string, number>();
-  for (const event of events)
-    if (event.type === "stream.progress")
-      rows.set(event.stream.name, event.rowsDurable);
-  return [...rows.values()].reduce((sum, one) => sum + one, 0);
-}
+import {
+  all,
+  countDurable,
+  readIds,
+  readRows,
+  ROWS,
+  writeSync,
+} from "./support/foreign.ts";
+import { contentOf, placeOf, WritePipeline } from "./support/write-pipeline.ts";
 
 describe("each record is there once, whoever is killed", () => {
   test.for([
@@ -83,6 +34,11 @@ describe("each record is there once, whoever is killed", () => {
     },
     {
       states: "STREAM",
+      architecture: "socket",
+      victims: ["source"],
+    },
+    {
+      states: "GLOBAL",
       architecture: "socket",
       victims: ["source"],
     },
@@ -104,6 +60,11 @@ describe("each record is there once, whoever is killed", () => {
         const pid = running.find(victim);
         if (pid !== null) signal(pid, "SIGKILL");
         await running.ended;
+        // the connector among them: it must not write beside the next one
+        await waitFor(
+          "the end of all that it has started",
+          () => destination.listAlive().length === 0,
+        );
       }
       const { code, stderr } = await destination.run("sync", "-f", file);
       expect(stderr).not.toContain("error ");
@@ -149,6 +110,64 @@ test("a connector that is killed ends the run with the reason, and the next run 
   expect(JSON.stringify(told)).toContain("status STARTED");
 });
 
+test("states of all streams over sockets: all records, and nothing new for the next run", async ({
+  destination,
+}) => {
+  const given = `${destination.root}.states`;
+  const file = writeSync(
+    destination,
+    { states: "GLOBAL", record_state: given },
+    { source: { architecture: "socket" } },
+  );
+  const first = await destination.run("sync", "-f", file);
+  expect(first.code).toBe(0);
+  expect(readIds(destination.root, "users")).toEqual(all);
+  expect(readIds(destination.root, "orders")).toEqual(all);
+  const second = await destination.run("sync", "-f", file);
+  expect(second.summary?.streams.map(({ rows }) => rows)).toEqual([0, 0]);
+  const [, last = ""] = readFileSync(given, "utf8").trimEnd().split("\n");
+  expect(JSON.parse(last)).toMatchObject([
+    {
+      type: "GLOBAL",
+      global: {
+        shared_state: { seen: 2 * ROWS },
+        stream_states: [
+          { stream_state: { row: ROWS } },
+          { stream_state: { row: ROWS } },
+        ],
+      },
+    },
+  ]);
+});
+
+test("records of two sockets become one sequence, with its states, for a connector that reads its stdin", async ({
+  destination,
+}) => {
+  const { root, ledgerPath } = destination;
+  const file = writeSync(
+    destination,
+    { namespace: "shop" },
+    {
+      source: { architecture: "socket" },
+      sync: {
+        destination: {
+          command: ["python3", pythonDestination],
+          config: { path: root },
+        },
+        format: undefined,
+        ledger: ledgerPath,
+      },
+    },
+  );
+  const { code, stderr } = await destination.run("sync", "-f", file);
+  expect(code, stderr).toBe(0);
+  for (const stream of ["shop.users", "shop.orders"]) {
+    const kept = readKept(root, stream);
+    expect(kept).toHaveLength(ROWS);
+    expect(new Set(kept).size).toBe(ROWS);
+  }
+});
+
 test("columns that tell of the record, and one stream that its source gives up", async ({
   destination,
 }) => {
@@ -177,7 +196,7 @@ test("columns that tell of the record, and one stream that its source gives up",
 test("check, discover and plan ask the connector", async ({ destination }) => {
   const config = { streams: ["users"], rows: 3, key: "wrong" };
   const url = (more: object): string =>
-    `airbyte:?command=${encodeURIComponent(JSON.stringify(["python3", script]))}&config=${encodeURIComponent(JSON.stringify({ ...config, ...more }))}`;
+    `airbyte:?command=${encodeURIComponent(JSON.stringify(["python3", pythonSource]))}&config=${encodeURIComponent(JSON.stringify({ ...config, ...more }))}`;
   const refused = await destination.run("check", url({}));
   expect(refused.stderr).toContain("the key is wrong");
   expect(refused.stderr).not.toContain('"key"');
@@ -189,111 +208,27 @@ test("check, discover and plan ask the connector", async ({ destination }) => {
   expect(JSON.stringify(planned.events)).toContain("in its own order");
 });
 
-/** `source.py read | destination-file write`, as a platform runs them: what came back is what it knows. */
-class Pipeline {
-  readonly #root: string;
-  readonly #files: Record<string, string> = {};
-  stdout = "";
-  #write: ChildProcess | null = null;
-
-  constructor(root: string, config: object) {
-    this.#root = root;
-    const columns = { id: { type: "integer" } };
-    this.#put("source", {
-      streams: ["users"],
-      rows: ROWS,
-      state_every: 10,
-      pause_ms: 4,
-      ...config,
-    });
-    this.#put("destination", {
+/** Into files below `written`. */
+function writeFiles(
+  root: string,
+  source: object,
+  hasFiles = false,
+): WritePipeline {
+  return new WritePipeline(root, {
+    source,
+    hasFiles,
+    executable: "destination-file",
+    destination: {
       path: join(root, "written"),
       format: { format_type: "JSONL" },
-      checkpoint_interval_seconds: 0.05,
-    });
-    this.#put("catalog", {
-      streams: [
-        {
-          stream: { name: "users", json_schema: { properties: columns } },
-          sync_mode: "incremental",
-          destination_sync_mode: "append",
-          generation_id: 1,
-          minimum_generation_id: 0,
-          sync_id: 1,
-        },
-      ],
-    });
-  }
-
-  #put(name: string, value: unknown): void {
-    const path = join(
-      this.#root,
-      "..",
-      `${this.#root.split("/").at(-1)}-${name}.json`,
-    );
-    writeFileSync(path, JSON.stringify(value));
-    this.#files[name] = path;
-  }
-
-  get states(): unknown[] {
-    return readLines(this.stdout).flatMap(({ type, state }) =>
-      type === "STATE" ? [state] : [],
-    );
-  }
-
-  run(): Promise<number | null> {
-    const { source = "", catalog = "", destination = "" } = this.#files;
-    const known = this.states.at(-1);
-    this.#put("state", known === undefined ? [] : [known]);
-    const read = spawn(
-      "python3",
-      [
-        "-S",
-        "-E",
-        script,
-        "read",
-        "--config",
-        source,
-        "--catalog",
-        catalog,
-        "--state",
-        this.#files["state"] ?? "",
-      ],
-      { stdio: ["ignore", "pipe", "ignore"] },
-    );
-    const write = spawn(
-      process.execPath,
-      [
-        join(dirname(builtLauncher()), "destination-file.js"),
-        ...["write", "--config", destination, "--catalog", catalog],
-      ],
-      {
-        env: { ...toolEnv, MILLRACE_SOURCES: undefined },
-        stdio: [read.stdout, "pipe", "ignore"],
-      },
-    );
-    read.stdout.destroy();
-    this.#write = write;
-    write.stdout?.setEncoding("utf8").on("data", (text: string) => {
-      this.stdout += text;
-    });
-    return new Promise((resolve) => {
-      write.on("close", (code) => {
-        read.kill("SIGKILL");
-        resolve(code);
-      });
-    });
-  }
-
-  kill(): void {
-    this.#write?.kill("SIGKILL");
-  }
+    },
+  });
 }
 
 test("`write` gives a state back once its rows are durable: killed and started again from it, each record is there once", async ({
   destination,
 }) => {
-  const pipeline = new Pipeline(destination.root, {});
+  const pipeline = writeFiles(destination.root, {});
   for (const states of [3, 7]) {
     const ended = pipeline.run();
     await waitFor("states", () => pipeline.states.length >= states);
@@ -310,10 +245,25 @@ test("`write` gives a state back once its rows are durable: killed and started a
   });
 });
 
+test("`write` of further streams keeps what a killed one has given states back for", async ({
+  destination,
+}) => {
+  const pipeline = writeFiles(destination.root, {});
+  const killed = pipeline.run();
+  await waitFor("states", () => pipeline.states.length >= 4);
+  pipeline.kill();
+  expect(await killed).toBeNull();
+  pipeline.configure(["users", "orders"]);
+  expect(await pipeline.run(), pipeline.stdout).toBe(0);
+  const written = join(destination.root, "written");
+  expect(readIds(written, "users")).toEqual(all);
+  expect(readIds(written, "orders")).toEqual(all);
+});
+
 test("`write` that gets what is no message says so in a TRACE, and ends by its exit code", async ({
   destination,
 }) => {
-  const pipeline = new Pipeline(destination.root, {
+  const pipeline = writeFiles(destination.root, {
     pause_ms: 0,
     fault: "garbage",
     fault_at: 55,
@@ -322,4 +272,122 @@ test("`write` that gets what is no message says so in a TRACE, and ends by its e
   const trace = readLines(pipeline.stdout).find(({ type }) => type === "TRACE");
   expect(JSON.stringify(trace)).toContain("CONNECTOR_MESSAGE_INVALID");
   expect(JSON.stringify(trace)).toContain('"failure_type":"system_error"');
+});
+
+describe("files that go with records", () => {
+  /** Of one stream below a folder, by their paths. */
+  function readFiles(pattern: string): Map<string, string> {
+    return new Map(
+      globSync(pattern, { withFileTypes: true }).flatMap((entry) => {
+        if (!entry.isFile()) return [];
+        const path = join(entry.parentPath, entry.name);
+        const inner = path.slice(path.indexOf("/reports/") + 1);
+        return [[inner, readFileSync(path, "utf8")]];
+      }),
+    );
+  }
+
+  const expected = new Map(all.map((id) => [placeOf(id), contentOf(id)]));
+
+  test("are there once their rows are, and the manifest names them, whoever is killed", async ({
+    destination,
+  }) => {
+    const stagingDirectory = `${destination.root}-staged`;
+    mkdirSync(stagingDirectory);
+    const file = writeSync(
+      destination,
+      { streams: ["users"], files: "good", pause_ms: 4 },
+      { source: { files: true, stagingDirectory } },
+    );
+    for (const victim of ["source", "destination"] as const) {
+      const running = destination.start("sync", "-f", file);
+      const before = countDurable(running);
+      await waitFor(
+        "rows that are durable",
+        () => running.isOver() || countDurable(running) > before,
+      );
+      const pid = running.find(victim);
+      if (pid !== null) signal(pid, "SIGKILL");
+      await running.ended;
+    }
+    const { code, stderr } = await destination.run("sync", "-f", file);
+    expect(stderr).not.toContain("error ");
+    expect(code).toBe(0);
+    expect(readIds(destination.root, "users")).toEqual(all);
+    const folder = join(destination.root, "public/users");
+    const found = readFiles(join(folder, "g*/_files/**"));
+    expect(found).toEqual(expected);
+    const manifest = JSON.parse(
+      readFileSync(join(folder, "_manifest.json"), "utf8"),
+    ) as {
+      readonly generations: readonly {
+        readonly copied: readonly { path: string; bytes: number }[];
+      }[];
+    };
+    const named = manifest.generations.flatMap(({ copied }) => copied);
+    expect(named).toHaveLength(ROWS);
+    for (const { path, bytes } of named)
+      expect(readFileSync(join(destination.root, path)).byteLength, path).toBe(
+        bytes,
+      );
+    // what was staged is gone, with its folder
+    expect(readdirSync(stagingDirectory)).toEqual([]);
+  });
+
+  test("are copied by `write`, killed and started again from its last state", async ({
+    destination,
+  }) => {
+    const pipeline = writeFiles(destination.root, { files: "good" }, true);
+    const killed = pipeline.run();
+    await waitFor("states", () => pipeline.states.length >= 3);
+    pipeline.kill();
+    expect(await killed).toBeNull();
+    expect(await pipeline.run()).toBe(0);
+    const written = join(destination.root, "written");
+    expect(readIds(written, "users")).toEqual(all);
+    const found = readFiles(join(written, "public/users/g*/_files/**"));
+    expect(found).toEqual(expected);
+  });
+
+  test("that lead elsewhere end the read", async ({ destination }) => {
+    const file = writeSync(
+      destination,
+      { streams: ["users"], files: "elsewhere" },
+      { source: { files: true } },
+    );
+    const { summary, code } = await destination.run("sync", "-f", file);
+    expect(code).not.toBe(0);
+    expect(summary?.error).toMatchObject({
+      code: "CONNECTOR_MESSAGE_INVALID",
+      message: expect.stringContaining("below the staging folder") as unknown,
+    });
+  });
+
+  test("go on to a connector of somebody else", async ({ destination }) => {
+    const path = `${destination.root}-kept`;
+    mkdirSync(path);
+    const file = writeSync(
+      destination,
+      { streams: ["users"], files: "good", namespace: "shop" },
+      {
+        source: { files: true },
+        sync: {
+          destination: {
+            command: ["python3", pythonDestination],
+            config: { path },
+          },
+          format: undefined,
+          mode: "full-refresh-overwrite",
+        },
+      },
+    );
+    const { code, stderr } = await destination.run("sync", "-f", file);
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    const found = readFiles(join(path, "files/**"));
+    expect(found).toEqual(expected);
+    const kept = readFileSync(join(path, "shop.users.jsonl"), "utf8");
+    expect(kept).not.toContain("file_reference");
+    expect(kept.trimEnd().split("\n")).toHaveLength(ROWS);
+  });
 });

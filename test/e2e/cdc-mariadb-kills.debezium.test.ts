@@ -2,6 +2,6 @@ import { useBinlog } from "./support/binlog-source.ts";
 import { describeKills } from "./support/log-kills.ts";
 
 describeKills(
-  { first: 4001, seeds: 2, mode: "continuous", destination: "postgres" },
+  { first: 4005, seeds: 2, mode: "continuous", destination: "postgres" },
   useBinlog("mariadb"),
 );

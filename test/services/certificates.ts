@@ -52,10 +52,10 @@ function element(
   ...parts: readonly (Uint8Array | string)[]
 ): Buffer {
   const body = Buffer.concat(parts.map((part) => Buffer.from(part)));
-  const short = body.length < 0x80;
-  const length = short
-    ? Buffer.of(body.length)
-    : Buffer.of(0x82, body.length >> 8, body.length & 0xff);
+  // in as few bytes as it takes: who writes a certificate anew before checking it (Java) finds the same bytes
+  const high = body.length >> 8;
+  const prefix = body.length < 0x80 ? [] : high === 0 ? [0x81] : [0x82, high];
+  const length = Buffer.of(...prefix, body.length & 0xff);
   return Buffer.concat([Buffer.of(tags[tag]), length, body]);
 }
 

@@ -16,10 +16,8 @@ import {
   ForeignInput,
   type ForeignSockets,
 } from "../../../connectors/channels/foreign-input.ts";
-import {
-  MessageRows,
-  type LogLevel,
-} from "../../../connectors/channels/message-rows.ts";
+import { MessageRows } from "../../../connectors/channels/message-rows.ts";
+import type { LogLevel } from "../../../connectors/channels/message-streams.ts";
 import { ChannelRows } from "../../../connectors/channels/source-rows.ts";
 import {
   DEFAULTS,
@@ -33,6 +31,9 @@ import {
   type ForeignStream,
 } from "../../../connectors/sources/airbyte/driver.ts";
 import { RecordDecoder } from "../../../connectors/sources/airbyte/record-decoder.ts";
+import { FILE_COLUMN } from "../../../connectors/airbyte/file-reference.ts";
+import { StagedFiles } from "../../../connectors/sources/airbyte/staged-files.ts";
+import { StagingFolder } from "./staging-folder.ts";
 import type {
   MessageStreamOrder,
   SourceFact,
@@ -90,8 +91,10 @@ class MessageSource implements Hosted {
   #checkpoints: SourceCheckpoints | null = null;
   #listener: ChannelListener | null = null;
   #channel: SourceChannel | null = null;
+  #opening: Promise<void> | null = null;
   #rows: MessageRows | null = null;
   #input: ForeignInput | null = null;
+  #staging: StagingFolder | null = null;
   #takeProgress: () => void = () => {};
   readonly #left = new Set<number>();
   #told = 0;
@@ -134,6 +137,7 @@ class MessageSource implements Hosted {
       }),
     );
     await this.#listener?.close();
+    this.#staging?.remove();
   }
 
   #follow(order: SourceOrder): void {
@@ -187,6 +191,7 @@ class MessageSource implements Hosted {
 
   get #lanes(): number {
     const { input, architecture, sockets } = given(this.#foreign, "settings");
+    if (input?.kind === "nothing") return input.lanes;
     if (input) return input.kind === "sockets" ? input.paths.length : 1;
     return architecture === "socket" ? (sockets ?? DEFAULTS.sockets) : 1;
   }
@@ -268,6 +273,8 @@ class MessageSource implements Hosted {
 
   async #endChannel(): Promise<void> {
     await this.#input?.kill();
+    // a stop may come before the destination has: it joins what it was told of, and waits for the end there
+    await this.#opening;
     const channel = this.#channel;
     if (channel === null) return;
     this.#hasEnded = true;
@@ -335,10 +342,16 @@ class MessageSource implements Hosted {
     const orders = new Map(order.streams.map((one) => [one.stream, one]));
     const orderOf = (stream: number): MessageStreamOrder =>
       given(orders.get(stream) ?? null, `the order of stream ${stream}`);
+    const hasFiles = (number: number): boolean =>
+      this.#streamOf(number).added.includes(FILE_COLUMN);
+    if (joined.some(hasFiles))
+      this.#staging = new StagingFolder(foreign, settings.attempt.runId);
+    const staging = this.#staging?.path ?? null;
+    const stagedFiles = staging === null ? null : new StagedFiles(staging);
     const progress: (() => void)[] = [];
     const streams = await Promise.all(
       joined.map(async (number) => {
-        const { schema, catalog } = this.#streamOf(number);
+        const { schema, catalog, added } = this.#streamOf(number);
         const mapper = await findMapper(schema, settings.mappers);
         const { generation, syncMode } = orderOf(number);
         return {
@@ -366,7 +379,8 @@ class MessageSource implements Hosted {
                   Object.keys(catalog.json_schema["properties"] ?? {}),
                 ),
                 policy: settings.policy,
-                meta: foreign.meta ?? [],
+                meta: added,
+                stagedFiles,
                 syncId: order.syncId,
                 generation,
                 rowBytesMax: settings.rowBytesMax,
@@ -428,6 +442,7 @@ class MessageSource implements Hosted {
         }),
         ...(order.states === null ? {} : { state: order.states }),
       },
+      staging,
       rowBytesMax: settings.rowBytesMax,
       rows,
       stdin: openStdin,
@@ -445,7 +460,7 @@ class MessageSource implements Hosted {
     { syncMode, destinationSyncMode, cursorField, ...rest }: MessageStreamOrder,
     syncId: number,
   ) {
-    const { catalog } = this.#streamOf(number);
+    const { catalog, added } = this.#streamOf(number);
     return configureStream(catalog, {
       syncMode,
       destinationSyncMode,
@@ -453,6 +468,7 @@ class MessageSource implements Hosted {
       generation: rest.generation,
       generationMin: rest.generationMin,
       syncId,
+      includesFiles: added.includes(FILE_COLUMN),
     });
   }
 
@@ -515,10 +531,10 @@ class MessageSource implements Hosted {
             stream,
             ...planForeign(this.#streamOf(stream), this.#lanes),
           }),
-        openChannel: () =>
-          void this.#openChannel().catch((error: unknown) =>
-            this.#break(error),
-          ),
+        openChannel: () => {
+          this.#opening = this.#openChannel();
+          this.#opening.catch((error: unknown) => this.#break(error));
+        },
         endChannel: () =>
           void this.#endChannel().catch((error: unknown) => this.#break(error)),
         seedStream: (_, { stream, seed }) =>

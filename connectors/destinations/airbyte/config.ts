@@ -8,6 +8,11 @@ export type RecordChannel =
   | {
       /** As lines, states among them. */
       readonly medium: "stdio";
+      /**
+       * States are of all streams: channels take turns, so that in front of a state there is no row that it does not
+       * cover.
+       */
+      readonly inTurns?: boolean;
     }
   | {
       /** We listen on each path, and the destination connects. */

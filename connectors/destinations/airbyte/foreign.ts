@@ -3,13 +3,12 @@
  * durable when its state has come back, and a run is well only when the connector has ended well.
  */
 import { connect, type Socket } from "node:net";
-import ownProcess from "node:process";
-import { isMainThread } from "node:worker_threads";
 import { join } from "node:path";
 import type { AttemptRef } from "../../../proto/control.ts";
 import { ExtractError, toWireError } from "../../../proto/error.ts";
 import { askConnector } from "../../airbyte/ask-connector.ts";
 import { configureStream, describeStream } from "../../airbyte/catalog.ts";
+import { findFileColumn } from "../../airbyte/file-reference.ts";
 import { fromTraceError } from "../../airbyte/errors.ts";
 import {
   readMessage,
@@ -32,8 +31,8 @@ import type { LaneFact, LaneOrder } from "./lane.ts";
 import { STDIN_SOCKET } from "./writers.ts";
 
 const FIRST_CHANNEL = 1;
-/** 128 and the number of SIGTERM. */
-const EXIT_TERMINATED = 143;
+/** A run that stops does not wait longer for states, and for the connector's end. */
+const STOP_MS_MAX = 60_000;
 /** A connector that checks for so long is told to end. */
 const CHECK_MS_MAX = 110_000;
 
@@ -46,6 +45,7 @@ export interface ForeignOptions {
   onFault(error: ExtractError): void;
   /** What it says for people. */
   onLog(level: string, message: string): void;
+  onStarted(pid: number): void;
 }
 
 interface ForeignStream {
@@ -101,7 +101,10 @@ export class ForeignDestination {
   async start(all: readonly RecoverTarget[]): Promise<void> {
     // a stream that is not written again must not be in the catalog: it would be emptied
     const targets = all.filter(({ isOver = false }) => !isOver);
-    if (targets.length === 0) return this.#exit.resolve();
+    if (targets.length === 0) {
+      this.#options.post({ type: "gone" });
+      return this.#exit.resolve();
+    }
     const { config, connector } = this.#options;
     const { folder, channel } = config;
     for (const { schema } of targets)
@@ -126,31 +129,12 @@ export class ForeignDestination {
       onStderr: (line) => this.#options.onLog("info", line),
     });
     this.#process = process;
-    this.#endWithUs(process);
+    this.#options.onStarted(process.pid);
     const lines = new MessageLines(LINE_BYTES_MAX);
     process.stdout.on("data", (chunk: Buffer) => this.#read(lines, chunk));
     void process.exited.then((exit) => {
       this.#readLine(lines.rest());
       this.#noteExit(process, exit);
-    });
-  }
-
-  /** It is in a group of its own: what ends us at once would leave it behind. */
-  #endWithUs({ pid, exited }: ConnectorProcess): void {
-    if (!isMainThread) return;
-    const end = (): void => {
-      try {
-        ownProcess.kill(-pid, "SIGKILL");
-      } catch {
-        // it has gone
-      }
-    };
-    const leave = (): void => ownProcess.exit(EXIT_TERMINATED);
-    ownProcess.once("exit", end);
-    ownProcess.once("SIGTERM", leave);
-    void exited.then(() => {
-      ownProcess.off("exit", end);
-      ownProcess.off("SIGTERM", leave);
     });
   }
 
@@ -183,7 +167,15 @@ export class ForeignDestination {
     if (this.#isEnding || this.#isStopping) return;
     this.#isStopping = true;
     this.#options.post({ type: "endIdle" });
-    this.#startDeadline();
+    const { config, connector, onLog } = this.#options;
+    const waitMs = Math.min(config.stateMs, STOP_MS_MAX);
+    this.#statesDeadline = setTimeout(() => {
+      onLog(
+        "warn",
+        `${connector.label} did not end within ${waitMs} ms of the stop: what it has not given back is read again`,
+      );
+      void this.#process?.end();
+    }, waitMs);
   }
 
   noteAbandoned(stream: number): void {
@@ -379,6 +371,7 @@ function describeCatalog(
         }),
         {
           syncMode,
+          includesFiles: findFileColumn(schema) !== null,
           destinationSyncMode:
             mode === "full-refresh-overwrite"
               ? "overwrite"

@@ -60,7 +60,26 @@ export type LaneFact =
     }
   | { readonly type: "ended"; readonly channel: number };
 
-type LaneMessage = LaneOrder | LaneFact;
+/** Between channels, where one of them has the output of all. */
+export type LanePeer =
+  /** It has rows to write. */
+  | { readonly type: "turn.want"; readonly channel: number }
+  | { readonly type: "turn.have"; readonly channel: number }
+  /** Bytes to be written for it. Answered by `relayed`. */
+  | {
+      readonly type: "relay";
+      readonly channel: number;
+      readonly id: number;
+      readonly bytes: Uint8Array;
+    }
+  | {
+      readonly type: "relayed";
+      readonly channel: number;
+      readonly id: number;
+      readonly error: WireError | null;
+    };
+
+type LaneMessage = LaneOrder | LaneFact | LanePeer;
 
 export class Lane<In extends LaneMessage, Out extends LaneMessage> {
   readonly #channel: BroadcastChannel;

@@ -21,9 +21,20 @@ export interface OutputOptions {
   readonly probe: Uint8Array | null;
   /** Why the peer has gone, where somebody will know; null: nobody does. */
   readonly explain?: () => Promise<Error | null>;
+  /** Somebody else of this process writes behind us: the stream is not closed. */
+  readonly staysOpen?: boolean;
 }
 
-export class MessageOutput {
+/** Where the records of a channel go. */
+export interface RecordOutput {
+  /** Resolves when all pieces have left; they must not change until then. */
+  write(pieces: readonly Uint8Array[]): Promise<void>;
+  /** Nothing follows. */
+  end(): Promise<void>;
+  destroy(): void;
+}
+
+export class MessageOutput implements RecordOutput {
   readonly #options: OutputOptions;
   readonly #stream: Writable;
   readonly #watch: NodeJS.Timeout;
@@ -78,7 +89,8 @@ export class MessageOutput {
     if (this.#error) throw this.#error;
     this.#writesWaiting++;
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#stream.end(() => resolve());
+    if (this.#options.staysOpen) this.#stream.write("", () => resolve());
+    else this.#stream.end(() => resolve());
     try {
       await this.#whileOpen(promise);
     } finally {

@@ -2,14 +2,17 @@
  * The encoders of one stream on one channel: two, so that a batch is encoded while the one before is on its way. Column
  * batches are not encoded and lend their own buffers.
  */
+import { strict as assert } from "node:assert";
 import type { ColumnBatch } from "../../../proto/columns.ts";
 import type { StreamSchema } from "../../../proto/schema.ts";
 import { encodeColumnBatch, encodeColumns } from "../../airbyte/columnar.ts";
 import type { RecordEncoder } from "../../airbyte/record-encoder.ts";
 import { JsonRecordEncoder } from "../../airbyte/record-json/encoder.ts";
 import { ProtobufRecordEncoder } from "../../airbyte/record-protobuf/encoder.ts";
+import type { ChangeRecordNames } from "../../../proto/control.ts";
+import { ChangeRecords } from "./change-records.ts";
 import type { ChannelFormat } from "./config.ts";
-import type { MessageOutput } from "./output.ts";
+import type { RecordOutput } from "./output.ts";
 
 const ENCODERS = 2;
 const SCHEMA_VERSION = 1;
@@ -22,10 +25,12 @@ export interface Segment {
   readonly emittedAt: number;
 }
 
+type RowsOutput = Pick<RecordOutput, "write">;
+
 export interface RecordSlots {
   /** Resolves when the batch's buffers are free again; it may be on its way still. */
   write(
-    output: MessageOutput,
+    output: RowsOutput,
     batch: ColumnBatch,
     segment: Segment,
   ): Promise<void>;
@@ -36,7 +41,16 @@ export interface RecordSlots {
 export function createSlots(
   schema: StreamSchema,
   format: ChannelFormat,
+  changes: ChangeRecordNames | null = null,
 ): RecordSlots {
+  if (changes !== null) {
+    assert.equal(format, "jsonl", "changes leave as lines");
+    const records = new ChangeRecords(schema, changes);
+    return new EncodedSlots(
+      () => new JsonRecordEncoder(records.schema, "meta"),
+      (batch) => records.project(batch),
+    );
+  }
   if (format === "columnar") return new ColumnSlots(schema);
   return new EncodedSlots(() =>
     format === "jsonl"
@@ -53,9 +67,14 @@ interface Slot {
 
 class EncodedSlots implements RecordSlots {
   readonly #slots: readonly Slot[];
+  readonly #project: (batch: ColumnBatch) => ColumnBatch;
   #turn = 0;
 
-  constructor(createEncoder: () => RecordEncoder) {
+  constructor(
+    createEncoder: () => RecordEncoder,
+    project: (batch: ColumnBatch) => ColumnBatch = (batch) => batch,
+  ) {
+    this.#project = project;
     this.#slots = Array.from({ length: ENCODERS }, () => ({
       encoder: createEncoder(),
       segment: null,
@@ -64,7 +83,7 @@ class EncodedSlots implements RecordSlots {
   }
 
   async write(
-    output: MessageOutput,
+    output: RowsOutput,
     batch: ColumnBatch,
     segment: Segment,
   ): Promise<void> {
@@ -75,7 +94,7 @@ class EncodedSlots implements RecordSlots {
       slot.encoder.begin(segment);
       slot.segment = segment;
     }
-    slot.sent = output.write(slot.encoder.encode(batch));
+    slot.sent = output.write(slot.encoder.encode(this.#project(batch)));
     slot.sent.catch(() => {
       // thrown where the slot is used again, or flushed
     });
@@ -97,7 +116,7 @@ class ColumnSlots implements RecordSlots {
   }
 
   async write(
-    output: MessageOutput,
+    output: RowsOutput,
     batch: ColumnBatch,
     { partition, partitionId }: Segment,
   ): Promise<void> {

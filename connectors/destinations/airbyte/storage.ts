@@ -60,6 +60,7 @@ export class AirbyteStorage implements DestinationStorage {
             write: (channel, messages) => this.#write(channel, messages),
             onFault: (error) => context.onFault?.(error),
             onLog: (level, message) => context.onLog?.(level, message),
+            onStarted: (pid) => context.onStarted?.(pid),
           });
   }
 

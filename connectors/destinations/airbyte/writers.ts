@@ -22,15 +22,30 @@ import type {
   WriterTarget,
 } from "../destination.ts";
 import type { AirbyteDestinationConfig, ChannelFormat } from "./config.ts";
-import { Lane, type LaneFact, type LaneOrder } from "./lane.ts";
-import { listen, MessageOutput, openStdout, type Listening } from "./output.ts";
+import { Lane, type LaneFact, type LaneOrder, type LanePeer } from "./lane.ts";
+import {
+  listen,
+  MessageOutput,
+  openStdout,
+  type Listening,
+  type RecordOutput,
+} from "./output.ts";
 import { createSlots, type RecordSlots, type Segment } from "./record-slots.ts";
+import { RelayOutput } from "./relay-output.ts";
+import { Turns } from "./turns.ts";
 
 const utf8 = new TextEncoder();
 const newline = utf8.encode("\n");
 
 /** The end of a connector is known within this time of the end of its stdin. */
 const REASON_MS_MAX = 10_000;
+
+/** Has the output of all channels, where they take turns. */
+const TURNS_CHANNEL = 1;
+/** A peer that has come to one socket comes to the others within this time. */
+const LATE_MS_MAX = 2_000;
+/** Channels that end after the one that has their output are waited for so long. */
+const OTHERS_MS_MAX = 60_000;
 
 /** Where the connector's stdin is fed, in the attempt's folder. */
 export const STDIN_SOCKET = "stdin.sock";
@@ -39,7 +54,7 @@ export class AirbyteWriters implements WriterFactory {
   readonly #context: DestinationContext;
   readonly #config: AirbyteDestinationConfig;
   readonly #channel: number;
-  readonly #lane: Lane<LaneOrder, LaneFact>;
+  readonly #lane: Lane<LaneOrder | LaneFact | LanePeer, LaneFact | LanePeer>;
   readonly #slots = new Map<number, RecordSlots>();
   readonly #names = new Map<number, DestinationStream["schema"]>();
   /** Streams that have one state, at their end. */
@@ -49,12 +64,25 @@ export class AirbyteWriters implements WriterFactory {
     number,
     { readonly index: number; readonly opened: PromiseWithResolvers<void> }
   >();
+  /** The checkpoint whose state was written last is told of. */
+  #noted: Promise<void> = Promise.resolve();
+  /** Rows of each stream that have left behind its last state. */
+  readonly #sinceState = new Map<number, number>();
   /** Checkpoints whose state has left behind their rows. */
   readonly #sealed = new Set<string>();
   readonly #waiting = new Map<string, PromiseWithResolvers<void>>();
   #listening: Listening | null = null;
-  #output: Promise<MessageOutput> | null = null;
-  #opened: MessageOutput | null = null;
+  #output: Promise<RecordOutput> | null = null;
+  #opened: RecordOutput | null = null;
+  /** Null: its output is its own, or nobody takes turns. */
+  #relay: RelayOutput | null = null;
+  /** Null: another channel keeps them, or nobody takes turns. */
+  #turns: Turns | null = null;
+  /** Of this channel; null: it has none, and has not asked. Resolved: it has one. */
+  #turn: PromiseWithResolvers<void> | null = null;
+  /** Channels that have no output of their own, and are at work. */
+  readonly #others = new Set<number>();
+  #othersEnded: (() => void) | null = null;
   #fault: Error | null = null;
   readonly #faulted = Promise.withResolvers<void>();
   #isReady = false;
@@ -86,7 +114,8 @@ export class AirbyteWriters implements WriterFactory {
   createWriter({ stream, partition }: WriterTarget): StreamWriter {
     const { number } = stream.schema;
     const slots =
-      this.#slots.get(number) ?? createSlots(stream.schema, this.format);
+      this.#slots.get(number) ??
+      createSlots(stream.schema, this.format, stream.changes);
     this.#slots.set(number, slots);
     this.#names.set(number, stream.schema);
     if (stream.statesAtEnd) this.#atEnd.add(number);
@@ -112,8 +141,13 @@ export class AirbyteWriters implements WriterFactory {
     return this.#context.attempt;
   }
 
+  get #inTurns(): boolean {
+    const { channel } = this.#config;
+    return channel.medium === "stdio" && channel.inTurns === true;
+  }
+
   /** @throws ExtractError why nothing can be written */
-  async output(): Promise<MessageOutput> {
+  async output(): Promise<RecordOutput> {
     if (this.#fault) throw this.#fault;
     if (!this.#output) throw new Error("the channel is not open");
     return this.#output;
@@ -141,10 +175,7 @@ export class AirbyteWriters implements WriterFactory {
     const { stream, index } = stamp;
     // without rows nothing was sealed, and the destination hears of it here
     if (!this.#sealed.delete(`${stream}/${index}`))
-      this.writeMessages([this.#describeEmpty(stamp)]).then(
-        () => this.noteWritten(stamp),
-        (error: unknown) => this.#fail(error),
-      );
+      this.#tellEmpty(this.countState(stamp));
     return this.#waitFor(stream, index).promise;
   }
 
@@ -153,7 +184,7 @@ export class AirbyteWriters implements WriterFactory {
    * which comes from the ledger, has left.
    */
   closeGate({ stream, index }: CheckpointStamp): void {
-    if (this.writesStates || this.namesPartitions) return;
+    if (this.writesStates || this.namesPartitions || this.#inTurns) return;
     if (this.#atEnd.has(stream)) return;
     const known = this.#gates.get(stream);
     // told of a second time, once it is sealed
@@ -164,9 +195,31 @@ export class AirbyteWriters implements WriterFactory {
 
   /** Resolves when rows of the stream may leave. @throws why they never will */
   async passGate(stream: number): Promise<void> {
+    if (this.#inTurns) return this.#takeTurn();
     const gate = this.#gates.get(stream);
     if (gate) await Promise.race([gate.opened.promise, this.#faulted.promise]);
     if (this.#fault) throw this.#fault;
+  }
+
+  async #takeTurn(): Promise<void> {
+    if (!this.#turn) {
+      this.#turn = Promise.withResolvers();
+      const channel = this.#channel;
+      if (this.#turns) this.#turns.want(channel);
+      else this.#lane.post({ type: "turn.want", channel });
+    }
+    await Promise.race([this.#turn.promise, this.#faulted.promise]);
+    if (this.#fault) throw this.#fault;
+  }
+
+  #giveTurn(channel: number): void {
+    if (channel === this.#channel) this.#turn?.resolve();
+    else this.#lane.post({ type: "turn.have", channel });
+  }
+
+  /** Rows that come from now on are of the next turn: the state of those before is still to come. */
+  leaveTurn(): void {
+    this.#turn = null;
   }
 
   #openGate({ stream, index }: { stream: number; index: number }): void {
@@ -190,22 +243,58 @@ export class AirbyteWriters implements WriterFactory {
     return describeToken(name, token, { rows, partitionId });
   }
 
-  #describeEmpty(stamp: CheckpointStamp): string {
-    const { stream, partition, index } = stamp;
-    return this.describeState(
-      stamp,
+  #tellEmpty(counted: CheckpointStamp): void {
+    const { stream, partition, index } = counted;
+    const state = this.describeState(
+      counted,
       this.namesPartitions
         ? `${stream}-${partition}-${this.attempt.epoch}-empty-${index}`
         : null,
     );
+    this.noteLeft(counted, this.writeMessages([state])).catch(
+      (error: unknown) => this.#fail(error),
+    );
   }
 
-  noteWritten({ stream, partition, index, last, rows }: CheckpointStamp): void {
-    this.#lane.post({
-      type: "written",
-      channel: this.#channel,
-      ...{ stream, partition, index, last, rows },
-    });
+  /** Rows are on their way, in front of all that is written from now on. */
+  noteRows(stream: number, rows: number): void {
+    this.#sinceState.set(stream, (this.#sinceState.get(stream) ?? 0) + rows);
+  }
+
+  /**
+   * What the checkpoint's state counts, which is written next: its own rows; or, where no partition tells them from
+   * others, all of the stream since its last state.
+   */
+  countState(stamp: CheckpointStamp): CheckpointStamp {
+    if (this.namesPartitions) return stamp;
+    const rows = this.#sinceState.get(stamp.stream) ?? 0;
+    this.#sinceState.delete(stamp.stream);
+    return { ...stamp, rows };
+  }
+
+  /**
+   * Tells of the checkpoint once it has left, in the order in which states were written: one that is given back says
+   * that those before it are durable.
+   * @throws why it has not left
+   */
+  async noteLeft(
+    { stream, partition, index, last, rows }: CheckpointStamp,
+    left: Promise<unknown>,
+  ): Promise<void> {
+    const before = this.#noted;
+    const noted = Promise.withResolvers<void>();
+    this.#noted = noted.promise;
+    try {
+      await left;
+      await before;
+      this.#lane.post({
+        type: "written",
+        channel: this.#channel,
+        ...{ stream, partition, index, last, rows },
+      });
+    } finally {
+      noted.resolve();
+    }
   }
 
   /** Waits for what was written to be durable, where that is told. */
@@ -241,15 +330,22 @@ export class AirbyteWriters implements WriterFactory {
     const wrap = (
       stream: ConstructorParameters<typeof MessageOutput>[0],
       probe: Uint8Array | null,
-    ): MessageOutput => {
+    ): RecordOutput => {
       this.#opened = new MessageOutput(stream, {
-        ...{ label, stallMs, probe },
+        ...{ label, stallMs, probe, staysOpen: this.#inTurns },
         ...(connector === null ? {} : { explain: () => this.#explain() }),
       });
       this.#lane.post({ type: "connected", channel: this.#channel });
       return this.#opened;
     };
-    if (channel.medium === "stdio" && connector === null) {
+    if (this.#inTurns && this.#channel !== TURNS_CHANNEL) {
+      this.#relay = new RelayOutput(this.#channel, (message) =>
+        this.#lane.post(message),
+      );
+      this.#opened = this.#relay;
+      this.#output = Promise.resolve(this.#relay);
+    } else if (channel.medium === "stdio" && connector === null) {
+      if (this.#inTurns) this.#turns = new Turns((one) => this.#giveTurn(one));
       this.#output = Promise.resolve(wrap(openStdout(), null));
     } else if (folder !== "") {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -277,8 +373,34 @@ export class AirbyteWriters implements WriterFactory {
     this.#lane.post({ type: "ready", channel: this.#channel });
   }
 
-  #follow(order: LaneOrder): void {
+  #follow(order: LaneOrder | LaneFact | LanePeer): void {
     switch (order.type) {
+      case "ready":
+        if (this.#turns) this.#others.add(order.channel);
+        return;
+      case "ended":
+        this.#others.delete(order.channel);
+        if (this.#others.size === 0) this.#othersEnded?.();
+        return;
+      case "turn.want":
+        this.#turns?.want(order.channel);
+        return;
+      case "turn.have":
+        if (order.channel === this.#channel) this.#turn?.resolve();
+        return;
+      case "relay":
+        if (this.#turns) void this.#relayFor(order);
+        return;
+      case "relayed":
+        if (order.channel === this.#channel)
+          this.#relay?.noteWritten(order.id, order.error);
+        return;
+      case "connected":
+      case "written":
+      case "wrote":
+      case "failed":
+        // to the main thread
+        return;
       case "call":
         if (this.#isReady)
           this.#lane.post({ type: "ready", channel: this.#channel });
@@ -309,6 +431,21 @@ export class AirbyteWriters implements WriterFactory {
     }
   }
 
+  async #relayFor({
+    channel,
+    id,
+    bytes,
+  }: Extract<LanePeer, { type: "relay" }>): Promise<void> {
+    let failure: unknown = null;
+    try {
+      await (await this.output()).write([bytes]);
+    } catch (cause) {
+      failure = cause;
+    }
+    const error = failure === null ? null : toWireError(failure);
+    this.#lane.post({ type: "relayed", channel, id, error });
+  }
+
   async #writeMessages(
     id: number,
     messages: readonly string[],
@@ -317,7 +454,9 @@ export class AirbyteWriters implements WriterFactory {
     try {
       // from here on rows are behind it
       if (state) this.#openGate(state);
-      await this.writeMessages(messages);
+      const written = this.writeMessages(messages);
+      if (state) this.#turns?.endTurn();
+      await written;
       this.#lane.post({ type: "wrote", id });
     } catch (error) {
       this.#fail(error);
@@ -355,10 +494,33 @@ export class AirbyteWriters implements WriterFactory {
 
   async #finish(): Promise<void> {
     for (const slots of this.#slots.values()) await slots.flush();
+    await this.#awaitOthers();
+    // a peer that comes to all sockets at once is about to: it would be cut off where it is not let in
+    if (!this.#opened && this.#output)
+      await Promise.race([
+        this.#output.catch(() => {
+          // it has not come
+        }),
+        this.#gone.promise,
+        this.#faulted.promise,
+        sleep(LATE_MS_MAX, undefined, { ref: false }),
+      ]);
     // nobody may have come where nothing was to be written
     if (this.#opened) await this.#opened.end();
     else this.#listening?.close();
     this.#lane.post({ type: "ended", channel: this.#channel });
+  }
+
+  /** Whoever has the output of others is the last to go. */
+  async #awaitOthers(): Promise<void> {
+    if (this.#others.size === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#othersEnded = resolve;
+    await Promise.race([
+      promise,
+      this.#faulted.promise,
+      sleep(OTHERS_MS_MAX, undefined, { ref: false }),
+    ]);
   }
 }
 
@@ -388,7 +550,14 @@ class RecordWriter implements StreamWriter {
     this.#segment ??= this.#begin();
     this.#rows += batch.rowCount;
     const output = await this.#writers.output();
-    await this.#slots.write(output, batch, this.#segment);
+    const { number } = this.#stream.schema;
+    const counted = {
+      write: (pieces: readonly Uint8Array[]) => {
+        this.#writers.noteRows(number, batch.rowCount);
+        return output.write(pieces);
+      },
+    };
+    await this.#slots.write(counted, batch, this.#segment);
   }
 
   async seal(stamp: CheckpointStamp): Promise<readonly SealedFile[]> {
@@ -403,16 +572,17 @@ class RecordWriter implements StreamWriter {
         { stream: stamp.stream, partition: stamp.partition },
       );
     this.#writers.closeGate(stamp);
+    if (rows > 0) this.#writers.leaveTurn();
     // both before anything of the next checkpoint is written
     const flushed = this.#slots.flush();
+    const counted = this.#writers.countState(stamp);
     const told = this.#writers.writesStates
       ? this.#writers.writeMessages([
-          this.#writers.describeState(stamp, segment.partitionId),
+          this.#writers.describeState(counted, segment.partitionId),
         ])
       : null;
-    await Promise.all([flushed, told]);
+    await this.#writers.noteLeft(counted, Promise.all([flushed, told]));
     this.#writers.noteSealed(stamp);
-    this.#writers.noteWritten(stamp);
     const path = segment.partitionId ?? "";
     return [{ path, rows, bytes: stamp.bytes }];
   }

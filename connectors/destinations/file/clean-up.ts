@@ -9,6 +9,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { GenerationIntent } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import {
+  FILES_FOLDER,
   generationFolder,
   parseManifestTemporaryName,
   streamFolder,
@@ -16,6 +17,7 @@ import {
 import { findEndedEpochs, findOwner } from "../layout/removal.ts";
 import type { CleanUpReport } from "../layout/removal.ts";
 import type { FileDestinationConfig } from "./config.ts";
+import { removeCopied } from "./copied-files.ts";
 import { systemErrorCode, toDestinationError } from "./errors.ts";
 import { listGeneration } from "./generation-files.ts";
 import { readManifest } from "./manifest.ts";
@@ -53,7 +55,10 @@ export async function cleanUp(
     const folder = `${parent}/${generationFolder(intent.generation)}`;
     const isOver = intent.currentEpoch === null;
     await removeFiles(sweep, folder, isOver);
-    if (isOver) await removeEmptyFolder(sweep, folder);
+    if (!isOver || !isRealFolder(join(config.root, folder))) continue;
+    if (await removeCopied(config.root, folder))
+      removed.push(`${folder}/${FILES_FOLDER}`);
+    await removeEmptyFolder(sweep, folder);
   }
   return { removed, left };
 }
@@ -96,6 +101,8 @@ async function removeFiles(
   const changed = new Set<string>();
   const files = listGeneration(path);
   for (const { entry, path: inner, folder: within } of files.entries) {
+    // they go with the last of the rows that they came with
+    if (inner === FILES_FOLDER) continue;
     const relative = `${folder}/${inner}`;
     const parent = within === "" ? folder : `${folder}/${within.slice(0, -1)}`;
     const owner = entry.isFile() ? findOwner(entry.name, parent) : null;

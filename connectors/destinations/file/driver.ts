@@ -3,6 +3,8 @@ import type { SealedFile } from "../../../proto/checkpoint.ts";
 import type { CommitStep } from "../../../proto/control.ts";
 import { toWireError } from "../../../proto/error.ts";
 import { checkPosition, isChangeStream } from "../change-rows.ts";
+import { findFileColumn } from "../../airbyte/file-reference.ts";
+import { CopyingWriter } from "../copying-writer.ts";
 import { OrderedWriter } from "../ordered-writer.ts";
 import type {
   Applied,
@@ -14,7 +16,7 @@ import type {
   Recovery,
   WriterFactory,
 } from "../destination.ts";
-import { checkDistinctFolders } from "../layout/names.ts";
+import { checkDistinctFolders, generationPath } from "../layout/names.ts";
 import { checkFolderColumns } from "../layout/open-folders.ts";
 import {
   checkForeign,
@@ -31,6 +33,7 @@ import {
   type ManifestMode,
 } from "./commit.ts";
 import type { FileDestinationConfig } from "./config.ts";
+import { CopiedFiles, findCopied } from "./copied-files.ts";
 import { PartitionWriter } from "./writer.ts";
 
 function readConfig({ config }: DestinationContext): FileDestinationConfig {
@@ -99,7 +102,17 @@ class FileStorage implements DestinationStorage {
   }
 
   async publish(step: CommitStep): Promise<void> {
-    await publishCommit(this.#commitOrder(step));
+    const { schema, generation } = step.stream;
+    const folder = generationPath(
+      this.#config.pathTemplate,
+      schema,
+      generation,
+    );
+    const copied =
+      findFileColumn(schema) === null
+        ? []
+        : findCopied(this.#config.root, folder);
+    await publishCommit({ ...this.#commitOrder(step), copied });
   }
 
   async apply(step: ApplyStep): Promise<Applied> {
@@ -146,6 +159,14 @@ export const fileDriver: DestinationDriver = {
       createWriter({ stream, partition }) {
         const options = { config, epoch, runId, partition, ...stream };
         const writer = new PartitionWriter(options);
+        const column = findFileColumn(stream.schema);
+        if (column !== null)
+          return new CopyingWriter(
+            stream.schema,
+            column,
+            writer,
+            new CopiedFiles(config, options),
+          );
         return isChangeStream(stream.schema)
           ? new OrderedWriter(stream.schema, writer)
           : writer;

@@ -7,6 +7,7 @@ import type { SealedFile } from "../../../proto/checkpoint.ts";
 import type { LogBoundWire } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import type { ColumnSchema, StreamSchema } from "../../../proto/schema.ts";
+import { parseCopied, type CopiedFile } from "./copied-files.ts";
 import { orderFiles, parseLog, type ManifestLog } from "./manifest-log.ts";
 import { isCount, isRecord, parseJson } from "./marker.ts";
 import { generationFolder, isPartitionFolder, parseDataName } from "./names.ts";
@@ -28,6 +29,8 @@ export interface ManifestGeneration {
   readonly epochs: readonly number[];
   /** Paths are relative to the root, as everywhere. */
   readonly files: readonly SealedFile[];
+  /** Whole files that came with rows; absent where none did. */
+  readonly copied?: readonly CopiedFile[];
   readonly log?: ManifestLog;
 }
 
@@ -94,6 +97,7 @@ export interface ManifestOrder {
   readonly epoch: number;
   /** All files of the generation that count, that of an empty table included. */
   readonly files: readonly SealedFile[];
+  readonly copied?: readonly CopiedFile[];
   /** ISO 8601, UTC. */
   readonly committedAt: string;
   readonly log?: LogBoundWire;
@@ -133,6 +137,7 @@ export function buildManifest(
     generation,
     epochs: [...epochs].sort((a, b) => a - b),
     ...orderFiles(order),
+    ...(order.copied?.length ? { copied: order.copied } : {}),
   };
   // runs that find nothing new would make the manifest longer for ever
   const addsNothing = order.files.length === 0 && others.length > 0;
@@ -246,7 +251,7 @@ function parseGenerations(value: unknown, path: string): ManifestGeneration[] {
   for (const entry of value as unknown[]) {
     if (!isRecord(entry))
       throw refuseManifest(path, "has a malformed generation");
-    const { generation, epochs, files, log } = entry;
+    const { generation, epochs, files, copied, log } = entry;
     const isWhole =
       isCount(generation) &&
       generation > (generations.at(-1)?.generation ?? 0) &&
@@ -260,10 +265,23 @@ function parseGenerations(value: unknown, path: string): ManifestGeneration[] {
       files: (files as unknown[]).map((file) =>
         parseFile(file, generation, path),
       ),
+      ...(copied === undefined
+        ? {}
+        : { copied: readCopied(copied, generation, path) }),
       ...(log === undefined ? {} : { log: readLog(log, files.length, path) }),
     });
   }
   return generations;
+}
+
+function readCopied(
+  value: unknown,
+  generation: number,
+  path: string,
+): readonly CopiedFile[] {
+  const copied = parseCopied(value, generationFolder(generation));
+  if (copied) return copied;
+  throw refuseManifest(path, "lists copied files that are not ours");
 }
 
 function readLog(value: unknown, files: number, path: string): ManifestLog {

@@ -15,6 +15,11 @@ import {
 export { parsePathTemplate } from "./path-template.ts";
 
 export const MANIFEST_NAME = "_manifest.json";
+/**
+ * Within a generation's folder: whole files that came with its rows. No folder of values is called so, and most readers
+ * of tables pass over it.
+ */
+export const FILES_FOLDER = "_files";
 
 /** A stream as folders and manifests name it. */
 export interface StreamName {

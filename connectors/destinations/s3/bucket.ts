@@ -44,11 +44,17 @@ export function drawToken(): string {
   return randomBytes(16).toString("hex");
 }
 
+/** How files are made is not said. */
+export type BucketConfig = Omit<
+  S3DestinationConfig,
+  "pathTemplate" | "fileBytesMax" | "format" | "partitionBy"
+>;
+
 export class S3Bucket extends BucketReader {
-  readonly #config: S3DestinationConfig;
+  readonly #config: BucketConfig;
 
   constructor(
-    config: S3DestinationConfig,
+    config: BucketConfig,
     connection: S3Connection,
     signal?: AbortSignal,
   ) {
@@ -82,6 +88,15 @@ export class S3Bucket extends BucketReader {
     body: Uint8Array,
     etag: string | null,
   ): Promise<boolean> {
+    return (await this.put(path, body, etag)) !== null;
+  }
+
+  /** As `replace`. @returns what names the new version; null where another one has been put there */
+  async put(
+    path: string,
+    body: Uint8Array,
+    etag: string | null,
+  ): Promise<string | null> {
     const command = new PutObjectCommand({
       ...this.#describeNew({ path, token: drawToken() }),
       Body: body,
@@ -89,13 +104,13 @@ export class S3Bucket extends BucketReader {
       ...(etag === null ? { IfNoneMatch: "*" } : { IfMatch: etag }),
     });
     try {
-      await this.run("replace", path, (client) =>
+      const { ETag = "" } = await this.run("replace", path, (client) =>
         client.send(command, this.options),
       );
-      return true;
+      return ETag;
     } catch (error) {
       if (!isTaken(readCause(error))) throw error;
-      return false;
+      return null;
     }
   }
 

@@ -5,6 +5,7 @@
 import type { GenerationIntent } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import { mapBounded } from "../layout/bounded.ts";
+import { isCopied } from "../layout/copied-files.ts";
 import { generationPath, splitInnerPath } from "../layout/names.ts";
 import type { Manifest } from "../layout/manifest.ts";
 import { findEndedEpochs, findOwner } from "../layout/removal.ts";
@@ -50,6 +51,8 @@ async function cleanGeneration(
       : await listPublished(config, bucket, intent);
   const removed: string[] = [];
   const left: string[] = [];
+  const copied: string[] = [];
+  let areRowsKept = false;
   const findOwnerOf = (inner: string): ReturnType<typeof findOwner> => {
     const split = splitInnerPath(inner);
     if (!split) return null;
@@ -58,14 +61,21 @@ async function cleanGeneration(
   for (const inner of (await bucket.listTree(folder)).keys()) {
     const path = `${folder}/${inner}`;
     const owner = findOwnerOf(inner);
-    if (!owner) left.push(path);
+    if (isCopied(inner)) copied.push(path);
+    else if (!owner) left.push(path);
     else if (owner.dataPath !== null && isKept(owner.dataPath, keep, listed))
-      continue;
+      areRowsKept = true;
     else if (ended.has(owner.epoch)) removed.push(path);
   }
+  // they go with the last of the rows that they came with
+  if (intent.currentEpoch === null && !areRowsKept && left.length === 0)
+    removed.push(...copied);
   await bucket.remove(removed);
   const orphans = (await bucket.listUploads(folder)).filter(({ path }) => {
-    const owner = findOwnerOf(path.slice(folder.length + 1));
+    const inner = path.slice(folder.length + 1);
+    // what this attempt copies begins behind the clean-up
+    if (isCopied(inner)) return ended.size > 0;
+    const owner = findOwnerOf(inner);
     return owner !== null && ended.has(owner.epoch);
   });
   await mapBounded(orphans, REQUESTS_AT_ONCE, ({ path, uploadId }) =>

@@ -1,13 +1,17 @@
 /** S3 as the destination process uses it. */
 import { isChangeStream } from "../change-rows.ts";
+import { findFileColumn } from "../../airbyte/file-reference.ts";
+import { CopyingWriter } from "../copying-writer.ts";
 import { OrderedWriter } from "../ordered-writer.ts";
 import type {
   DestinationContext,
   DestinationDriver,
   WriterFactory,
 } from "../destination.ts";
+import { S3Bucket } from "./bucket.ts";
 import { S3Connection } from "./client.ts";
 import type { S3DestinationConfig } from "./config.ts";
+import { CopiedObjects } from "./copied-files.ts";
 import { Lane } from "./lane.ts";
 import { PartPool, WaitingBytes } from "./parts.ts";
 import { S3Storage } from "./storage.ts";
@@ -43,6 +47,12 @@ export const s3Driver: DestinationDriver = {
       createWriter({ stream, partition }) {
         const origin = { epoch, runId, partition, ...stream };
         const writer = new S3PartitionWriter(channel, origin);
+        const column = findFileColumn(stream.schema);
+        if (column !== null) {
+          const bucket = new S3Bucket(config, connection);
+          const store = new CopiedObjects(config, origin, bucket, channel.pool);
+          return new CopyingWriter(stream.schema, column, writer, store);
+        }
         return isChangeStream(stream.schema)
           ? new OrderedWriter(stream.schema, writer)
           : writer;

@@ -13,6 +13,7 @@ import type {
 } from "../../../proto/control.ts";
 import { ExtractError, toWireError } from "../../../proto/error.ts";
 import { createFileFormat } from "../../formats/index.ts";
+import { findFileColumn } from "../../airbyte/file-reference.ts";
 import { checkPosition } from "../change-rows.ts";
 import type {
   Applied,
@@ -23,6 +24,7 @@ import type {
   Recovery,
 } from "../destination.ts";
 import { mapBounded } from "../layout/bounded.ts";
+import { listCopied, type CopiedFile } from "../layout/copied-files.ts";
 import {
   STRANGERS_MAX,
   checkManifest,
@@ -191,9 +193,22 @@ export class S3Storage implements DestinationStorage {
     await publishManifest(
       this.#config,
       this.#bucket,
-      this.#describeOrder(step),
+      {
+        ...this.#describeOrder(step),
+        copied: await this.#listCopied(step.stream),
+      },
       false,
     );
+  }
+
+  async #listCopied({
+    schema,
+    generation,
+  }: DestinationStream): Promise<readonly CopiedFile[]> {
+    if (findFileColumn(schema) === null) return [];
+    const { pathTemplate } = this.#config;
+    const folder = generationPath(pathTemplate, schema, generation);
+    return listCopied(folder, await this.#bucket.listTree(folder));
   }
 
   async apply(step: ApplyStep): Promise<Applied> {

@@ -9,6 +9,7 @@ import { ExtractError } from "../../../proto/error.ts";
 import { KEY_BYTES_MAX, S3_ACLS, S3_STORAGE_CLASSES } from "./config.ts";
 import type { S3DestinationConfig } from "./config.ts";
 import type { S3Files } from "./files.ts";
+import type { KeptObject } from "./kept-object.ts";
 
 const TEXT_LENGTH_MAX = 2_048;
 /** What is left of a key's 1,024 bytes is for folders and names. Characters, all of them ASCII. */
@@ -178,6 +179,17 @@ export async function openS3Files(url: string): Promise<S3Files> {
   const { target, path } = parseS3Location(url);
   const { S3Files } = await import("./files.ts");
   return S3Files.open(target, path);
+}
+
+/** A small file beside the destination's objects. The client and its packages are loaded here, and not before. */
+export async function openS3Kept(
+  url: string,
+  given: Options,
+  path: string,
+): Promise<KeptObject> {
+  const config = parseS3Url(url, given);
+  const { KeptObject } = await import("./kept-object.ts");
+  return KeptObject.open(config, path);
 }
 
 function parseQuery(query: string): Options {

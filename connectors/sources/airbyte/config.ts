@@ -6,6 +6,7 @@ import {
   SOCKETS_MAX,
   text,
 } from "../../airbyte/program-schema.ts";
+import { readConfiguredCatalog } from "../../airbyte/messages.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import { META_COLUMNS } from "./record-columns.ts";
 import { readParameters } from "./url.ts";
@@ -33,6 +34,17 @@ const shape = {
     .describe(
       "Columns that tell of each record: its identifier, when it was extracted, what was changed in it, its generation. Default: none.",
     ),
+  files: z
+    .boolean()
+    .optional()
+    .describe(
+      "The files of streams that are made of files are copied whole, beside their records. Default: false.",
+    ),
+  stagingDirectory: text
+    .optional()
+    .describe(
+      "Folder in which the connector stages the files that it hands over. Default: that of temporary files.",
+    ),
   startDeadline: seconds
     .optional()
     .describe(
@@ -50,11 +62,20 @@ export const airbyteSource = z.strictObject({
   ...shape,
 });
 
+/** Nothing is read before this file is there. */
+const after = text.optional();
+
 /** Where messages come from when no connector is started: this process's stdin, or sockets that a peer listens on. */
 const inputSchema = z.union([
-  z.strictObject({ kind: z.literal("stdin") }),
+  /** What an earlier input has left is brought to its end. */
+  z.strictObject({
+    kind: z.literal("nothing"),
+    lanes: z.int().min(1).max(SOCKETS_MAX),
+  }),
+  z.strictObject({ kind: z.literal("stdin"), after }),
   z.strictObject({
     kind: z.literal("sockets"),
+    after,
     paths: z.array(text).min(1).max(SOCKETS_MAX),
     format: z.enum(["JSONL", "PROTOBUF", "COLUMNAR"]),
   }),
@@ -79,6 +100,14 @@ export const DEFAULTS = {
   startDeadline: 300,
   silenceDeadline: 3_600,
 } as const;
+
+/** Whether files are to be copied, of any stream. */
+export function copiesFiles({ files, configured }: AirbyteSettings): boolean {
+  if (configured === undefined) return files === true;
+  return readConfiguredCatalog(configured).streams.some(
+    ({ include_files: included }) => included === true,
+  );
+}
 
 /** @throws ExtractError USAGE naming the setting that is wrong; no value of it is shown */
 export function readSettings(url: string): AirbyteSettings {

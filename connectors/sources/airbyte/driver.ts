@@ -11,6 +11,7 @@ import {
   readCatalog,
   readConfiguredCatalog,
   type AirbyteCatalogStream,
+  type AirbyteConfiguredStream,
 } from "../../airbyte/messages.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import { holdNothing } from "../hold-nothing.ts";
@@ -23,7 +24,8 @@ import type {
   StreamSelection,
 } from "../source.ts";
 import { DEFAULTS, type AirbyteSettings } from "./config.ts";
-import { addMetaColumns } from "./record-columns.ts";
+import { FILE_COLUMN } from "../../airbyte/file-reference.ts";
+import { addMetaColumns, type OwnColumn } from "./record-columns.ts";
 import { readParameters, redactUrl } from "./url.ts";
 
 /** A discovery may look at every file of a bucket. */
@@ -32,6 +34,8 @@ const ANSWER_MS_MAX = 30 * 60_000;
 /** What travels with a discovered stream to where it is read. */
 export interface ForeignStream extends DiscoveredStream {
   readonly catalog: AirbyteCatalogStream;
+  /** The columns behind its own. */
+  readonly added: readonly OwnColumn[];
 }
 
 export type OnLog = (line: string) => void;
@@ -65,34 +69,67 @@ export async function discoverForeign(
   onLog: OnLog,
 ): Promise<Discovery> {
   const streams = await readStreams(settings, onLog);
-  const names = streams.map((stream) => ({
+  const names = streams.map(({ stream, copiesFiles }) => ({
     schema: namespaceOf(stream) ?? "",
     name: stream.name,
     pathPosition: 1,
     parents: [],
     fromExtension: false,
     stream,
+    copiesFiles,
   }));
   const { relations, warnings } = selectRelations(names, selection);
   return {
     serverVersion: 0,
-    streams: relations.map(({ stream }, index) =>
-      describe(stream, index + 1, settings, selection),
-    ),
+    streams: relations.map(({ stream, copiesFiles }, index) => {
+      const added: OwnColumn[] = [
+        ...(settings.meta ?? []),
+        ...(copiesFiles ? ([FILE_COLUMN] as const) : []),
+      ];
+      return describe(stream, index + 1, settings, { ...selection, added });
+    }),
     problems: [],
     warnings,
   };
 }
 
+interface OfferedStream {
+  readonly stream: AirbyteCatalogStream;
+  readonly copiesFiles: boolean;
+}
+
 async function readStreams(
   settings: AirbyteSettings,
   onLog: OnLog,
-): Promise<readonly AirbyteCatalogStream[]> {
+): Promise<readonly OfferedStream[]> {
   if (settings.configured)
     return readConfiguredCatalog(settings.configured).streams.map(
-      ({ stream, primary_key: key }) =>
-        key?.length ? { ...stream, source_defined_primary_key: key } : stream,
+      describeConfigured,
     );
+  const streams = await readCatalogStreams(settings, onLog);
+  return streams.map((stream) => ({
+    stream,
+    copiesFiles: settings.files === true && stream.is_file_based === true,
+  }));
+}
+
+function describeConfigured({
+  stream,
+  primary_key: key,
+  include_files: included,
+}: AirbyteConfiguredStream): OfferedStream {
+  return {
+    stream: key?.length
+      ? { ...stream, source_defined_primary_key: key }
+      : stream,
+    copiesFiles: included === true,
+  };
+}
+
+async function readCatalogStreams(
+  settings: AirbyteSettings,
+  onLog: OnLog,
+): Promise<readonly AirbyteCatalogStream[]> {
   if (settings.catalog !== undefined)
     return readCatalog(readJson(settings.catalog)).streams;
   if (settings.input)
@@ -133,7 +170,11 @@ function describe(
   stream: AirbyteCatalogStream,
   number: number,
   settings: AirbyteSettings,
-  { columns, heldColumns }: StreamSelection,
+  {
+    columns,
+    heldColumns,
+    added,
+  }: StreamSelection & { readonly added: readonly OwnColumn[] },
 ): ForeignStream {
   const place = { schema: namespaceOf(stream) ?? "", name: stream.name };
   const options = { number, numbers: settings.numbers ?? DEFAULTS.numbers };
@@ -148,7 +189,7 @@ function describe(
     ...options,
     columns: columns ?? held?.columns ?? null,
   });
-  const schema = addMetaColumns(chosen, settings.meta ?? []);
+  const schema = addMetaColumns(chosen, added);
   return {
     schema,
     columns: schema.columns.map(({ name }) => name),
@@ -167,6 +208,7 @@ function describe(
     key: null,
     allColumnNames: names,
     catalog: stream,
+    added,
   };
 }
 

@@ -176,6 +176,8 @@ export class ProtobufRecord implements RecordValues, RecordFacts {
   #message = "";
   emittedAtMs = 0;
   changes: readonly unknown[] = [];
+  /** Files go with records over standard streams alone. */
+  readonly fileReference = null;
   byteCount = 0;
   readonly #double = new DataView(new ArrayBuffer(8));
 

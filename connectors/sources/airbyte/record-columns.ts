@@ -1,5 +1,6 @@
 /** The columns of a foreign stream as they travel: those of its schema, and behind them what is known of each record. */
 import { createHash } from "node:crypto";
+import { FILE_COLUMN, fileColumn } from "../../airbyte/file-reference.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import type { ColumnSchema, StreamSchema } from "../../../proto/schema.ts";
 
@@ -11,11 +12,14 @@ export const META_COLUMNS = [
   "_airbyte_generation_id",
 ] as const;
 
-export type MetaColumn = (typeof META_COLUMNS)[number];
+/** The columns that are made here. The file's is the last, so that a row ends with it. */
+export const OWN_COLUMNS = [...META_COLUMNS, FILE_COLUMN] as const;
+
+export type OwnColumn = (typeof OWN_COLUMNS)[number];
 
 const ours = { nullable: false, sourceType: "airbyte" } as const;
 
-const shapes: Readonly<Record<MetaColumn, ColumnSchema>> = {
+const shapes: Readonly<Record<OwnColumn, ColumnSchema>> = {
   _airbyte_raw_id: { ...ours, name: "_airbyte_raw_id", type: { kind: "uuid" } },
   _airbyte_extracted_at: {
     ...ours,
@@ -28,6 +32,7 @@ const shapes: Readonly<Record<MetaColumn, ColumnSchema>> = {
     name: "_airbyte_generation_id",
     type: { kind: "int64" },
   },
+  [FILE_COLUMN]: fileColumn,
 };
 
 /**
@@ -36,7 +41,7 @@ const shapes: Readonly<Record<MetaColumn, ColumnSchema>> = {
  */
 export function addMetaColumns(
   schema: StreamSchema,
-  wanted: readonly MetaColumn[],
+  wanted: readonly OwnColumn[],
 ): StreamSchema {
   if (wanted.length === 0) return schema;
   const clash = schema.columns.find(({ name }) =>
@@ -45,7 +50,9 @@ export function addMetaColumns(
   if (clash)
     throw new ExtractError(
       "CONFIG_INVALID",
-      `${schema.name} has a column ${clash.name} itself: leave it out of the source's \`meta\``,
+      clash.name === FILE_COLUMN
+        ? `${schema.name} has a column ${clash.name} itself: its files cannot be copied`
+        : `${schema.name} has a column ${clash.name} itself: leave it out of the source's \`meta\``,
       { stream: schema.name, column: clash.name },
     );
   const columns = [...schema.columns, ...wanted.map((name) => shapes[name])];

@@ -20,7 +20,9 @@ import {
 } from "../batches/batch-set.ts";
 import { BatchSupply } from "../batches/supply.ts";
 import { endValue } from "../batches/batch-set.ts";
-import { META_COLUMNS, type MetaColumn } from "./record-columns.ts";
+import { FILE_COLUMN } from "../../airbyte/file-reference.ts";
+import { OWN_COLUMNS, type OwnColumn } from "./record-columns.ts";
+import type { StagedFiles } from "./staged-files.ts";
 import { ValueWriter, type Refusal } from "./value-writer.ts";
 
 /** Rows that a record becomes. */
@@ -33,9 +35,14 @@ const STRANGERS_MAX = 20;
 const SHOWN_CHARS_MAX = 80;
 /** What a value may take more than its bytes: a text that is quoted as JSON, an integer that is written in digits. */
 const GROWTH_MAX = 8;
+/** Bytes of a path that a link of the staging folder leads to, as JSON. */
+const PLACE_BYTES = 8_192;
 /** Bytes of a record's own columns. */
 const META_BYTES = 256;
 const UUID_BYTES = 16;
+/** Files of a batch, after which it goes on its way: what is staged lies there until the destination has copied it. */
+const FILES_MAX = 1_000;
+const FILE_BYTES_MAX = 256 * 1024 * 1024;
 /** Random bytes are drawn for so many identifiers at once. */
 const UUIDS_DRAWN = 512;
 
@@ -52,13 +59,17 @@ export interface RecordFacts {
   readonly emittedAtMs: number;
   /** What others have changed on the way, as JSON objects. */
   readonly changes: readonly unknown[];
+  /** The file that goes with the record, as JSON; null: none does. */
+  readonly fileReference: string | null;
 }
 
 export interface DecoderSettings {
   /** All fields of the stream, in the order of their names: where protobuf records have their values. */
   readonly fields: readonly string[];
   readonly policy: UnrepresentablePolicy;
-  readonly meta: readonly MetaColumn[];
+  readonly meta: readonly OwnColumn[];
+  /** Wanted where `meta` has the file's column. */
+  readonly stagedFiles?: StagedFiles | null;
   readonly syncId: number;
   readonly generation: number;
   readonly rowBytesMax: number;
@@ -110,7 +121,7 @@ export class RecordDecoder {
   readonly fields: readonly ColumnPlan[];
   /** Of the records, without those behind them. */
   readonly columns: readonly RecordColumn[];
-  readonly #metaColumns: ReadonlyMap<MetaColumn, RecordColumn>;
+  readonly #metaColumns: ReadonlyMap<OwnColumn, RecordColumn>;
   readonly #settings: DecoderSettings;
   readonly #supply: BatchSupply;
   readonly #writer = new ValueWriter();
@@ -120,6 +131,9 @@ export class RecordDecoder {
   readonly #slots: readonly (RecordColumn | null)[];
   readonly #row: RowInMaking;
   #record = 0;
+  /** Of the batch that is filled. */
+  #files = 0;
+  #fileBytes = 0;
   #changes: unknown[] = [];
   #changesLeftOut = 0;
   #random: Buffer = Buffer.alloc(0);
@@ -143,7 +157,7 @@ export class RecordDecoder {
     this.columns = all.filter(({ name }) => !isMeta.has(name));
     this.#metaColumns = new Map(
       all.flatMap((column) => {
-        const name = META_COLUMNS.find((one) => one === column.name);
+        const name = OWN_COLUMNS.find((one) => one === column.name);
         return name !== undefined && isMeta.has(name) ? [[name, column]] : [];
       }),
     );
@@ -163,8 +177,14 @@ export class RecordDecoder {
   append(facts: RecordFacts, values: RecordValues): RecordAppend {
     const set = this.#supply.open();
     if (set === null) return "busy";
-    const bound = values.byteCount * GROWTH_MAX + set.rowBytes + META_BYTES;
-    if (set.rowCount > 0 && !hasRoom(set, bound)) return "full";
+    // a reference is part of its record, and may grow by what its link stands for
+    const bound =
+      values.byteCount * GROWTH_MAX +
+      set.rowBytes +
+      META_BYTES +
+      (facts.fileReference === null ? 0 : PLACE_BYTES);
+    if (set.rowCount > 0 && (this.#hasManyFiles || !hasRoom(set, bound)))
+      return "full";
     if (values.byteCount > this.#settings.rowBytesMax)
       throw new ExtractError(
         "SOURCE_ROW_TOO_LARGE",
@@ -196,6 +216,8 @@ export class RecordDecoder {
   take(): RecordBatch | null {
     const set = this.#supply.take();
     if (set === null) return null;
+    this.#files = 0;
+    this.#fileBytes = 0;
     return {
       batch: set.toBatch(this.fields.length),
       giveBack: () => this.#supply.giveBack(set),
@@ -269,7 +291,24 @@ export class RecordDecoder {
       });
   }
 
-  #putMeta(row: number, { emittedAtMs }: RecordFacts): void {
+  get #hasManyFiles(): boolean {
+    return this.#files >= FILES_MAX || this.#fileBytes >= FILE_BYTES_MAX;
+  }
+
+  #putFile(column: RecordColumn, row: number, text: string | null): void {
+    if (text === null) {
+      this.#putNull(column);
+      return;
+    }
+    const { stagedFiles } = this.#settings;
+    assert(stagedFiles, "files are looked for somewhere");
+    const file = stagedFiles.find(text, this.#name);
+    putText(this.#row.storeOf(column), row, file.text);
+    this.#files += 1;
+    this.#fileBytes += file.bytes;
+  }
+
+  #putMeta(row: number, { emittedAtMs, fileReference }: RecordFacts): void {
     for (const [name, column] of this.#metaColumns) {
       const store = this.#row.storeOf(column);
       let refusal: Refusal = null;
@@ -310,6 +349,9 @@ export class RecordDecoder {
             this.#settings.generation | 0,
             Math.floor(this.#settings.generation / 4_294_967_296),
           );
+          break;
+        case FILE_COLUMN:
+          this.#putFile(column, row, fileReference);
       }
       if (refusal !== null)
         throw new ExtractError(

@@ -49,6 +49,13 @@ export function judgeLogSettings(
       mend: "SET GLOBAL binlog_row_value_options = ''; changes of JSON come in parts else",
     },
     {
+      // MariaDB's; MySQL's own way of it can be read
+      name: "log_bin_compress",
+      isRight: ["OFF", "0", ""].includes(read("log_bin_compress")),
+      found: read("log_bin_compress") || "OFF",
+      mend: "SET GLOBAL log_bin_compress = OFF; and the same in the server's settings: compressed events cannot be read",
+    },
+    {
       name: "server_id",
       isRight: read("server_id") !== "0",
       found: variables.get("server_id") ?? "unknown",
@@ -72,7 +79,7 @@ export async function checkLogSettings(
 ): Promise<LogServer> {
   const rows = await connection.query<{ Variable_name: string; Value: string }>(
     `SHOW GLOBAL VARIABLES WHERE Variable_name LIKE 'binlog\\_%'
-      OR Variable_name IN ('log_bin', 'log_slave_updates', 'log_replica_updates', 'server_id', 'server_uuid', 'gtid_mode')`,
+      OR Variable_name IN ('log_bin', 'log_bin_compress', 'log_slave_updates', 'log_replica_updates', 'server_id', 'server_uuid', 'gtid_mode')`,
   );
   const variables: ServerVariables = new Map(
     rows.map((row) => [row.Variable_name.toLowerCase(), String(row.Value)]),

@@ -25,7 +25,18 @@ describe.each(flavours)("%s", (flavour) => {
       binlog_row_image: "ok",
       grants: "ok",
       keys: "note",
+      types: "ok",
     });
+    if (flavour === "mariadb") {
+      await server.query("CREATE TABLE c (id int PRIMARY KEY, peer inet6)");
+      const tables = await checkSource({ url: server.url, ...all });
+      const types = tables.find(({ name }) => name === "types");
+      expect(types?.detail).toContain(`${server.database}.c.peer (inet6)`);
+      const exclude = types?.remedy?.replace("--exclude ", "") ?? "";
+      const without = { ...all, exclude: [exclude] };
+      const rest = await checkSource({ url: server.url, ...without });
+      expect(summarise(rest)["types"]).toBe("ok");
+    }
     const user = await server.createUser([`SELECT ON ${server.database}.*`]);
     const before = await checkSource({ url: user.url, ...all });
     const grants = before.find(({ name }) => name === "grants");
@@ -38,7 +49,11 @@ describe.each(flavours)("%s", (flavour) => {
   test("a log of statements, or none, is told", async () => {
     const service = await startMysql({
       flavour,
-      settings: ["binlog-format=STATEMENT", "binlog-row-image=MINIMAL"],
+      settings: [
+        "binlog-format=STATEMENT",
+        "binlog-row-image=MINIMAL",
+        ...(flavour === "mariadb" ? ["log-bin-compress=ON"] : []),
+      ],
     });
     try {
       const url = service.url.replace(/mysql$/, "sys");
@@ -49,6 +64,7 @@ describe.each(flavours)("%s", (flavour) => {
       expect(summarise(findings)).toMatchObject({
         binlog_format: "missing",
         binlog_row_image: "missing",
+        log_bin_compress: flavour === "mariadb" ? "missing" : "ok",
       });
     } finally {
       await service.stop();

@@ -1,16 +1,20 @@
+import { spawn } from "node:child_process";
 import {
   chmodSync,
+  existsSync,
   mkdtempSync,
   readFileSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { expect, test as base } from "vitest";
+import { dirname, join } from "node:path";
+import { describe, expect, test as base } from "vitest";
+import { processStartTime } from "../../../checkpoint/store/process-identity.ts";
 import {
   describeExit,
   startConnector,
+  type ConnectorProgram,
   type ConnectorStart,
 } from "../../../connectors/airbyte/connector-process.ts";
 
@@ -35,7 +39,7 @@ echo "$*" >> ${calls}
 for word in "$@"; do
   case "$word" in --volume=*:/millrace:ro) files=\${word#--volume=}; files=\${files%:/millrace:ro};; esac
 done
-[ "$1" = rm ] && exit 0
+case "$1" in kill|rm) exit 0;; esac
 trap 'echo TERM >> ${calls}; [ "$STUBBORN" ] || exit 143' TERM
 echo "config $(cat $files/config.json) of $(stat -c %a $files/config.json)" >> ${calls}
 echo "secret $SECRET medium $DATA_CHANNEL_MEDIUM" >> ${calls}
@@ -83,6 +87,51 @@ async function begun(
   await new Promise((resolve) => connector.stdout.once("data", resolve));
 }
 
+/** What is called when the container that was started first has to go. */
+function removalOf({ calls }: Recorder): string[] {
+  const name = /--name (\S+)/.exec(calls()[0] ?? "")?.[1];
+  return [`kill ${name}`, `rm --force ${name}`];
+}
+
+function isGone(pid: number): boolean {
+  return processStartTime(pid) === null;
+}
+
+/** By a process of its own, which can be killed. */
+function startElsewhere(program: ConnectorProgram): {
+  readonly pid: number;
+  /** Of what the connector writes. */
+  readonly firstLine: Promise<string>;
+} {
+  const module = new URL(
+    "../../../connectors/airbyte/connector-process.ts",
+    import.meta.url,
+  );
+  const start = { program, role: "source", verb: "read", stdin: "ignore" };
+  const script = `
+    import { startConnector } from ${JSON.stringify(module.href)};
+    const connector = await startConnector({
+      ...${JSON.stringify({ ...start, files: { config: "{}" } })},
+      onStderr: () => {},
+    });
+    connector.stdout.pipe(process.stdout);
+  `;
+  const child = spawn(
+    process.execPath,
+    ["--input-type=module", "--eval", script],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
+  const firstLine = new Promise<string>((resolve, reject) => {
+    let text = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+      if (text.includes("\n")) resolve(text.slice(0, text.indexOf("\n")));
+    });
+    child.once("exit", () => reject(new Error("it has ended")));
+  });
+  return { pid: child.pid ?? -1, firstLine };
+}
+
 test("a container gets its files, sockets and variables, and no secret stands in its arguments", async ({
   recorder,
 }) => {
@@ -118,10 +167,55 @@ test("one that does not hear is removed by its name", async ({ recorder }) => {
   await begun(connector);
   await connector.end();
   expect((await connector.exited).signal).toBe("SIGKILL");
-  const name = /--name (\S+)/.exec(recorder.calls()[0] ?? "")?.[1];
-  await expect
-    .poll(() => recorder.calls())
-    .toContain(`rm --force ${String(name)}`);
+  expect(recorder.calls().slice(-2)).toEqual(removalOf(recorder));
+});
+
+test("a container whose client is killed does not go on alone", async ({
+  recorder,
+}) => {
+  const connector = await start(recorder);
+  await begun(connector);
+  process.kill(connector.pid, "SIGKILL");
+  await connector.exited;
+  expect(recorder.calls().slice(-2)).toEqual(removalOf(recorder));
+});
+
+test("one that ends by itself has no container left to be removed", async ({
+  recorder,
+}) => {
+  const connector = await start(recorder, {}, { LEAVE: "0" });
+  connector.stdout.resume();
+  expect((await connector.exited).code).toBe(0);
+  expect(recorder.calls().filter((call) => call.startsWith("rm"))).toEqual([]);
+});
+
+describe("SIGKILL of who has started it", () => {
+  test("ends a command, what it has started, and its files", async () => {
+    const victim = startElsewhere({
+      command: [
+        "bash",
+        "-c",
+        `trap "" TERM HUP; sleep 60 & echo "$2 $$ $!"; wait`,
+      ],
+    });
+    const [path = "", ...pids] = (await victim.firstLine).split(" ");
+    expect(pids.map((pid) => isGone(Number(pid)))).toEqual([false, false]);
+    process.kill(victim.pid, "SIGKILL");
+    await expect
+      .poll(() => pids.map((pid) => isGone(Number(pid))))
+      .toEqual([true, true]);
+    await expect.poll(() => existsSync(dirname(path))).toBe(false);
+  });
+
+  test("ends a container", async ({ recorder }) => {
+    const { runtime } = recorder;
+    const victim = startElsewhere({ image: "airbyte/source-faker", runtime });
+    await victim.firstLine;
+    process.kill(victim.pid, "SIGKILL");
+    await expect
+      .poll(() => recorder.calls().slice(-2))
+      .toEqual(removalOf(recorder));
+  });
 });
 
 test.for([
@@ -157,15 +251,5 @@ test("what a command has started ends with it, and its files go", async () => {
   expect((await connector.exited).code).toBe(5);
   const [, path = "", pid] = /^read --config (\S+) (\d+)/.exec(text) ?? [];
   expect(() => readFileSync(path)).toThrow(/ENOENT/);
-  await expect
-    .poll(() => {
-      try {
-        return (
-          readFileSync(`/proc/${pid}/stat`, "latin1").split(" ")[2] === "Z"
-        );
-      } catch {
-        return true;
-      }
-    })
-    .toBe(true);
+  await expect.poll(() => isGone(Number(pid))).toBe(true);
 });

@@ -9,10 +9,8 @@ import {
   ForeignInput,
   type ForeignSockets,
 } from "../../../connectors/channels/foreign-input.ts";
-import {
-  MessageRows,
-  type StateGroup,
-} from "../../../connectors/channels/message-rows.ts";
+import { MessageRows } from "../../../connectors/channels/message-rows.ts";
+import type { StateGroup } from "../../../connectors/channels/message-streams.ts";
 import type { ReadRows } from "../../../connectors/channels/source-rows.ts";
 import type { AirbyteSettings } from "../../../connectors/sources/airbyte/config.ts";
 import {

@@ -29,7 +29,9 @@ function cut(count: number, begun: ReadonlySet<number>): KeptPartition[] {
 }
 
 function isWanted(parts: readonly KeptPartition[], key: number): number {
-  return parts.filter(({ split: { start, end }, after }) => {
+  return parts.filter(({ split, after }) => {
+    if (split.kind !== "key") return true;
+    const { start, end } = split;
     const from = start === null ? -Infinity : Number(start[0]);
     const to = end === null ? Infinity : Number(end[0]);
     return (
@@ -103,7 +105,7 @@ describe("a state", () => {
         millrace: 1,
         kind: "plan",
         fingerprint: "f",
-        partitions: [{ ...partitions[0], split: { kind: "whole" } }],
+        partitions: [{ ...partitions[0], split: { kind: "pages" } }],
       },
     },
     {

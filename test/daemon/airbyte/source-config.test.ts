@@ -31,6 +31,25 @@ describe("the configuration of a source", () => {
     });
   });
 
+  test("may capture changes, in Postgres with a slot of a name that it allows", () => {
+    const read = (replication_method: unknown, name = "source-postgres") =>
+      readSourceConfig(name as "source-postgres", {
+        ...{ ...config, replication_method },
+      }).log;
+    expect(read(undefined)).toBeNull();
+    expect(read({ method: "Standard" })).toBeNull();
+    expect(read({ method: "CDC", replication_slot: "mine" })).toEqual({
+      ...{ connector: "postgresql", slot: "mine", publication: null },
+    });
+    expect(read({ method: "CDC" }, "source-mysql")).toEqual({
+      ...{ connector: "mysql", slot: null, publication: null },
+    });
+    for (const slot of [undefined, "", "My Slot", "'; DROP"])
+      expect(() => read({ method: "CDC", replication_slot: slot })).toThrow(
+        /replication_method\.replication_slot/,
+      );
+  });
+
   test("that is wrong is refused with its places, and without a value", () => {
     expect(() =>
       readSourceConfig("source-postgres", {

@@ -28,7 +28,7 @@ const rules: readonly Rule[] = [
   },
   {
     code: "SOURCE_LOG_UNSUITABLE",
-    states: ["slot_foreign"],
+    states: ["slot_foreign", "log_unread"],
     vendorCodes: [1227, 1381],
     text: /publication .* does not exist|publication autocreation is disabled|wal_level|must be superuser or replication role|permission denied to (?:start WAL sender|use replication slots)|row binlog_format|binlog_row_image|binlog_format|binlog is (?:not )?(?:enabled|disabled)|binary logging not enabled|not configured to use a/i,
   },
@@ -40,7 +40,7 @@ const rules: readonly Rule[] = [
   },
   {
     code: "SOURCE_TLS_FAILED",
-    text: /javax\.net\.ssl|PKIX path|server does not support SSL|SSL error/i,
+    text: /javax\.net\.ssl|PKIX path|Self signed certificate|server does not support SSL|SSL error/i,
   },
   { code: "SOURCE_CONNECTION_LOST", states: ["57P01", "57P02", "25P03"] },
   {

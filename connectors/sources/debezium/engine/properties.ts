@@ -2,6 +2,9 @@
  * The connectors' properties. Every default of Debezium that could lose, change or invent something is set, whatever it
  * is today: the manual's defaults have changed between versions.
  */
+import { createPrivateKey } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { ExtractError } from "../../../../proto/error.ts";
 
 /** A Postgres source's address; what the source's own `PostgresConfig` has is enough. */
@@ -214,12 +217,6 @@ function binlogProperties(log: BinlogLog): Record<string, string> {
       { socket: address.socket },
     );
   }
-  if (address.sslCa !== null || address.sslCert !== null) {
-    throw new ExtractError(
-      "USAGE",
-      "change data capture takes no ssl-ca and no client's certificate for MySQL and MariaDB: ssl-mode=required encrypts, and verify-ca and verify-identity go by the authorities that Java knows",
-    );
-  }
   const isMysql = log.kind === "mysql";
   const databases = [...new Set(log.tables.map(({ namespace }) => namespace))];
   return {
@@ -233,6 +230,7 @@ function binlogProperties(log: BinlogLog): Record<string, string> {
     "database.ssl.mode": isMysql
       ? address.sslMode.replace("-", "_")
       : mariadbSslMode(address),
+    ...certificates(address),
     "connect.timeout.ms": String(address.connectTimeoutMs),
     // a connection that comes back by itself could be one to another server
     "connect.keep.alive": "false",
@@ -246,11 +244,63 @@ function binlogProperties(log: BinlogLog): Record<string, string> {
     "schema.history.internal.store.only.captured.tables.ddl": "true",
     "schema.history.internal.store.only.captured.databases.ddl": "true",
     "schema.history.internal.skip.unparseable.ddl": "false",
+    ...foreignDdl(log.tables),
     "inconsistent.schema.handling.mode": "fail",
     "bigint.unsigned.handling.mode": "precise",
     "enable.time.adjuster": "false",
     "include.query": "false",
   };
+}
+
+/** The engine makes key stores of them: the key goes over stdin and its memory, never as it is into a file. */
+function certificates({
+  sslMode,
+  sslCa,
+  sslCert,
+  sslKey,
+}: BinlogAddress): Record<string, string> {
+  const verifies = sslMode === "verify-ca" || sslMode === "verify-identity";
+  return {
+    ...(verifies && sslCa !== null
+      ? { "millrace.tls.ca": resolve(sslCa) }
+      : {}),
+    ...(sslMode !== "disabled" && sslCert !== null && sslKey !== null
+      ? {
+          "millrace.tls.cert": resolve(sslCert),
+          "millrace.tls.key": readKey(sslKey),
+        }
+      : {}),
+  };
+}
+
+/** Of any kind that Node.js reads, as PKCS #8 in base64. @throws ExtractError SOURCE_TLS_FAILED */
+function readKey(path: string): string {
+  try {
+    const key = createPrivateKey(readFileSync(path));
+    return key.export({ type: "pkcs8", format: "der" }).toString("base64");
+  } catch (cause) {
+    throw new ExtractError(
+      "SOURCE_TLS_FAILED",
+      `${path} holds no private key that can be read: ${String(cause)}`,
+      { path },
+      { cause },
+    );
+  }
+}
+
+/**
+ * Definitions of tables that are not followed need not be understood, and what the connector's parser does not know of
+ * them (MariaDB's `inet6`) is no reason to end. A statement on a table that is followed has its name.
+ */
+function foreignDdl(tables: readonly TableName[]): Record<string, string> {
+  // inside of a statement these are written in more than one way
+  if (tables.some(({ name }) => /[`"\\]/.test(name))) return {};
+  const part = "[\\w$\\x{80}-\\x{ffff}]";
+  const names = [...new Set(tables.map(({ name }) => toPattern(name)))];
+  const followed = `(?<!${part})(?:${names.join("|")})(?!${part})`;
+  const words = "(?:OR\\s+REPLACE|TEMPORARY|ONLINE|OFFLINE|IGNORE)\\s+";
+  const statement = `\\s*(?:SET\\s+STATEMENT\\b.*?\\bFOR\\s+)?(?:CREATE|ALTER)\\s+(?:${words})*TABLE\\b.*`;
+  return { "millrace.ddl.foreign": `(?u)(?!.*${followed})${statement}` };
 }
 
 /** The MariaDB connector has no mode that tries both; on this machine the bytes pass no network. */

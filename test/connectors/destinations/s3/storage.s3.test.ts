@@ -389,6 +389,30 @@ describe("clean-up", () => {
     expect(await listPaths(s3)).toEqual(files.map(({ path }) => path));
   });
 
+  test("takes files that came with rows with the last of these, and not before", async ({
+    s3,
+  }) => {
+    useKeys(s3);
+    const config = makeConfig(s3);
+    const storage = await openStorage(config, 2);
+    const [row] = await writeCheckpoint(config);
+    const folder = `${FOLDER}/g000001`;
+    const copied = `${folder}/_files/a/p00000-e001-w00000000-00.parquet`;
+    await s3.write(`${PREFIX}/${copied}`, "another table's");
+    await s3.beginUpload(`${PREFIX}/${folder}/_files/b`);
+    const intent = { ...streamName, generation: 1, epochs: [1] };
+    const over = [{ ...intent, currentEpoch: null }];
+    expect(await storage.clean(over, new Set([row?.path ?? ""]))).toBe(1);
+    expect(await s3.listUploads()).toEqual([]);
+    expect(new Set(await listPaths(s3))).toEqual(new Set([copied, row?.path]));
+    // another attempt at the same generation copies them once more
+    const next = [{ ...intent, epochs: [1, 2], currentEpoch: 2 }];
+    expect(await storage.clean(next, new Set())).toBe(1);
+    expect(await listPaths(s3)).toEqual([copied]);
+    expect(await storage.clean(over, new Set())).toBe(1);
+    expect(await listPaths(s3)).toEqual([]);
+  });
+
   test("never takes what the manifest in place lists", async ({ s3 }) => {
     useKeys(s3);
     const config = makeConfig(s3);

@@ -31,6 +31,8 @@ describe("what a server must be set to", () => {
       { binlog_row_value_options: "PARTIAL_JSON" },
       ["binlog_row_value_options PARTIAL_JSON"],
     ],
+    [{ log_bin_compress: "OFF" }, []],
+    [{ log_bin_compress: "ON" }, ["log_bin_compress ON"]],
     [{ server_id: "0" }, ["server_id 0"]],
   ] as const)("%j", ([changes, wrong]) => {
     expect(findWrong(changes)).toEqual(wrong);

@@ -1,4 +1,14 @@
-import { binlogOffset } from "../../../../../connectors/sources/debezium/engine/offsets.ts";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createConnection } from "mysql2/promise";
+import {
+  binlogOffset,
+  positionOf,
+} from "../../../../../connectors/sources/debezium/engine/offsets.ts";
+import { parseSourceUrl } from "../../../../../connectors/sources/mysql/url.ts";
+import { createAuthority } from "../../../../services/certificates.ts";
+import { startMysql } from "../../../../services/mysql.ts";
 import {
   briefly,
   describe,
@@ -112,6 +122,46 @@ const check: Readonly<
         after: { id: 2, name: "y" },
       });
     },
+  "what nobody follows is passed, and the place behind it told, though no end of it is in the log":
+    async (server, engines) => {
+      await makeTable(server);
+      const offset = await server.place();
+      const run = engines.open(server.log(["a"], "recovery"), { offset });
+      await run.untilReady();
+      const { database } = server;
+      const passed = async (sql: string) => {
+        await server.query(sql);
+        const end = positionOf(await server.place());
+        await run.until(
+          () => run.offset !== null && positionOf(run.offset) >= end,
+        );
+      };
+      await passed(
+        `CREATE DATABASE ${database}_b; DROP DATABASE ${database}_b`,
+      );
+      await passed("ANALYZE TABLE a");
+      await passed("CREATE TABLE b (peer int); DROP TABLE b");
+      await passed("ALTER TABLE a ADD extra int");
+      await passed("INSERT INTO a VALUES (1, 'x', 2)");
+      await passed("XA START 'x'; DELETE FROM a; XA END 'x'; XA PREPARE 'x'");
+      await passed("XA COMMIT 'x'");
+      await passed(
+        `CREATE TABLE c (id int PRIMARY KEY); XA START 'y'; INSERT INTO c VALUES (1); XA END 'y'; XA PREPARE 'y'; XA ROLLBACK 'y'`,
+      );
+      expect(briefly(run.events)).toEqual([
+        `ddl {"databaseName":"${database}"}`,
+        'c {"id":1}',
+        'd {"id":1}',
+      ]);
+      // its row has been told, and never was
+      await server.query(
+        "XA START 'z'; INSERT INTO a VALUES (2, 'x', 2); XA END 'z'; XA PREPARE 'z'; XA ROLLBACK 'z'",
+      );
+      expect(await run.ended).toMatchObject({
+        code: "SOURCE_LOG_UNSUITABLE",
+        message: expect.stringContaining("--resync"),
+      });
+    },
   "a wrong password and a log that no longer reaches back are told apart":
     async (server, engines) => {
       await makeTable(server);
@@ -143,5 +193,78 @@ describe.each(["mysql", "mariadb"] as const)("%s", (flavour) => {
     if (flavour === "mysql")
       test(name, async ({ mysql, engines }) => run(mysql, engines));
     else test(name, async ({ mariadb, engines }) => run(mariadb, engines));
+  }
+});
+
+test("a server that wants a certificate of its client, from an authority that Java does not know", async ({
+  engines,
+}) => {
+  const folder = mkdtempSync(join(tmpdir(), "millrace-tls-"));
+  chmodSync(folder, 0o755);
+  const authority = createAuthority("test authority");
+  const [server, client] = [["localhost"], ["client"]].map((names) =>
+    authority.issue(names),
+  );
+  const paths = {
+    ca: authority.certPem,
+    cert: server!.certPem,
+    key: server!.keyPem,
+    mine: client!.certPem,
+    mykey: client!.keyPem,
+  };
+  for (const [name, text] of Object.entries(paths))
+    writeFileSync(join(folder, name), text, { mode: 0o644 });
+  const path = (name: keyof typeof paths) => join(folder, name);
+  const service = await startMysql({
+    flavour: "mariadb",
+    settings: [
+      `ssl-ca=${path("ca")}`,
+      `ssl-cert=${path("cert")}`,
+      `ssl-key=${path("key")}`,
+    ],
+  });
+  try {
+    const url = new URL(service.url);
+    const admin = await createConnection({
+      uri: service.url,
+      multipleStatements: true,
+    });
+    await admin.query(
+      "CREATE USER mine@'%' IDENTIFIED BY 'pw' REQUIRE X509; GRANT ALL ON *.* TO mine@'%'; CREATE DATABASE d; CREATE TABLE d.a (id int PRIMARY KEY)",
+    );
+    const open = (more: string) =>
+      engines.open(
+        {
+          kind: "mariadb",
+          address: parseSourceUrl(
+            `mariadb://mine:pw@localhost:${url.port}/d?ssl-mode=verify-identity${more}`,
+            {},
+          ),
+          serverId: 77_001,
+          definitions: "recovery",
+          tables: [{ namespace: "d", name: "a" }],
+          unavailableValue: "__unavailable",
+        },
+        {
+          offset: binlogOffset({
+            file: "binlog.000001",
+            position: 4n,
+            gtids: null,
+          }),
+        },
+      );
+    const own = `&ssl-cert=${path("mine")}&ssl-key=${path("mykey")}`;
+    const run = open(`&ssl-ca=${path("ca")}${own}`);
+    await run.untilReady();
+    await admin.query("INSERT INTO d.a VALUES (1)");
+    await run.untilCommitted(1);
+    await run.engine.drain();
+    expect(await run.ended).toBeNull();
+    // an authority that nobody has named
+    expect(await open(own).ended).toMatchObject({ code: "SOURCE_TLS_FAILED" });
+    await admin.end();
+  } finally {
+    await service.stop();
+    rmSync(folder, { recursive: true });
   }
 });

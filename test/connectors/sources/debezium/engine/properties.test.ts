@@ -1,3 +1,7 @@
+import { generateKeyPairSync } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import {
   binlogOffset,
@@ -71,11 +75,66 @@ test("a Unix socket is refused by name", () => {
   );
 });
 
-test("what would be verified against nothing is refused", () => {
-  const address = { ...mysql.address, sslCa: "/ca.pem" };
-  expect(() => debeziumProperties({ ...mysql, address })).toThrow(
-    expect.objectContaining({ code: "USAGE" }),
-  );
+test("certificates go to the engine as paths, and a key as what Java reads, over stdin", () => {
+  const folder = mkdtempSync(join(tmpdir(), "millrace-key-"));
+  try {
+    const sslKey = join(folder, "key.pem");
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    writeFileSync(sslKey, privateKey.export({ type: "sec1", format: "pem" }));
+    const files = { sslCa: "/ca.pem", sslCert: "/cert.pem", sslKey };
+    const tell = (sslMode: "required" | "disabled" | "verify-ca") => {
+      const address = { ...mysql.address, ...files, sslMode };
+      return Object.entries(debeziumProperties({ ...mysql, address })).filter(
+        ([name]) => name.startsWith("millrace.tls."),
+      );
+    };
+    const der = privateKey.export({ type: "pkcs8", format: "der" });
+    const own = [
+      ["millrace.tls.cert", "/cert.pem"],
+      ["millrace.tls.key", der.toString("base64")],
+    ];
+    expect(tell("verify-ca")).toEqual([["millrace.tls.ca", "/ca.pem"], ...own]);
+    expect(tell("required")).toEqual(own);
+    expect(tell("disabled")).toEqual([]);
+    writeFileSync(sslKey, "no key");
+    expect(() => tell("required")).toThrow(
+      expect.objectContaining({ code: "SOURCE_TLS_FAILED" }),
+    );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("a definition is foreign only where it names no table that is followed", () => {
+  const foreign = (names: readonly string[]) => {
+    const tables = names.map((name) => ({ namespace: "d", name }));
+    const pattern = debeziumProperties({ ...mysql, tables })[
+      "millrace.ddl.foreign"
+    ];
+    if (pattern === undefined) return null;
+    expect(pattern).not.toContain(",");
+    // the engine sets the flags that the first group adds to
+    const own = pattern.slice("(?u)".length).replaceAll("\\x{", "\\u{");
+    return new RegExp(`^(?:${own})$`, "isu");
+  };
+  const pattern = foreign(["orders", "a,b"]);
+  for (const sql of [
+    "CREATE TABLE peers (peer inet6)",
+    "create or replace table d.`old_orders` (a inet4)",
+    "SET STATEMENT max_statement_time=1 FOR ALTER TABLE x ADD p inet6",
+  ])
+    expect(sql).toMatch(pattern ?? /^$/);
+  for (const sql of [
+    "ALTER TABLE Orders ADD p inet6",
+    "CREATE TABLE x LIKE d.`orders`",
+    "ALTER TABLE x RENAME TO `a,b`",
+    "DROP DATABASE d",
+    "RENAME TABLE orders TO x",
+    "DROP TABLE x",
+  ])
+    expect(sql).not.toMatch(pattern ?? /^$/);
+  // how it is written in a statement depends on the quotes
+  expect(foreign(["a`b"])).toBeNull();
 });
 
 test("offsets compare with the positions of transactions", () => {

@@ -2,22 +2,21 @@ package millrace;
 
 import com.github.shyiko.mysql.binlog.GtidSet;
 import io.debezium.connector.common.BaseSourceTask;
-import io.debezium.connector.mariadb.MariaDbConnectorTask;
-import io.debezium.connector.mysql.MySqlConnectorTask;
+import io.debezium.relational.history.SchemaHistory;
+import java.io.IOException;
+import java.security.GeneralSecurityException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
-import java.util.regex.Pattern;
 import org.apache.kafka.connect.data.Struct;
 import org.apache.kafka.connect.source.SourceRecord;
 
 /** MySQL and MariaDB. */
 final class BinlogDatabase implements Database {
 
-    private static final Pattern FILLED = Pattern.compile("\\b(SELECT|VALUES|WITH|TABLE\\s+\\S+\\s+AS)\\b", Pattern.CASE_INSENSITIVE);
-
     private final String name;
+    private boolean hasGtids;
 
     BinlogDatabase(String name) {
         this.name = name;
@@ -26,11 +25,24 @@ final class BinlogDatabase implements Database {
     @Override
     public void check(Map<String, String> properties, Map<String, Object> offset) {
         // the connector itself refuses a binlog that is gone
+        hasGtids = offset != null && offset.get("gtids") != null;
+    }
+
+    /** The connector has a list of statements that it does not parse, which is made longer. */
+    @Override
+    public Map<String, String> toProperties(Map<String, String> properties) throws IOException, GeneralSecurityException {
+        Map<String, String> all = new TreeMap<>(properties);
+        String foreign = all.remove("millrace.ddl.foreign");
+        if (foreign != null) {
+            all.put(SchemaHistory.DDL_FILTER.name(), SchemaHistory.DDL_FILTER.defaultValueAsString() + "," + foreign);
+        }
+        KeyStores.provide(all);
+        return all;
     }
 
     @Override
     public BaseSourceTask<?, ?> createTask() {
-        return name.equals("mysql") ? new MySqlConnectorTask() : new MariaDbConnectorTask();
+        return name.equals("mysql") ? new MysqlTask() : new MariadbTask(hasGtids);
     }
 
     @Override
@@ -72,19 +84,6 @@ final class BinlogDatabase implements Database {
     static String position(String file, long position) {
         long number = Long.parseLong(file.substring(file.lastIndexOf('.') + 1));
         return String.format("%08x%012x", number, position);
-    }
-
-    /**
-     * MariaDB begins a transaction for each DDL statement and for TRUNCATE, and ends none of them. Only a CREATE TABLE
-     * that is filled from a query goes on, with its rows, and has an end.
-     */
-    @Override
-    public boolean standsAlone(Struct value) {
-        if (value.schema().field("ddl") == null) {
-            return "t".equals(value.getString("op"));
-        }
-        String ddl = value.getString("ddl");
-        return ddl != null && !FILLED.matcher(ddl).find();
     }
 
     @Override

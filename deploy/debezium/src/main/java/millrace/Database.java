@@ -21,6 +21,11 @@ interface Database {
     /** Refuses what the connector would pass over in silence. */
     void check(Map<String, String> properties, Map<String, Object> offset) throws Exception;
 
+    /** What the connector is told. */
+    default Map<String, String> toProperties(Map<String, String> properties) throws Exception {
+        return properties;
+    }
+
     BaseSourceTask<?, ?> createTask();
 
     String metricsName();
@@ -46,9 +51,6 @@ interface Database {
 
     /** Null where the log has none. */
     String idOfEvent(Struct source);
-
-    /** Whether nothing follows this event in its transaction, though the log does not say so. */
-    boolean standsAlone(Struct value);
 
     /**
      * The offset from which a start sends everything behind this record's transaction and nothing of it; null where the

@@ -50,7 +50,13 @@ public final class Main {
         reader.start();
         int exitCode = 0;
         try {
-            runner.run();
+            try {
+                runner.run();
+            }
+            finally {
+                // before the last word, behind which the parent ends this process
+                KeyStores.remove();
+            }
             lines.writeStopped();
         }
         catch (Throwable failure) {
@@ -100,6 +106,7 @@ public final class Main {
             catch (InterruptedException ignored) {
                 return;
             }
+            KeyStores.remove();
             Runtime.getRuntime().halt(EXIT_FAILED);
         }, "end");
         watch.setDaemon(true);

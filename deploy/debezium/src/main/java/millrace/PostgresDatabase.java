@@ -100,11 +100,6 @@ final class PostgresDatabase implements Database {
         return id == null ? null : id.toString();
     }
 
-    @Override
-    public boolean standsAlone(Struct value) {
-        return false; // every change of pgoutput has its BEGIN and its COMMIT
-    }
-
     private static String position(long lsn) {
         return String.format("%020x", lsn);
     }

@@ -21,8 +21,8 @@ final class Runner {
     private static final long COMMIT_AGAIN_MS = 5_000;
 
     private final Lines lines;
-    private final Map<String, String> properties;
     private final Database database;
+    private Map<String, String> properties;
     private volatile Map<String, Object> offset;
     private volatile boolean started;
     private volatile boolean stopping;
@@ -30,13 +30,14 @@ final class Runner {
 
     Runner(Lines lines, Map<String, String> properties, String offset, List<String> history) throws Exception {
         this.lines = lines;
-        this.properties = properties;
         this.database = Database.of(properties.get("connector.class"));
+        this.properties = properties;
         this.offset = offset == null ? null : database.readOffset(offset);
         MemoryHistory.begin(history);
     }
 
     void run() throws Exception {
+        properties = database.toProperties(properties);
         database.check(properties, offset);
         if (stopping) {
             return;

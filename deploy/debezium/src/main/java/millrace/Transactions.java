@@ -24,8 +24,6 @@ final class Transactions {
     private String id;
     private boolean isImplicit;
     private boolean isBegun;
-    /** What has come is the whole of it, though no end is written. */
-    private boolean isWhole;
     /** A transaction that the connector counts as done only when the next begins. */
     private String uncounted;
     private long tsMs;
@@ -83,7 +81,6 @@ final class Transactions {
         id = null;
         isImplicit = false;
         isBegun = false;
-        isWhole = false;
         events = 0;
     }
 
@@ -104,13 +101,9 @@ final class Transactions {
                 id = database.idOfEvent(source);
                 tsMs = source.getInt64("ts_ms");
                 isImplicit = true;
-                isWhole = true;
                 isBegun = false;
                 events = 0;
             }
-        }
-        if (!isImplicit && value != null) {
-            isWhole = events == 0 && database.standsAlone(value) || isWhole && database.standsAlone(value);
         }
         if (!isBegun) {
             isBegun = true;
@@ -121,7 +114,8 @@ final class Transactions {
     }
 
     private void acceptHeartbeat(SourceRecord record) throws IOException {
-        if (isWhole) {
+        // what has come is the whole of it, though no end is written
+        if (isImplicit) {
             uncounted = id;
             end(record, id);
         }

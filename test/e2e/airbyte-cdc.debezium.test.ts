@@ -1,0 +1,396 @@
+/** Our sources as executables of the Airbyte protocol that capture changes: a copy, the log behind it, and kills. */
+import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, inject } from "vitest";
+import { withMysqlDatabase } from "../fixtures/mysql.ts";
+import type { PostgresFixture } from "../fixtures/postgres.ts";
+import {
+  Platform,
+  configOf,
+  configure,
+  type Executed,
+  type Message,
+} from "./support/airbyte.ts";
+import { signal, waitFor } from "./support/command.ts";
+import { test as base } from "./support/log-fixtures.ts";
+
+const ROWS = 40_000;
+
+const test = base.extend<{ platform: Platform }>({
+  platform: async ({ task: _ }, use) => {
+    const platform = new Platform();
+    try {
+      await use(platform);
+    } finally {
+      platform.dispose();
+    }
+  },
+});
+
+interface Row {
+  readonly id: number;
+  readonly name: string | null;
+  readonly _ab_cdc_cursor: string;
+  readonly _ab_cdc_deleted_at: string | null;
+}
+
+interface Kept {
+  readonly stream: string;
+  readonly row: Row;
+}
+
+/** What a platform has: the rows in front of the last state that it was given, and that state. */
+class Reads {
+  readonly rows: Kept[] = [];
+  state: unknown[] = [];
+  states = 0;
+
+  /** Each state is compared with the rows in front of it. */
+  take(messages: readonly Message[]): void {
+    let since: Kept[] = [];
+    for (const { type, record, state } of messages) {
+      if (type === "RECORD") {
+        const { stream, data } = record as { stream: string; data: Row };
+        since.push({ stream, row: data });
+      } else if (type === "STATE") {
+        const { type: scope, sourceStats } = state as {
+          type: string;
+          sourceStats: { recordCount: number };
+        };
+        expect(scope).toBe("GLOBAL");
+        expect(sourceStats.recordCount).toBe(since.length);
+        this.rows.push(...since);
+        this.state = [state];
+        this.states += 1;
+        since = [];
+      }
+    }
+  }
+
+  /** The table that the changes make, as a destination that merges by the key has it: sorted texts. */
+  replay(stream: string): string[] {
+    const latest = new Map<number, Row>();
+    for (const { row } of this.rows.filter((one) => one.stream === stream)) {
+      const known = latest.get(row.id);
+      if (!known || known._ab_cdc_cursor <= row._ab_cdc_cursor)
+        latest.set(row.id, row);
+    }
+    return [...latest.values()]
+      .filter((row) => row._ab_cdc_deleted_at === null)
+      .map(({ id, name }) => JSON.stringify([id, name]))
+      .toSorted();
+  }
+
+  /** Keys of rows that a copy has read: their place has no number of an event. */
+  copied(stream: string): number[] {
+    return this.rows
+      .filter((one) => one.stream === stream)
+      .flatMap(({ row }) =>
+        row._ab_cdc_cursor.endsWith("-0000000000") ? [row.id] : [],
+      );
+  }
+}
+
+async function readTable(
+  { query }: PostgresFixture,
+  table: string,
+): Promise<string[]> {
+  const rows = await query<{ id: number; name: string }>(
+    `SELECT id, name FROM ${table}`,
+  );
+  return rows.map(({ id, name }) => JSON.stringify([id, name])).toSorted();
+}
+
+interface Connection {
+  readonly slot: string;
+  readonly discovered: Executed;
+  read(state: unknown[]): readonly [name: string, args: readonly string[]];
+}
+
+async function connect(
+  platform: Platform,
+  source: PostgresFixture,
+): Promise<Connection> {
+  await source.query(`
+    CREATE TABLE orders (id int PRIMARY KEY, name text);
+    INSERT INTO orders SELECT id, repeat(md5(id::text), 20) FROM generate_series(1, ${ROWS}) AS id;
+    CREATE TABLE notes (id int PRIMARY KEY, name text, long text);
+    ALTER TABLE notes ALTER long SET STORAGE EXTERNAL;
+    INSERT INTO notes SELECT id, 'note ' || id, repeat('x', 4000) FROM generate_series(1, 100) AS id;
+    CREATE TABLE loose (id int);
+    ANALYZE`);
+  const slot = `m_${randomBytes(6).toString("hex")}`;
+  const config = platform.write(
+    "config",
+    configOf(source.url, {
+      checkpoint_target_interval_seconds: 0.1,
+      replication_method: { method: "CDC", replication_slot: slot },
+    }),
+  );
+  const discovered = await platform.start("source-postgres", [
+    ...["discover", "--config", config],
+  ]).ended;
+  const catalog = platform.write(
+    "catalog",
+    configure(discovered.messages, (name) =>
+      name === "loose" ? {} : { sync_mode: "incremental" },
+    ),
+  );
+  let reads = 0;
+  return {
+    slot,
+    discovered,
+    read: (state) => [
+      "source-postgres",
+      [
+        ...["read", "--config", config, "--catalog", catalog],
+        ...["--state", platform.write(`state-${++reads}`, state)],
+      ],
+    ],
+  };
+}
+
+/** Changes that go on while a read is at work. */
+class Writer {
+  readonly #query: PostgresFixture["query"];
+  readonly #ended: Promise<void>;
+  #isEnding = false;
+
+  constructor({ query }: PostgresFixture) {
+    this.#query = query;
+    this.#ended = this.#write();
+  }
+
+  async #write(): Promise<void> {
+    for (let n = 1; !this.#isEnding; n++) {
+      await this.#query(`
+        INSERT INTO orders VALUES (${-n}, 'new ${n}');
+        UPDATE orders SET name = 'changed ${n}' WHERE id = ${1 + ((n * 977) % ROWS)};
+        DELETE FROM orders WHERE id = ${1 + ((n * 1_013) % ROWS)};
+        INSERT INTO notes VALUES (${n + 1_000}, 'note') ON CONFLICT DO NOTHING`);
+      await sleep(5);
+    }
+  }
+
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    await this.#ended;
+  }
+}
+
+function findState(stdout: string): boolean {
+  return stdout.includes('{"type":"STATE"');
+}
+
+function findStateBehindCopy(stdout: string): boolean {
+  return stdout
+    .split("\n")
+    .some(
+      (line) =>
+        line.startsWith('{"type":"STATE"') && !line.includes('"kind":"copy"'),
+    );
+}
+
+describe("change data capture of source-postgres", () => {
+  test("copies, follows, and goes on from its state: no change is missing, none comes twice", async ({
+    platform,
+    source,
+  }) => {
+    const connection = await connect(platform, source);
+    const [catalog] = connection.discovered.messages.filter(
+      ({ type }) => type === "CATALOG",
+    );
+    expect(catalog).toMatchObject({
+      catalog: {
+        streams: expect.arrayContaining([
+          expect.objectContaining({
+            name: "orders",
+            source_defined_cursor: true,
+            default_cursor_field: ["_ab_cdc_cursor"],
+            json_schema: expect.objectContaining({
+              properties: expect.objectContaining({
+                _ab_cdc_lsn: expect.anything() as unknown,
+                _ab_cdc_updated_at: expect.anything() as unknown,
+                _ab_cdc_deleted_at: expect.anything() as unknown,
+              }) as unknown,
+            }) as unknown,
+          }),
+          // nothing in the log could say which of its rows was changed
+          expect.objectContaining({
+            name: "loose",
+            supported_sync_modes: ["full_refresh"],
+          }),
+        ]) as unknown,
+      },
+    });
+    const reads = new Reads();
+    const writer = new Writer(source);
+    const first = await platform.startSlowly(...connection.read([])).ended;
+    await writer.end();
+    expect(first.code, first.stdout.slice(-2_000)).toBe(0);
+    reads.take(first.messages);
+    expect(reads.states).toBeGreaterThan(2);
+    expect(reads.copied("notes").length).toBeGreaterThanOrEqual(100);
+    await source.query(`
+      INSERT INTO loose VALUES (1);
+      INSERT INTO orders VALUES (1000001, 'inserted');
+      UPDATE orders SET name = 'updated' WHERE id = 1000001;
+      DELETE FROM notes WHERE id = 1;
+      UPDATE notes SET id = 1000002 WHERE id = 2;
+      UPDATE notes SET name = 'changed' WHERE id = 3`);
+    const rowsBefore = reads.rows.length;
+    const second = await platform.start(...connection.read(reads.state)).ended;
+    expect(second.code, second.stdout.slice(-2_000)).toBe(0);
+    reads.take(second.messages);
+    const since = reads.rows.slice(rowsBefore).map(({ stream, row }) => ({
+      stream,
+      change: [row.id, row._ab_cdc_deleted_at !== null],
+    }));
+    const changesOf = (wanted: string) =>
+      since
+        .filter(({ stream }) => stream === wanted)
+        .map(({ change }) => change);
+    // behind the last of those that went on beside the first read
+    expect(changesOf("orders").slice(-2)).toEqual([
+      [1000001, false],
+      [1000001, false],
+    ]);
+    expect(changesOf("notes").slice(-4)).toEqual([
+      [1, true],
+      [2, true],
+      [1000002, false],
+      [3, false],
+    ]);
+    expect(changesOf("loose")).toEqual([]);
+    // what the log has not told is not sent as if it were known
+    const records = second.messages.filter(({ type }) => type === "RECORD");
+    expect(
+      records.findLast(({ record }) => (record as { data: Row }).data.id === 3),
+    ).toMatchObject({
+      record: {
+        data: { name: "changed", long: null },
+        meta: {
+          changes: [
+            {
+              field: "long",
+              change: "NULLED",
+              reason: "SOURCE_RETRIEVAL_ERROR",
+            },
+          ],
+        },
+      },
+    });
+    for (const table of ["orders", "notes"])
+      expect(reads.replay(table)).toEqual(await readTable(source, table));
+    const places = reads.rows
+      .filter(({ row }) => !row._ab_cdc_cursor.endsWith("-0000000000"))
+      .map(({ stream, row }) => `${stream} ${row._ab_cdc_cursor}`);
+    expect(new Set(places).size).toBe(places.length);
+    expect(second.stdout).not.toContain("hunter2");
+    // the source has gone, and says so before anything is read
+    await source.query("SELECT pg_drop_replication_slot($1)", [
+      connection.slot,
+    ]);
+    const gone = await platform.start(...connection.read(reads.state)).ended;
+    expect(gone.code).not.toBe(0);
+    expect(gone.messages.filter(({ type }) => type === "RECORD")).toEqual([]);
+    expect(gone.messages.at(-1)).toMatchObject({
+      trace: {
+        error: {
+          failure_type: "config_error",
+          message: expect.stringMatching(
+            /does not exist any more.*Clear the state/,
+          ) as unknown,
+        },
+      },
+    });
+  });
+
+  test("that is killed in its copy and behind it goes on from the last state", async ({
+    platform,
+    source,
+  }) => {
+    const connection = await connect(platform, source);
+    const reads = new Reads();
+    const writer = new Writer(source);
+    try {
+      for (const kill of [findState, findStateBehindCopy, null]) {
+        if (kill === null) await writer.end();
+        const reading = platform.startSlowly(...connection.read(reads.state));
+        if (kill !== null) {
+          await waitFor("a state", () => kill(reading.stdout()));
+          signal(reading.pid, "SIGKILL");
+        }
+        const { code, messages, stdout } = await reading.ended;
+        expect(code, stdout.slice(-2_000)).toBe(kill === null ? 0 : null);
+        reads.take(messages);
+        if (kill === findState)
+          expect(reads.copied("orders").length).toBeLessThan(ROWS);
+      }
+    } finally {
+      await writer.end();
+    }
+    const copied = reads.copied("orders");
+    expect(new Set(copied).size).toBe(copied.length);
+    for (const table of ["orders", "notes"])
+      expect(reads.replay(table)).toEqual(await readTable(source, table));
+  });
+});
+
+describe("change data capture of source-mysql", () => {
+  test("copies, follows, and takes in a table that has come later", async ({
+    platform,
+    skip,
+  }) => {
+    const { url, reason } = inject("mysqlServer");
+    if (url === null) return skip(reason);
+    await withMysqlDatabase("mysql", url, async (source) => {
+      const config = platform.write(
+        "config",
+        configOf(source.url, {
+          checkpoint_target_interval_seconds: 0.1,
+          password: decodeURIComponent(new URL(source.url).password),
+          replication_method: { method: "CDC" },
+        }),
+      );
+      const reads = new Reads();
+      const read = async () => {
+        const { messages } = await platform.start("source-mysql", [
+          ...["discover", "--config", config],
+        ]).ended;
+        const catalog = platform.write(
+          "catalog",
+          configure(messages, () => ({ sync_mode: "incremental" })),
+        );
+        const { code, ...reading } = await platform.start("source-mysql", [
+          ...["read", "--config", config, "--catalog", catalog],
+          ...["--state", platform.write("state", reads.state)],
+        ]).ended;
+        expect(code, reading.stdout.slice(-2_000)).toBe(0);
+        reads.take(reading.messages);
+      };
+      await source.query(`
+        CREATE TABLE orders (id int PRIMARY KEY, name varchar(50));
+        INSERT INTO orders VALUES (1, 'one'), (2, 'two'), (3, 'three')`);
+      await read();
+      expect(new Set(reads.copied("orders"))).toEqual(new Set([1, 2, 3]));
+      await source.query(`
+        UPDATE orders SET name = 'changed' WHERE id = 1;
+        DELETE FROM orders WHERE id = 2;
+        UPDATE orders SET id = 4 WHERE id = 3;
+        CREATE TABLE notes (id int PRIMARY KEY, name varchar(50));
+        INSERT INTO notes VALUES (7, 'seven')`);
+      await read();
+      expect(reads.copied("notes")).toEqual([7]);
+      for (const [table, rows] of [
+        ["orders", ['[1,"changed"]', '[4,"three"]']],
+        ["notes", ['[7,"seven"]']],
+      ] as const)
+        expect(reads.replay(table)).toEqual(rows);
+      expect(reads.rows.at(0)?.row).toMatchObject({
+        _ab_cdc_log_file: expect.stringMatching(/\.\d{6}$/) as unknown,
+        _ab_cdc_log_pos: expect.any(Number) as unknown,
+      });
+    });
+  });
+});
