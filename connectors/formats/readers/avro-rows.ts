@@ -1,6 +1,6 @@
 /** Rows of an Avro object container file; Avro 1.11, "Object Container Files". */
 import { crc32, inflateRawSync, zstdDecompressSync } from "node:zlib";
-import { snappyUncompress } from "hyparquet";
+import { uncompressSnappyBlock } from "../../../transport/snappy-block.ts";
 import { AvroBytes, AvroBytesEnd } from "./avro-bytes.ts";
 import { createValueReader, type ReadValue } from "./avro-values.ts";
 import type { FileBytes } from "./file.ts";
@@ -126,25 +126,8 @@ function findDecompressor(codec: string): (block: Buffer) => Uint8Array {
 
 /** Behind the block stands the CRC-32 of what it holds, big-endian. */
 function uncompressSnappy(block: Buffer): Uint8Array {
-  const compressed = block.subarray(0, -4);
-  const length = readSnappyLength(compressed);
-  const out = new Uint8Array(length);
-  snappyUncompress(compressed, out);
+  const out = uncompressSnappyBlock(block.subarray(0, -4), BLOCK_BYTES_MAX);
   if (block.length < 4 || crc32(out) !== block.readUInt32BE(block.length - 4))
     throw new RangeError("a block's checksum differs");
   return out;
-}
-
-/** The varint that a snappy block begins with. */
-function readSnappyLength(block: Buffer): number {
-  let length = 0;
-  for (let i = 0; i < 5; i++) {
-    const byte = block[i] ?? 0x80;
-    length += (byte & 0x7f) * 2 ** (7 * i);
-    if (byte < 0x80) {
-      if (length > BLOCK_BYTES_MAX) break;
-      return length;
-    }
-  }
-  throw new RangeError("a snappy block without a length");
 }

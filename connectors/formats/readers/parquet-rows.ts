@@ -5,12 +5,12 @@
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import {
   parquetReadObjects,
-  snappyUncompress,
   type AsyncBuffer,
   type Compressors,
   type FileMetaData,
   type SchemaElement,
 } from "hyparquet";
+import { uncompressSnappyBlock } from "../../../transport/snappy-block.ts";
 import type { FileBytes } from "./file.ts";
 import { readFooter } from "./parquet-metadata.ts";
 import { createValueFormatter } from "./parquet-values.ts";
@@ -114,8 +114,9 @@ const compressors: Compressors = {
   GZIP: (page, bytes) =>
     gunzipSync(page, { maxOutputLength: checkPageBytes(bytes) }),
   SNAPPY: (page, bytes) => {
-    const out = new Uint8Array(checkPageBytes(bytes));
-    snappyUncompress(page, out);
+    const out = uncompressSnappyBlock(page, checkPageBytes(bytes));
+    if (out.length !== bytes)
+      throw new RangeError(`a page of ${bytes} bytes has ${out.length}`);
     return out;
   },
 };

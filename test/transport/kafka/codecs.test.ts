@@ -128,6 +128,18 @@ describe("Snappy", () => {
     expect(uncompressSnappy(frame([block, block]), 1_200)).toHaveLength(1_200);
   });
 
+  test("lengths that count backwards end with a RangeError", () => {
+    // a literal of 2^32 bytes; one of 2^32 - 5 behind a byte; a copy from 2^32 - 1 bytes before
+    for (const hex of [
+      "08fcffffffff41",
+      "080041fcfaffffff4141",
+      "08004107ffffffff",
+    ])
+      expect(() =>
+        uncompressSnappy(Buffer.from(hex, "hex"), BYTES_MAX),
+      ).toThrow(RangeError);
+  });
+
   test("whatever is damaged or cut off ends with a RangeError or with some bytes", () => {
     const whole = frame([compress(Buffer.from(sevens)), compress(Buffer.from("b"))]); // prettier-ignore
     fc.assert(
