@@ -416,6 +416,10 @@ class SyncRun {
     this.#passStop();
     const result = await attempt.run();
     this.#attempt = null;
+    // who keeps readers from a table may wait for the keeper's own lock on it: behind this one the table is free
+    const errors = [result.error, ...book.streams.map(({ error }) => error)];
+    if (errors.some((error) => error?.code === "SOURCE_LOCKED"))
+      keeper.forget();
     return result;
   }
 

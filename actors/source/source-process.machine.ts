@@ -451,9 +451,11 @@ export const sourceProcessMachine = withGuard.createMachine({
             ],
           },
           {
-            guard: ({ event }) =>
+            // a lock of somebody's passes, and a log is not to go on for ever without the table: another attempt reads it
+            guard: ({ context, event }) =>
               event.error !== null &&
-              errorCodes[event.error.code].disposition === "failStream",
+              errorCodes[event.error.code].disposition === "failStream" &&
+              !(context.log !== null && event.error.code === "SOURCE_LOCKED"),
             actions: [
               { type: "keepWhole", params: ({ event }) => event },
               { type: "forgetReader", params: ({ event }) => event },

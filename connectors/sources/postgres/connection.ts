@@ -42,9 +42,10 @@ const types: pg.CustomTypesConfig = {
 
 /**
  * For a lock, in milliseconds. Without an end, a TRUNCATE or ALTER that waits for the keeper's lock and the readers that
- * queue behind it would wait for each other for ever, and no server sees that as a deadlock.
+ * queue behind it would wait for each other for ever, and no server sees that as a deadlock. The next attempt has another
+ * keeper, so that whoever waited had a turn.
  */
-const LOCK_MS_MAX = 60_000;
+const LOCK_MS_MAX = 15_000;
 
 /**
  * The session that every reader relies on: values print in one exact form, nothing but a lock times out while it waits,

@@ -107,7 +107,7 @@ test("a lock that is not granted is waited for no longer than the bound, and nam
   const [bound] = await connection.query<{ lock_timeout: string }>(
     "SHOW lock_timeout",
   );
-  expect(bound?.lock_timeout).toBe("1min");
+  expect(bound?.lock_timeout).toBe("15s");
   await connection.query("SET lock_timeout = 50");
   await expect(
     connection.query("SELECT count(*) FROM locked"),
