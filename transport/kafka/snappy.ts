@@ -2,7 +2,7 @@
  * Reads what Kafka's clients compress with Snappy: one block, or several behind the header of the Java library.
  * @see SnappyCodec of xerial/snappy-java
  */
-import { uncompressSnappyBlock } from "../snappy-block.ts";
+import { uncompressSnappyBlock } from "../../proto/snappy-block.ts";
 
 const HEADER = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00]);
 /** The header and two numbers of versions. */

@@ -1,6 +1,6 @@
 /** Rows of an Avro object container file; Avro 1.11, "Object Container Files". */
 import { crc32, inflateRawSync, zstdDecompressSync } from "node:zlib";
-import { uncompressSnappyBlock } from "../../../transport/snappy-block.ts";
+import { uncompressSnappyBlock } from "../../../proto/snappy-block.ts";
 import { AvroBytes, AvroBytesEnd } from "./avro-bytes.ts";
 import { createValueReader, type ReadValue } from "./avro-values.ts";
 import type { FileBytes } from "./file.ts";

@@ -10,7 +10,7 @@ import {
   type FileMetaData,
   type SchemaElement,
 } from "hyparquet";
-import { uncompressSnappyBlock } from "../../../transport/snappy-block.ts";
+import { uncompressSnappyBlock } from "../../../proto/snappy-block.ts";
 import type { FileBytes } from "./file.ts";
 import { readFooter } from "./parquet-metadata.ts";
 import { createValueFormatter } from "./parquet-values.ts";

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import "../../services/debezium.setup.ts";
 import { commitOf } from "../../../proto/log-position.ts";
+import { leaveOutIfLate } from "../../fixtures/late.ts";
 import { withDatabase, type PostgresFixture } from "../../fixtures/postgres.ts";
 import { Destination, signal, type Role, type Running } from "./command.ts";
 import { findEngine } from "./engine-process.ts";
@@ -246,6 +247,7 @@ export function describeKills(
       "is complete, whatever is killed: seed %i",
       async (seed, { skip }) => {
         if (scene === null) return skip(inject("debezium").reason);
+        leaveOutIfLate(skip);
         await playSeed(scene, seed, seed === first);
       },
     );
