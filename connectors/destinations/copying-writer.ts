@@ -2,6 +2,7 @@
  * Copies the files that go with rows, in front of them: once a batch is written its files are durable, and so they are
  * before any checkpoint counts that covers them. After a kill they come again, to the same names.
  */
+import { rm } from "node:fs/promises";
 import type { CheckpointStamp, SealedFile } from "../../proto/checkpoint.ts";
 import type { ColumnBatch } from "../../proto/columns.ts";
 import type { StreamSchema } from "../../proto/schema.ts";
@@ -41,6 +42,11 @@ export class CopyingWriter implements StreamWriter {
     // of a file that comes twice the later one stays
     const byPath = new Map(files.map((file) => [file.relativePath, file]));
     await this.#store.copy([...byPath.values()]);
+    // whoever has staged them has no other sign that they are taken over
+    for (const { stagedPath } of files)
+      await rm(stagedPath, { force: true }).catch(() => {
+        // it may lie in a folder that is not ours to change
+      });
     await this.#writer.write(batch);
   }
 

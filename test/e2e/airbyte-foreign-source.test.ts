@@ -8,7 +8,12 @@ import {
   readKept,
   readLines,
 } from "./support/airbyte.ts";
-import { signal, waitFor } from "./support/command.ts";
+import {
+  signal,
+  waitFor,
+  type Destination,
+  type Role,
+} from "./support/command.ts";
 import { test } from "./support/fixtures.ts";
 import {
   all,
@@ -19,6 +24,23 @@ import {
   writeSync,
 } from "./support/foreign.ts";
 import { contentOf, placeOf, WritePipeline } from "./support/write-pipeline.ts";
+
+/** A run that is killed behind its first rows. */
+async function killAtWork(
+  destination: Destination,
+  file: string,
+  victim: Role,
+): Promise<void> {
+  const running = destination.start("sync", "-f", file);
+  const before = countDurable(running);
+  await waitFor(
+    "rows that are durable",
+    () => running.isOver() || countDurable(running) > before,
+  );
+  const pid = running.find(victim);
+  if (pid !== null) signal(pid, "SIGKILL");
+  await running.ended;
+}
 
 describe("each record is there once, whoever is killed", () => {
   test.for([
@@ -51,15 +73,7 @@ describe("each record is there once, whoever is killed", () => {
         { source: { architecture } },
       );
       for (const victim of victims) {
-        const running = destination.start("sync", "-f", file);
-        const before = countDurable(running);
-        await waitFor(
-          "rows that are durable",
-          () => running.isOver() || countDurable(running) > before,
-        );
-        const pid = running.find(victim);
-        if (pid !== null) signal(pid, "SIGKILL");
-        await running.ended;
+        await killAtWork(destination, file, victim);
         // the connector among them: it must not write beside the next one
         await waitFor(
           "the end of all that it has started",
@@ -299,17 +313,8 @@ describe("files that go with records", () => {
       { streams: ["users"], files: "good", pause_ms: 4 },
       { source: { files: true, stagingDirectory } },
     );
-    for (const victim of ["source", "destination"] as const) {
-      const running = destination.start("sync", "-f", file);
-      const before = countDurable(running);
-      await waitFor(
-        "rows that are durable",
-        () => running.isOver() || countDurable(running) > before,
-      );
-      const pid = running.find(victim);
-      if (pid !== null) signal(pid, "SIGKILL");
-      await running.ended;
-    }
+    await killAtWork(destination, file, "source");
+    await killAtWork(destination, file, "destination");
     const { code, stderr } = await destination.run("sync", "-f", file);
     expect(stderr).not.toContain("error ");
     expect(code).toBe(0);

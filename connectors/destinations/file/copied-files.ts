@@ -62,11 +62,6 @@ export class CopiedFiles implements FileStore {
       ),
     );
     for (const folder of folders) await syncFoldersUpTo(folder, this.#root);
-    // whoever has staged them has no other sign that they are taken over
-    for (const { stagedPath } of files)
-      await rm(stagedPath, { force: true }).catch(() => {
-        // it may lie in a folder that is not ours to change
-      });
   }
 
   /** @returns the folder of its name, absolute */

@@ -1,7 +1,5 @@
 /** The files that go with rows, as objects below the folder of their generation. */
 import { createReadStream } from "node:fs";
-import { rm } from "node:fs/promises";
-
 import type { FileReference } from "../../airbyte/file-reference.ts";
 import { ExtractError } from "../../../proto/error.ts";
 import type { FileStore } from "../copying-writer.ts";
@@ -38,11 +36,6 @@ export class CopiedObjects implements FileStore {
   /** @throws ExtractError of the destination; DESTINATION_FAILED for a staged file that is not what its reference says */
   async copy(files: readonly FileReference[]): Promise<void> {
     await mapBounded(files, UPLOADS_AT_ONCE, (file) => this.#copyOne(file));
-    // whoever has staged them has no other sign that they are taken over
-    for (const { stagedPath } of files)
-      await rm(stagedPath, { force: true }).catch(() => {
-        // it may lie in a folder that is not ours to change
-      });
   }
 
   async #copyOne({
