@@ -9,7 +9,6 @@ import type { AttemptOwner } from "../../checkpoint/store/records.ts";
 import { toCount } from "../../connectors/airbyte/exact-json.ts";
 import type { DurableReport } from "../../proto/checkpoint.ts";
 import type { DiscoveredWire, HeldColumns } from "../../proto/control.ts";
-import type { KeyTuple } from "../../proto/partition.ts";
 import type { StreamSchema } from "../../proto/schema.ts";
 import type { RunBook } from "../run-book.ts";
 import type {
@@ -19,6 +18,7 @@ import type {
   StreamChoice,
 } from "../run-messages.ts";
 import { keyOf, type ConfiguredStream } from "./configured-streams.ts";
+import { CopyProgress } from "./copy-progress.ts";
 import {
   describeReadState,
   joinRanges,
@@ -46,8 +46,7 @@ const GROUPS_WAITING_MAX = 100_000;
 interface Progress {
   /** By which the run knows the stream. */
   readonly number: number;
-  readonly done: Set<number>;
-  readonly after: Map<number, KeyTuple>;
+  readonly copy: CopyProgress;
 }
 
 /** The state of a whole read, from run to run of it. */
@@ -201,14 +200,7 @@ export class ChangeMessages implements RunMessages, LogMessages {
       this.#place.shared = { ...shared, log: keepLog(book.logRecord()) };
     this.#progress.set(keyOf(ref), {
       number,
-      done: new Set(),
-      after: new Map(
-        book
-          .openAtStart(number)
-          .flatMap(({ partition, position }) =>
-            position.kind === "key" ? [[partition, position.after]] : [],
-          ),
-      ),
+      copy: new CopyProgress(book, number),
     });
     const { started } = this.#place;
     const isNew = !started.has(keyOf(ref));
@@ -220,10 +212,8 @@ export class ChangeMessages implements RunMessages, LogMessages {
     ];
   }
 
-  recorded(
-    book: RunBook,
-    { stream, index, partition, position, last, rows }: DurableReport,
-  ): readonly string[] {
+  recorded(book: RunBook, report: DurableReport): readonly string[] {
+    const { stream, index, partition, last, rows } = report;
     const { ref, plan } = book.stream(stream);
     const progress = this.#progress.get(keyOf(ref));
     const split = plan?.partitions[partition]?.split;
@@ -234,9 +224,7 @@ export class ChangeMessages implements RunMessages, LogMessages {
       this.#reported.add(`${stream}/${index}`);
       return this.#closeGroups(book);
     }
-    if (last) progress.done.add(partition);
-    else if (position?.kind === "key")
-      progress.after.set(partition, position.after);
+    progress.copy.note(report);
     assert(last || split.kind === "key", "a place inside of what has none");
     // without rows it has had no turn, and others may be in the middle of theirs
     return rows > 0 ? this.#tellState(book) : [];
@@ -311,7 +299,7 @@ export class ChangeMessages implements RunMessages, LogMessages {
 
   #stateOf(
     book: RunBook,
-    { number, done, after }: Progress,
+    { number, copy: { done, after } }: Progress,
     hasEntry: boolean,
   ): ReadState {
     const { ref, schema, plan } = book.stream(number);

@@ -5,10 +5,10 @@
 import { toCount } from "../../connectors/airbyte/exact-json.ts";
 import type { DurableReport } from "../../proto/checkpoint.ts";
 import type { DiscoveredWire, HeldColumns } from "../../proto/control.ts";
-import type { KeyTuple } from "../../proto/partition.ts";
 import type { RunBook } from "../run-book.ts";
 import type { KeptPlan, RunMessages, StreamChoice } from "../run-messages.ts";
 import { keyOf, type ConfiguredStream } from "./configured-streams.ts";
+import { CopyProgress } from "./copy-progress.ts";
 import {
   describeReadState,
   joinRanges,
@@ -19,8 +19,7 @@ import {
 import { describeEstimate, describeName, describeStatus } from "./stdout.ts";
 
 interface Progress {
-  readonly done: Set<number>;
-  readonly after: Map<number, KeyTuple>;
+  readonly copy: CopyProgress;
   /** Rows that no state has counted. */
   rows: number;
   /** States so far. */
@@ -87,14 +86,7 @@ export class ReadMessages implements RunMessages {
   begun(book: RunBook, number: number): readonly string[] {
     const { ref, plan } = book.stream(number);
     this.#progress.set(number, {
-      done: new Set(),
-      after: new Map(
-        book
-          .openAtStart(number)
-          .flatMap(({ partition, position }) =>
-            position.kind === "key" ? [[partition, position.after]] : [],
-          ),
-      ),
+      copy: new CopyProgress(book, number),
       ...{ rows: 0, states: 0, partitionId: null },
     });
     return this.#tell([
@@ -103,14 +95,10 @@ export class ReadMessages implements RunMessages {
     ]);
   }
 
-  recorded(
-    book: RunBook,
-    { stream, partition, position, last, rows, files }: DurableReport,
-  ): readonly string[] {
+  recorded(book: RunBook, report: DurableReport): readonly string[] {
+    const { stream, rows, files } = report;
     const progress = this.#of(stream);
-    if (last) progress.done.add(partition);
-    else if (position?.kind === "key")
-      progress.after.set(partition, position.after);
+    progress.copy.note(report);
     progress.rows += rows;
     progress.partitionId = files[0]?.path || progress.partitionId;
     if (!book.isResumable(stream)) return [];
@@ -170,7 +158,7 @@ export class ReadMessages implements RunMessages {
   #stateOf(
     book: RunBook,
     stream: number,
-    { done, after }: Progress,
+    { copy: { done, after } }: Progress,
   ): object | null {
     const { schema, window, plan } = book.stream(stream);
     if (window !== null) {

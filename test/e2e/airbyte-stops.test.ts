@@ -25,6 +25,17 @@ function listWorkers(destination: Destination): { role: string }[] {
   return destination.listAlive().filter(({ role }) => role !== "keeper");
 }
 
+/** It ends by the signal's exit code, and leaves nobody at work. */
+async function expectInterrupted(
+  destination: Destination,
+  running: Running,
+): Promise<void> {
+  const { code, summary } = await running.ended;
+  expect(code).toBe(130);
+  expect(summary?.state).toBe("interrupted");
+  expect(listWorkers(destination)).toEqual([]);
+}
+
 describe("a run that is stopped", () => {
   /** Resolves once some of it is durable, with all its processes. */
   async function begin(
@@ -51,10 +62,7 @@ describe("a run that is stopped", () => {
       );
       const running = await begin(destination, file);
       signal(running.pid, name);
-      const { code, summary } = await running.ended;
-      expect(code).toBe(130);
-      expect(summary?.state).toBe("interrupted");
-      expect(listWorkers(destination)).toEqual([]);
+      await expectInterrupted(destination, running);
       const { code: after } = await destination.run("sync", "-f", file);
       expect(after).toBe(0);
       expect(readIds(destination.root, "users")).toEqual(all);
@@ -145,10 +153,7 @@ describe("a run that is stopped", () => {
     // what comes at once is taken for the same press
     await sleep(150);
     signal(running.pid, "SIGINT");
-    const { code, summary } = await running.ended;
-    expect(code).toBe(130);
-    expect(summary?.state).toBe("interrupted");
-    expect(listWorkers(destination)).toEqual([]);
+    await expectInterrupted(destination, running);
     const { code: after } = await destination.run("sync", "-f", file);
     expect(after).toBe(0);
     expect(readIds(destination.root, "users")).toEqual(all);
