@@ -177,8 +177,11 @@ class Scene {
     }
   }
 
-  /** What goes on without end is ended in good order. */
+  /** What goes on without end is ended in good order, once it is at work. */
   async stop(): Promise<void> {
+    // where no seed was played the first run begins only here
+    await this.work.pause();
+    await this.expectCopied();
     const running = await this.run();
     if (this.#mode === "continuous") signal(running.pid, "SIGTERM");
     const { code, stderr } = await running.ended;
