@@ -4,7 +4,7 @@
  */
 import { batchBytes } from "../proto/columns.ts";
 import { ExtractError } from "../proto/error.ts";
-import { decodeBatch } from "./batch-codec.ts";
+import { decodeBatch, type ChecksumReader } from "./batch-codec.ts";
 import type { ReceivedBatch } from "./channel.ts";
 import type {
   BatchHeader,
@@ -21,7 +21,13 @@ import { SequenceGuard } from "./sequence-guard.ts";
 export class Inbound {
   readonly streams = new Map<number, VersionedSchema>();
   readonly #guard = new SequenceGuard();
+  readonly #checksumReader: () => ChecksumReader;
   readonly #totals = { batches: 0, rows: 0, bytes: 0, checkpoints: 0 };
+
+  /** @param checksumReader asked for each batch; left out: it is summed here */
+  constructor(checksumReader: () => ChecksumReader = () => "here") {
+    this.#checksumReader = checksumReader;
+  }
 
   /** @throws ExtractError CHANNEL_CORRUPT for a version that is not the next */
   admitSchema({ version, schema }: VersionedSchema): void {
@@ -53,7 +59,12 @@ export class Inbound {
     }
     this.#guard.admitBatch(header);
     const { schema } = known;
-    const batch = decodeBatch(header, body, schema.columns);
+    const batch = decodeBatch(
+      header,
+      body,
+      schema.columns,
+      this.#checksumReader(),
+    );
     const bytes = batchBytes(batch);
     this.#totals.batches++;
     this.#totals.rows += batch.rowCount;

@@ -12,6 +12,7 @@ import type {
   ReceivedFrame,
   ReplyFrame,
 } from "./channel.ts";
+import type { ChecksumReader } from "./batch-codec.ts";
 import { encodeFrame } from "./frame-codec.ts";
 import { FRAME_BYTES_MAX } from "./frames.ts";
 import type { BatchHeader, Frame, VersionedSchema } from "./frames.ts";
@@ -39,6 +40,8 @@ export interface DestinationChannelOptions
   readonly frameBytesMax?: number;
   /** Why the consumer is not asking, for people. */
   readonly describeStall?: () => string;
+  /** Asked for each batch. Left out: it is summed here. */
+  readonly checksumReader?: () => ChecksumReader;
 }
 
 export class SocketDestinationChannel implements DestinationChannel {
@@ -48,7 +51,7 @@ export class SocketDestinationChannel implements DestinationChannel {
   readonly #reader: SocketReader;
   readonly #pool: BodyPool;
   readonly #liveness: Liveness;
-  readonly #inbound = new Inbound();
+  readonly #inbound: Inbound;
   readonly #queue: (ReceivedFrame | null)[] = [];
   readonly #greeted = Promise.withResolvers<void>();
   readonly #whenClosed = Promise.withResolvers<ExtractError | null>();
@@ -89,6 +92,7 @@ export class SocketDestinationChannel implements DestinationChannel {
     const { channel } = options;
     this.channel = channel;
     this.#options = options;
+    this.#inbound = new Inbound(options.checksumReader);
     this.#greeted.promise.catch(() => {});
     this.#pool = new BodyPool(options);
     this.#reader = new SocketReader({

@@ -220,6 +220,8 @@ class DestinationChannelWorker implements Hosted {
       stalledAfterMs: STALLED_AFTER_MS,
       frameBytesMax: settings.frameBytesMax,
       describeStall: () => "the rows of this channel are being written",
+      checksumReader: () =>
+        this.#factory?.passesBatchesOn === true ? "next" : "here",
     });
     this.#channel = joined;
     if (this.#isDestroyed) joined.fail(this.#describeEnd());

@@ -5,7 +5,7 @@
  */
 import { strict as assert } from "node:assert";
 import { existsSync } from "node:fs";
-import { connect, type OnReadOpts, type Socket } from "node:net";
+import type { OnReadOpts, Socket } from "node:net";
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
@@ -19,6 +19,7 @@ import {
 import { readColumnsEnvelope } from "../airbyte/columnar.ts";
 import { DelimitedMessages, MessageLines } from "../airbyte/lines.ts";
 import { invalidMessage } from "../airbyte/messages.ts";
+import { tryConnect } from "../airbyte/try-connect.ts";
 import { ExtractError } from "../../proto/error.ts";
 import type { StreamSchema } from "../../proto/schema.ts";
 import { decodeBatch } from "../../transport/batch-codec.ts";
@@ -425,7 +426,8 @@ export class ForeignInput {
           "CHANNEL_CORRUPT",
           `a batch of the stream ${frame.batch.stream} comes before its columns`,
         );
-      const batch = decodeBatch(frame.batch, body, schema.columns);
+      // it goes on to the destination as it came
+      const batch = decodeBatch(frame.batch, body, schema.columns, "next");
       await this.#watch.during(
         rows.takeBatch(schema, batch, partitionId, lane),
       );
@@ -447,12 +449,4 @@ function describeStaging(
     env: { USE_FILE_TRANSFER: "true", AIRBYTE_STAGING_DIRECTORY: folder },
     mounts: [folder],
   };
-}
-
-function tryConnect(path: string, onread?: OnReadOpts): Promise<Socket | null> {
-  return new Promise((resolve) => {
-    const socket = connect(onread ? { path, onread } : { path });
-    socket.once("error", () => resolve(null));
-    socket.once("connect", () => resolve(socket));
-  });
 }

@@ -148,6 +148,8 @@ export interface WriterFactory {
    * them until then; only the ledger waits. Null: they are.
    */
   durable?(stamp: CheckpointStamp): Promise<void> | null;
+  /** True: a batch leaves as it came, and whoever gets it compares its checksum. Left out: its values are read here. */
+  readonly passesBatchesOn?: boolean;
   close(): Promise<void>;
 }
 

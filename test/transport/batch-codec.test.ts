@@ -294,3 +294,47 @@ test("ones of a bitmap are counted up to the last row only, at any address", () 
     ),
   );
 });
+
+describe("a batch that is passed on", () => {
+  const receive = (): ReturnType<typeof encode> & { batch: ColumnBatch } => {
+    const { header, body } = encode(ordersBatch);
+    const batch = decodeBatch(header, body, orders.columns, "next");
+    return { header, body, batch };
+  };
+
+  test("goes on as it came, under other ids", () => {
+    const { header, body, batch } = receive();
+    const passed = encode(batch);
+    expect(passed.body).toEqual(body);
+    expect(passed.header).toEqual(header);
+    expect(trim(decode(orders, passed.header, passed.body))).toEqual(
+      trim(ordersBatch),
+    );
+  });
+
+  test("keeps the checksum that it came with: what a relay does to it is found behind it", () => {
+    const { body, batch } = receive();
+    const last = body.length - 1;
+    body[last] = (body[last] ?? 0) ^ 1;
+    const passed = encode(batch);
+    expect(() => decode(orders, passed.header, passed.body)).toThrow(
+      /checksum/,
+    );
+  });
+
+  test("is summed anew with some of its columns only", () => {
+    const { batch } = receive();
+    const columns = orders.columns.slice(1);
+    const part = { ...batch, columns: batch.columns.slice(1) };
+    const { header, body } = encode(part);
+    expect(trim(decodeBatch(header, body, columns))).toEqual(trim(part));
+  });
+
+  test("is checked for what it claims all the same", () => {
+    const { header, body } = encode(ordersBatch);
+    const forged = { ...header, rowCount: header.rowCount + 1 };
+    expect(() => decodeBatch(forged, body, orders.columns, "next")).toThrow(
+      ExtractError,
+    );
+  });
+});
