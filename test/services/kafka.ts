@@ -3,7 +3,7 @@
  * broker and controller in one JVM. It listens on loopback only and cannot outlive the process that started it. Our
  * own has a second listener with TLS and SASL.
  */
-import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import {
   cpSync,
   existsSync,
@@ -11,7 +11,6 @@ import {
   mkdtempSync,
   renameSync,
   rmSync,
-  writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,6 +20,7 @@ import {
   KAFKA_VERSION,
   type KafkaPrograms,
 } from "./kafka-programs.ts";
+import { keep, letReturn, type Kept } from "./keeper.ts";
 import {
   findPorts,
   user,
@@ -28,13 +28,8 @@ import {
   type Ports,
 } from "./kafka-settings.ts";
 
-/** Until group coordinator and metadata answer; a cold JVM on a busy machine takes its time. */
-const START_MS_MAX = 60_000;
-const START_POLL_MS = 100;
 /** Another process may take a port between the probe and the bind. */
 const PORT_ATTEMPTS_MAX = 5;
-/** The part of the broker's output that is kept for an error message. */
-const OUTPUT_CHARS_MAX = 8_192;
 /** A broker that writes its class archive leaves slowly. */
 const ARCHIVE_MS_MAX = 60_000;
 const FORMAT_MS_MAX = 60_000;
@@ -70,26 +65,6 @@ export interface KafkaBroker extends KafkaService {
   /** On the same ports. */
   revive(): Promise<void>;
 }
-
-/**
- * The broker runs below a shell that waits for the end of its standard input. When this process ends in any way, the
- * kernel closes the pipe, the shell ends the broker and removes its folder (`$1`), unless it is to come back. `detached`
- * keeps a Ctrl-C in the terminal from reaching the broker before we have finished with it.
- */
-const keeperScript = `
-folder=$1; shift
-exec 3<&0
-"$@" 3<&- </dev/null &
-server=$!
-trap '' PIPE
-echo "server $server"
-(read -r _ <&3; kill -s KILL "$server") 2>/dev/null &
-watcher=$!
-wait "$server"; code=$?
-kill "$watcher" 2>/dev/null
-[ -e "$folder/comes-back" ] || rm -rf "$folder"
-exit "$code"
-`;
 
 /** What a broker begins with: formatted storage that knows the user. It is made once and copied. */
 function makeDataFolder(programs: KafkaPrograms, folder: string): void {
@@ -147,69 +122,21 @@ async function makeClassArchive(programs: KafkaPrograms): Promise<void> {
   }
 }
 
-interface Launched {
-  readonly pid: number;
-  readonly exited: Promise<void>;
-  /** By SIGKILL. */
-  end(): Promise<void>;
-}
-
 async function launch(
   programs: KafkaPrograms,
   folder: string,
   ports: Ports,
   options: readonly string[],
-): Promise<Launched> {
-  const child = spawn(
-    "/bin/sh",
+): Promise<Kept> {
+  return keep(
+    "Kafka",
+    folder,
     [
-      ...["-c", keeperScript, "sh", folder, "java", ...options],
-      ...[...programs.java, "kafka.Kafka", join(folder, "server.properties")],
+      ...["java", ...options, ...programs.java],
+      ...["kafka.Kafka", join(folder, "server.properties")],
     ],
-    { cwd: "/", detached: true, stdio: ["pipe", "pipe", "pipe"] },
+    () => answers(ports.plain),
   );
-  let output = "";
-  let pid = 0;
-  const keep = (chunk: Buffer): void => {
-    output = (output + chunk.toString()).slice(-OUTPUT_CHARS_MAX);
-    pid ||= Number(/^server (\d+)$/m.exec(output)?.[1] ?? 0);
-  };
-  child.stdout.on("data", keep);
-  child.stderr.on("data", keep);
-  child.stdin.on("error", () => {}); // the shell may be gone when the pipe is closed
-  const exited = new Promise<void>((done) => {
-    child.once("close", () => done());
-    child.once("error", (error) => {
-      output += String(error);
-      done();
-    });
-  });
-  const end = async (): Promise<void> => {
-    child.ref();
-    child.stdin.end();
-    await exited;
-  };
-  const deadline = performance.now() + START_MS_MAX;
-  while (!(await answers(ports.plain))) {
-    if (hasEnded(child)) {
-      await exited;
-      throw new Error(`Kafka ended while starting:\n${output}`);
-    }
-    if (performance.now() > deadline) {
-      await end();
-      throw new Error(`Kafka did not start:\n${output}`);
-    }
-    await new Promise((done) => setTimeout(done, START_POLL_MS));
-  }
-  // the handles must not keep this process alive when its work is done
-  child.unref();
-  for (const stream of [child.stdin, child.stdout, child.stderr])
-    (stream as unknown as { unref(): void }).unref();
-  return { pid, exited, end };
-}
-
-function hasEnded(child: ChildProcess): boolean {
-  return child.exitCode !== null || child.signalCode !== null;
 }
 
 /** Whether metadata and the group coordinator can be had: the first group of a new broker makes it wait else. */
@@ -262,7 +189,7 @@ async function startIn(
     : [];
   const start = () => launch(programs, folder, ports, options);
   let launched = await start();
-  const comesBack = join(folder, "comes-back");
+  const toReturn = letReturn(folder);
   return {
     brokers: [`127.0.0.1:${ports.plain}`],
     secure: { brokers: [`127.0.0.1:${ports.secure}`], caPem, ...user },
@@ -272,16 +199,16 @@ async function startIn(
     },
     folder,
     stop: async () => {
-      rmSync(comesBack, { force: true });
+      toReturn.forget();
       await launched.end();
       rmSync(folder, { recursive: true, force: true });
     },
     kill: async () => {
-      writeFileSync(comesBack, "");
+      toReturn.note();
       await launched.end();
     },
     revive: async () => {
-      rmSync(comesBack, { force: true });
+      toReturn.forget();
       launched = await start();
     },
   };

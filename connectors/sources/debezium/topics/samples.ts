@@ -106,7 +106,8 @@ const event = new ChangeEvent();
 function describe(topic: string, message: TopicMessage): Found | null {
   try {
     event.read({ ...message, topic, number: 0, order: 1, headers: null });
-    if (event.kind !== "change") return null;
+    // a table that was emptied says so without a key, and without columns
+    if (event.kind !== "change" || event.op === "t") return null;
     const { namespace, table } = event;
     if (namespace === null || table === null) return null;
     return {
