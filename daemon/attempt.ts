@@ -31,7 +31,12 @@ import type {
   SourceSettings,
   StateGroupWire,
 } from "../proto/control.ts";
-import { ExtractError, toWireError, type WireError } from "../proto/error.ts";
+import {
+  ExtractError,
+  fromWireError,
+  toWireError,
+  type WireError,
+} from "../proto/error.ts";
 import { meansRelation } from "../proto/pattern.ts";
 import { ActorOrders } from "./actor-orders.ts";
 import { describeHop, type DecidedHop } from "./architectures.ts";
@@ -546,6 +551,7 @@ export class Attempt {
     if (!log) return;
     const reason = log.news.noteStep(step, measure);
     if (step !== "giveUp" || !book.giveUpLog(reason)) return;
+    this.#states.noteGivenUp();
     log.news.noteEvent("log.givenUp", reason);
     this.#child("source").send({ type: "log.giveUp", reason } as {
       type: string;
@@ -660,7 +666,7 @@ export class Attempt {
 
   #noteDurable(report: DurableReport): void {
     const { messages, book } = this.#input;
-    if (messages?.inTurns)
+    if (messages?.isOfAll)
       this.#write(() => messages.recorded(book, report), ALL_STREAMS);
     else if (messages) this.#reports.set(placeOf(report), report);
   }
@@ -761,6 +767,8 @@ export class Attempt {
               this.#events.onStreamEnded(input.stream);
             }),
             recordFailed: fromEffect(async ({ input }) => {
+              if (this.#input.messages?.failsWhole)
+                throw fromWireError(input.error);
               book.fail(input.stream, input.error);
               this.#events.onStreamEnded(input.stream);
             }),

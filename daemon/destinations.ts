@@ -28,6 +28,7 @@ import {
   type AirbyteDestinationRequest,
 } from "./airbyte/destination-request.ts";
 import type { StreamRef, SyncRequest } from "./request.ts";
+import { nameTable } from "../proto/table-name.ts";
 
 /** How files are laid out, wherever they are. */
 interface FileLayout {
@@ -182,7 +183,7 @@ export function placeOf(
       return `${schema}.${table}`;
     }
     case "airbyte":
-      return `${nameAirbyteDestination(destination)} ${stream.namespace}.${stream.name}`;
+      return `${nameAirbyteDestination(destination)} ${nameTable(stream)}`;
   }
 }
 
@@ -240,6 +241,7 @@ export async function configOf(
       return configOfAirbyte(destination, {
         ...{ folder, cursor },
         syncId: Math.floor(Date.now() / 1000),
+        isLogged: mode === "cdc",
       });
   }
 }

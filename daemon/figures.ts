@@ -7,6 +7,7 @@ import {
 } from "../proto/figures.ts";
 import type { Partition, Plan, Position } from "../proto/partition.ts";
 import { describeRange } from "./cli/ranges.ts";
+import { nameTable } from "../proto/table-name.ts";
 
 /** Several where there are many partitions. */
 export function describePlan(
@@ -24,7 +25,7 @@ export function describePlan(
     chunks.push({
       type: "plan",
       stream,
-      name: `${namespace}.${name}`,
+      name: nameTable({ namespace, name }),
       rung,
       reason,
       partitions: partitions

@@ -88,11 +88,11 @@ class SourceInspection {
 
 async function inspect<T>(
   settings: Partial<SourceSettings> & { readonly url: string },
-  work: (source: SourceInspection) => Promise<T>,
+  work: (source: SourceInspection, serverVersion: number) => Promise<T>,
 ): Promise<T> {
   const source = new SourceInspection();
   try {
-    await source.ask(
+    const { serverVersion } = await source.ask(
       {
         type: "source.open",
         settings: {
@@ -114,7 +114,7 @@ async function inspect<T>(
       },
       "source.connected",
     );
-    return await work(source);
+    return await work(source, serverVersion);
   } finally {
     await source.end();
   }
@@ -156,7 +156,9 @@ export async function discoverSource(
   url: string,
   selection: StreamSelection,
 ): Promise<Discovery> {
-  return inspect({ url }, (source) => askDiscovery(source, selection, 0));
+  return inspect({ url }, (source, serverVersion) =>
+    askDiscovery(source, selection, serverVersion),
+  );
 }
 
 /** The plan that a sync of this request would take now; a run takes its own, under its own snapshot. */
@@ -192,8 +194,8 @@ export async function planSource(
     partitionBy,
     partitionBytesMin,
   };
-  return inspect(settings, async (source) => {
-    const discovery = await askDiscovery(source, selection, 0);
+  return inspect(settings, async (source, serverVersion) => {
+    const discovery = await askDiscovery(source, selection, serverVersion);
     const plans: Plan[] = [];
     for (const { schema } of discovery.streams) {
       const { plan } = await source.ask(

@@ -17,6 +17,7 @@ export class LogGroups {
   readonly #epoch: number;
   readonly #recorded = new Map<number, number>();
   readonly #failed = new Set<number>();
+  #isGivenUp = false;
   #waiting: Group[] = [];
   #group = 0;
 
@@ -46,12 +47,17 @@ export class LogGroups {
     this.#failed.add(stream);
   }
 
+  /** The source may have told of more before it hears that. */
+  noteGivenUp(): void {
+    this.#isGivenUp = true;
+  }
+
   /**
    * Within the transaction that has recorded the states: moves the log behind the groups whose members all are.
    * @returns the last of these; null: none
    */
   record(): Group | null {
-    if (this.#failed.size > 0) return null;
+    if (this.#isGivenUp || this.#failed.size > 0) return null;
     const isDone = ({ members }: Group) =>
       members.every(
         ({ stream, index }) => (this.#recorded.get(stream) ?? 0) >= index,

@@ -1,7 +1,7 @@
 /** What a run tells of the log that it follows: how far it is, what the source keeps for it, and what is done about that. */
 import type { LogFigures } from "../proto/control.ts";
 import type { LogBudget, LogMeasure, LogStep } from "../proto/log-budget.ts";
-import { printBytes } from "./cli/values.ts";
+import { printBytes, printDuration } from "./cli/values.ts";
 import type { LogEventKind, LogProgress, RunEvent } from "./request.ts";
 
 /** Progress is not told more often. */
@@ -82,10 +82,10 @@ export class LogNews {
   }
 
   /** @returns what people are told of it */
-  noteStep(step: LogStep, { retainedBytes, limitBytes }: LogMeasure): string {
+  noteStep(step: LogStep, measure: LogMeasure): string {
     this.#step = step;
-    const budget = Math.min(this.#budget.bytes, limitBytes ?? Infinity);
-    const message = `the source keeps ${printBytes(retainedBytes ?? 0)} of its log for this sync, of a budget of ${printBytes(budget)}: ${consequences[step]}`;
+    const budget = Math.min(this.#budget.bytes, measure.limitBytes ?? Infinity);
+    const message = `${describeMeasure(measure, budget)}: ${consequences[step]}`;
     if (step !== "giveUp") this.noteEvent("log.step", message, { step });
     return message;
   }
@@ -112,4 +112,15 @@ export class LogNews {
     };
     this.#tell({ type: "log.progress", ...progress });
   }
+}
+
+/** By what it has most of. */
+function describeMeasure(
+  { retainedBytes, age }: LogMeasure,
+  budgetBytes: number,
+): string {
+  const bytes = retainedBytes ?? 0;
+  if (age && age.seconds / age.limitSeconds > bytes / budgetBytes)
+    return `what this sync has not read yet of the source's log begins ${printDuration(age.seconds * 1000)} ago, and the source removes it after ${printDuration(age.limitSeconds * 1000)}`;
+  return `the source keeps ${printBytes(bytes)} of its log for this sync, of a budget of ${printBytes(budgetBytes)}`;
 }

@@ -1,5 +1,6 @@
 /** What a stream is called at the destination: a sync's own rule, before the destination lays out folders or tables. Pure. */
 import { ExtractError } from "../proto/error.ts";
+import { nameTable } from "../proto/table-name.ts";
 
 export interface NamingRule {
   /** `{namespace}` stands for the source's; without it, all streams come into this one. */
@@ -48,7 +49,7 @@ export function checkNames(
     if (other) {
       throw new ExtractError(
         "CONFIG_INVALID",
-        `${other.namespace}.${other.name} and ${stream.namespace}.${stream.name} would both be written as ${target.namespace}.${target.name}: give \`namespace\` a {namespace}, or part them into two syncs`,
+        `${nameTable(other)} and ${nameTable(stream)} would both be written as ${nameTable(target)}: give \`namespace\` a {namespace}, or part them into two syncs`,
         { namespace: rule.namespace },
       );
     }

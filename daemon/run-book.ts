@@ -45,6 +45,7 @@ import {
   type SchemaDifference,
   type SchemaPolicy,
 } from "./schema-changes.ts";
+import { nameTable } from "../proto/table-name.ts";
 
 function isAgreed(
   accepted: boolean | readonly string[],
@@ -52,7 +53,7 @@ function isAgreed(
 ): boolean {
   return typeof accepted === "boolean"
     ? accepted
-    : accepted.includes(`${namespace}.${name}`);
+    : accepted.includes(nameTable({ namespace, name }));
 }
 
 export interface BookSettings {
@@ -292,13 +293,14 @@ export class RunBook {
   logOrder(until: string | null): Extract<SourceOrder, { type: "source.log" }> {
     const { ledger, syncId, runId } = this.#settings;
     const known = ledger.logOf(syncId);
-    assert(known?.position && this.#log);
-    const { position, offset, history } = known;
+    assert(known?.position && known.identity !== null && this.#log);
+    const { identity, position, offset, history } = known;
     const open = this.streams.filter(({ state }) => state === "open");
     const entry = this.#entry;
     return {
       type: "source.log",
       streams: open.map(({ ref }) => ref.number),
+      identity,
       from: { position, offset, history },
       until: entry ? entry.position : until,
       discoveredAt: this.#log.before,
@@ -453,7 +455,7 @@ export class RunBook {
         { namespace, name },
         {
           code: "SOURCE_SCHEMA_CHANGED",
-          message: `${namespace}.${name} is no longer there or can no longer be read`,
+          message: `${nameTable({ namespace, name })} is no longer there or can no longer be read`,
           details: {},
         },
       );
@@ -504,7 +506,9 @@ export class RunBook {
       const isCopiedAgain = filledColumns !== "warn";
       if (isCopiedAgain)
         ledger.forgetStreamLog(runId, epoch, { namespace, name });
-      return [{ table: `${namespace}.${name}`, columns, isCopiedAgain }];
+      return [
+        { table: nameTable({ namespace, name }), columns, isCopiedAgain },
+      ];
     });
   }
 
@@ -531,8 +535,8 @@ export class RunBook {
     if (refusal === null) return;
     this.fail(ref.number, {
       code: "SCHEMA_CHANGE_REFUSED",
-      message: `${ref.namespace}.${ref.name} has changed (${describeDifference(whole)}), and ${refusal}`,
-      details: { table: `${ref.namespace}.${ref.name}` },
+      message: `${nameTable(ref)} has changed (${describeDifference(whole)}), and ${refusal}`,
+      details: { table: nameTable(ref) },
     });
   }
 
@@ -577,7 +581,7 @@ export class RunBook {
   #noteOutdated({ ref, state, mode }: BookStream): void {
     if (state !== "open") return;
     const { ledger, runId } = this.#settings;
-    const table = `${ref.namespace}.${ref.name}`;
+    const table = nameTable(ref);
     const durable = ledger.durableOf(runId, ref.number);
     const plan = ledger.planOf(runId, ref.number);
     const isRead = plan ? isCopyDurable(plan, durable) : mode === "cdc";
@@ -609,8 +613,8 @@ export class RunBook {
     if (known.fingerprint !== schema.fingerprint && !hasAllRows(known)) {
       throw new ExtractError(
         "STATE_INCOMPATIBLE",
-        `${known.namespace}.${known.name} has other columns than when this run began`,
-        { stream: `${known.namespace}.${known.name}` },
+        `${nameTable(known)} has other columns than when this run began`,
+        { stream: nameTable(known) },
       );
     }
     // files that are complete keep the columns that they were written with
@@ -843,7 +847,7 @@ export class RunBook {
       .generationsOf(syncId, namespace, name)
       .some(({ state }) => state === "committed");
     return hasRows
-      ? `${namespace}.${name} was copied as a whole before: this first incremental run adds every row to that, a second time`
+      ? `${nameTable({ namespace, name })} was copied as a whole before: this first incremental run adds every row to that, a second time`
       : null;
   }
 

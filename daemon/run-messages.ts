@@ -65,6 +65,8 @@ export interface LogMessages {
 }
 
 export interface RunMessages {
+  /** What was told of a stream counts: where one fails, the run does, and goes on with it. */
+  readonly failsWhole?: boolean;
   /** Null: rows are read, changes are not. */
   readonly log?: LogMessages | null;
   /** Of streams of which not all columns are wanted. */
@@ -84,10 +86,10 @@ export interface RunMessages {
   /** Reading begins. */
   begun(book: RunBook, stream: number): readonly string[];
   /**
-   * A state covers all rows in front of it, and whoever has rows to write waits for that of those before. `recorded` is
-   * told of a checkpoint once its rows have left: in the order of a partition, and no other.
+   * A state is of all streams: `recorded` is told of a checkpoint once its rows have left, in the order of a partition,
+   * and no other.
    */
-  readonly inTurns?: boolean;
+  readonly isOfAll?: boolean;
   /** A checkpoint is in the ledger, and so are all of its stream before it. */
   recorded(book: RunBook, report: DurableReport): readonly string[];
   /** Brings the ledger to where it is kept, before a commit that it says has begun. */

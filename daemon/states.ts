@@ -85,6 +85,11 @@ export class StateAccounts {
     this.#groups.noteFailed(stream);
   }
 
+  /** No run goes on with the log: it stays where it is, whatever is still told of it. */
+  noteGivenUp(): void {
+    this.#groups.noteGivenUp();
+  }
+
   addState(side: Exclude<Role, "keeper">, state: StreamState): void {
     const accounts = this.#of(state.stream);
     const account = accounts.waiting.get(state.index) ?? {

@@ -1,6 +1,7 @@
 /** What metrics are told of one stream, summed up since its attempt began. */
 import type { DestinationFact, SourceFact } from "../proto/control.ts";
 import type { StreamMeasures, StreamRef } from "./request.ts";
+import { nameTable } from "../proto/table-name.ts";
 
 type Read = Extract<SourceFact, { type: "progress" }>["streams"][number];
 type Written = Extract<DestinationFact, { type: "measured" }>;
@@ -56,7 +57,7 @@ export class StreamCounts {
     this.#committed = [];
     return {
       epoch,
-      stream: namespace === "" ? name : `${namespace}.${name}`,
+      stream: nameTable({ namespace, name }),
       rowsRead: rows,
       rowsDurable: this.#rowsDurable,
       bytesRead: bytes,

@@ -29,7 +29,7 @@ import type {
   RangeFilter,
   StateGroupWire,
 } from "../proto/control.ts";
-import { toWireError } from "../proto/error.ts";
+import { errorCodes, toWireError, type WireError } from "../proto/error.ts";
 import { refused } from "./actor-orders.ts";
 import { countSockets } from "./architecture-decider.ts";
 import { listArchitectures, resolveSourceUrl } from "./architectures.ts";
@@ -418,8 +418,9 @@ class SyncRun {
     this.#attempt = null;
     // who keeps readers from a table may wait for the keeper's own lock on it: behind this one the table is free
     const errors = [result.error, ...book.streams.map(({ error }) => error)];
-    if (errors.some((error) => error?.code === "SOURCE_LOCKED"))
-      keeper.forget();
+    const isInTheWay = (error: WireError | null) =>
+      error !== null && errorCodes[error.code].disposition === "retryAttempt";
+    if (errors.some(isInTheWay)) keeper.forget();
     return result;
   }
 
@@ -513,7 +514,7 @@ class SyncRun {
       channelsMax: this.#isForeign
         ? 0
         : request.destination.kind === "airbyte"
-          ? countChannels(request.destination)
+          ? countChannels(request.destination, request.mode === "cdc")
           : countSockets({
               ...{ override: request.channels, sourceCpus: cpus },
               destinationCpus: cpus,

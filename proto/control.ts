@@ -326,6 +326,8 @@ export type SourceOrder =
       /** Of these streams, once each is ordered to be read or has failed. */
       readonly type: "source.log";
       readonly streams: readonly number[];
+      /** Of the source's server, as the log was opened with. */
+      readonly identity: string;
       readonly from: LogPlace;
       /** The log ends once it has got here; null: when it is told to. */
       readonly until: string | null;

@@ -6,9 +6,16 @@
 /**
  * - `retryPartition`: the partition is read again from its last checkpoint, with back-off.
  * - `failStream`: this stream ends here, the others go on, the run ends as partly failed.
+ * - `retryAttempt`: what is in the way of this stream passes, but not while our snapshot is held: the next attempt takes
+ *   a new one. As `failStream`, but where a log is followed, which is not to go on for ever without the stream, this
+ *   attempt ends.
  * - `failRun`: the run stops; what is committed stays and `resume` goes on from it.
  */
-export type Disposition = "retryPartition" | "failStream" | "failRun";
+export type Disposition =
+  | "retryPartition"
+  | "failStream"
+  | "retryAttempt"
+  | "failRun";
 
 /** 1 failed, 2 wrong use or configuration, 3 worth retrying, 4 partly failed. */
 export type FailureExitCode = 1 | 2 | 3 | 4;
@@ -55,7 +62,7 @@ export const errorCodes = {
     help: "GRANT SELECT on the table to the user of the URL, or leave it out with --exclude.",
   },
   SOURCE_LOCKED: {
-    disposition: "failStream",
+    disposition: "retryAttempt",
     exitCode: 3,
     help: "Another session holds the table exclusively or waits to (TRUNCATE, ALTER, VACUUM FULL): pg_stat_activity shows it. Run again when it is done.",
   },
@@ -402,6 +409,15 @@ export const errorCodes = {
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof errorCodes;
+
+/** Whether the other streams of the attempt go on without the one that has met it. */
+export function endsStreamOnly(code: ErrorCode, isLogged: boolean): boolean {
+  const { disposition } = errorCodes[code];
+  return (
+    disposition === "failStream" ||
+    (disposition === "retryAttempt" && !isLogged)
+  );
+}
 
 /** Where it happened: stream, partition, column, path, position, host … Values are short; never a secret. */
 export type ErrorDetails = Readonly<

@@ -3,6 +3,8 @@
  * where. They travel among the inspection records. Counts are cumulative: one that is lost is made good by the next.
  */
 
+import type { LogStep } from "./log-budget.ts";
+
 /** Partitions that one record may describe; a plan with more comes as several. */
 export const PARTITIONS_PER_RECORD_MAX = 1_000;
 
@@ -26,6 +28,15 @@ export interface PartitionSample {
   /** Since this attempt at the partition began. */
   readonly rows: number;
   readonly bytes: number;
+}
+
+/** How far a run is behind the log that it follows. */
+export interface LogLag {
+  /** All that the source has committed before is durable: milliseconds since the Unix epoch; 0: that is not known yet. */
+  readonly asOfMs: number;
+  /** Of the source's log, behind what is durable; null: the source does not say. */
+  readonly lagBytes: number | null;
+  readonly step: LogStep;
 }
 
 export type Figures =
@@ -71,4 +82,5 @@ export type Figures =
       readonly position: string | null;
       /** The partition is complete. */
       readonly isLast: boolean;
-    };
+    }
+  | ({ readonly type: "log" } & LogLag);

@@ -29,7 +29,7 @@ export function reaches(step: LogStep, least: LogStepTaken): boolean {
 export interface LogBudget {
   /** Of a source that itself forgets beyond less, that is the budget. */
   readonly bytes: number;
-  /** At which share of the budget each step is taken; null: never. */
+  /** At which share of the budget, or of the age that the source keeps its log for, each step is taken; null: never. */
   readonly shareOf: Readonly<Record<LogStepTaken, number | null>>;
   /** What the log shrinks within so long is not given up, however large it is. */
   readonly patienceMs: number;
@@ -43,4 +43,13 @@ export interface LogMeasure {
   readonly lagBytes: number | null;
   /** The source itself forgets beyond so much, whether we have read it or not; null: never. */
   readonly limitBytes: number | null;
+  /** Of a source that removes its log by age; absent: it does not, or does not say. */
+  readonly age?: LogAge;
+}
+
+export interface LogAge {
+  /** For so long the oldest part of the log that we still need has been written no more; 0: it is being written. */
+  readonly seconds: number;
+  /** The source removes what is older, whether we have read it or not. */
+  readonly limitSeconds: number;
 }

@@ -77,3 +77,16 @@ export function formatFileCommit(file: number, offset: bigint): string {
   assert(offset >= 0n && offset < 2n ** 48n, `place ${offset}`);
   return formatCommit((BigInt(file) << 48n) | offset);
 }
+
+/** Of a commit that is such a place. */
+export function readFileCommit(commit: string): {
+  readonly file: number;
+  readonly offset: number;
+} {
+  assert(commit.length === COMMIT_DIGITS, `not a commit: ${commit}`);
+  const place = BigInt(`0x${commit}`);
+  return {
+    file: Number(place >> 48n),
+    offset: Number(place & (2n ** 48n - 1n)),
+  };
+}

@@ -1,6 +1,7 @@
 /** What change data capture needs of a MySQL or MariaDB server: the binlog as rows, whole rows, and the rights to read it. */
 import {
   judgeLogSettings,
+  readRetention,
   type ServerVariables,
 } from "../../connectors/sources/mysql/log-settings.ts";
 import { judge, missing, note, ok, unknown, type Finding } from "./findings.ts";
@@ -45,18 +46,16 @@ function checkVariables(
   isMariadb: boolean,
 ): Finding[] {
   const read = (name: string) => (variables.get(name) ?? "").toUpperCase();
-  const keptSeconds =
-    Number(variables.get("binlog_expire_logs_seconds") ?? 0) ||
-    Number(variables.get("expire_logs_days") ?? 0) * 86_400;
+  const { seconds: keptSeconds } = readRetention(variables);
   const hasGtids = isMariadb || read("gtid_mode") === "ON";
   return [
     ...judgeLogSettings(variables).map(({ name, isRight, found, mend }) =>
       judge(isRight, name, found, mend),
     ),
-    keptSeconds === 0 || keptSeconds >= KEPT_SECONDS_MIN
+    keptSeconds === null || keptSeconds >= KEPT_SECONDS_MIN
       ? ok(
           "binlog is kept",
-          keptSeconds === 0
+          keptSeconds === null
             ? "until somebody removes it"
             : `${Math.round(keptSeconds / 3_600)} h`,
         )

@@ -13,7 +13,6 @@ import { loadSource } from "../../connectors/sources/index.ts";
 import { findSourceKind } from "../../connectors/sources/url.ts";
 import type {
   DiscoveredStream,
-  LogWatch,
   SourceDriver,
   SourceSession,
 } from "../../connectors/sources/source.ts";
@@ -36,6 +35,7 @@ import { countChannels } from "./channels-needed.ts";
 import { SourceCheckpoints } from "./checkpoints.ts";
 import { ReaderGovernor } from "./governing.ts";
 import { addLog, planLogOnly } from "./log-plan.ts";
+import { LogEye } from "./log-eye.ts";
 import { logGuardMachine } from "./log-guard.machine.ts";
 import { logReaderMachine } from "./log-reader.machine.ts";
 import { findMapper } from "./mapping.ts";
@@ -111,7 +111,8 @@ class SourceProcess implements Hosted {
   #driver: SourceDriver | null = null;
   /** Discovers and plans; the workers have their own. */
   #session: SourceSession | null = null;
-  #watch: LogWatch | null = null;
+  /** Null: no log is followed. */
+  #eye: LogEye | null = null;
   /** Streams whose tables have changed since an earlier attempt of the run. */
   readonly #outdated = new Set<number>();
   #checkpoints: SourceCheckpoints | null = null;
@@ -141,7 +142,7 @@ class SourceProcess implements Hosted {
         void Promise.all([
           this.#pipe.flush(),
           this.#session?.close(),
-          this.#watch?.close(),
+          this.#eye?.close(),
           this.#threads.end(),
         ])
           .catch(() => {
@@ -162,11 +163,13 @@ class SourceProcess implements Hosted {
     this.#isDestroyed = true;
     this.#root.stop();
     this.#session?.destroy();
-    await Promise.all([this.#watch?.close(), this.#threads.end()]);
+    await Promise.all([this.#eye?.close(), this.#threads.end()]);
   }
 
   #follow(order: SourceOrder): void {
     if (order.type === "source.open") this.#begin(order.settings);
+    if (order.type === "source.log") this.#watchLog(order);
+    if (order.type === "log.committed") this.#eye?.noteCommitted(order.group);
     if (order.type === "source.order") {
       const subject = findSubject(this.#root, order.to);
       const { id, order: wanted } = order;
@@ -221,6 +224,9 @@ class SourceProcess implements Hosted {
       case "read.progress":
         if (this.#inspector) this.#readFigures.countRead(channel, message);
         break;
+      case "log.checkpoint":
+        this.#eye?.noteTold(message);
+        break;
       default:
         break;
     }
@@ -256,7 +262,11 @@ class SourceProcess implements Hosted {
       }
       case "log.stepped": {
         const { step, measure } = fact;
-        this.#log.write("info", `the source's log: ${step}`, { ...measure });
+        const { age, ...bytes } = measure;
+        this.#log.write("info", `the source's log: ${step}`, {
+          ...bytes,
+          ...(age ? { ageSeconds: age.seconds } : {}),
+        });
         return;
       }
       case "process.failed":
@@ -370,12 +380,10 @@ class SourceProcess implements Hosted {
     );
   }
 
-  /** What keeps an eye on the log; none where the kind of source tells nothing of it. */
-  #watchLog(): LogWatch | null {
+  #watchLog(order: Extract<SourceOrder, { type: "source.log" }>): void {
     const { url, log } = given(this.#settings, "settings");
-    const driver = given(this.#driver, "the driver");
-    if (log) this.#watch ??= driver.watchLog?.(url, log) ?? null;
-    return this.#watch;
+    const watch = log && given(this.#driver, "the driver").watchLog?.(url, log);
+    if (log && watch) this.#eye ??= new LogEye(watch, order, log);
   }
 
   #emitStats(): void {
@@ -477,10 +485,10 @@ class SourceProcess implements Hosted {
         logGuard: giveEffects(logGuardMachine, {
           actors: {
             measureLog: fromEffect(async () => {
-              const measured = await this.#watchLog()?.measure();
+              const measured = await this.#eye?.measure();
               return { ...(measured ?? UNKNOWN), atMs: performance.now() };
             }),
-            dropLog: fromEffect(async () => this.#watchLog()?.drop()),
+            dropLog: fromEffect(async () => this.#eye?.drop()),
           },
         }),
         channel: giveEffects(sourceChannelMachine, {

@@ -5,7 +5,7 @@ import type {
   SourceFact,
   SourceSettings,
 } from "../../proto/control.ts";
-import { errorCodes, type WireError } from "../../proto/error.ts";
+import { endsStreamOnly, type WireError } from "../../proto/error.ts";
 import type { Partition } from "../../proto/partition.ts";
 import { statsEmitterMachine } from "../stats-emitter.machine.ts";
 import { sourceChannelMachine } from "./channel.machine.ts";
@@ -106,8 +106,9 @@ export const sourceProcessBase = setup({
     canSplit: (_, _params: { range: Partition }): boolean => {
       throw new Error("canSplit is not provided");
     },
-    isFailStream: (_, params: { error: WireError }) =>
-      errorCodes[params.error.code].disposition === "failStream",
+    endsStreamOnly: ({ context }, { error }: { error: WireError | null }) =>
+      error !== null &&
+      endsStreamOnly(error.code, context.settings?.log !== undefined),
     streamAlreadyFailed: ({ context }, params: { key: string }) =>
       context.failedStreams.includes(streamOfKey(params.key)),
     allReadersGone: ({ context }) =>

@@ -3,7 +3,7 @@
  * the readers, and ends the channels in good order. What touches the world is given by `main.ts`.
  */
 import { assign, enqueueActions, raise } from "xstate";
-import { errorCodes, toWireError, unexplained } from "../../proto/error.ts";
+import { toWireError, unexplained } from "../../proto/error.ts";
 import { readerKey } from "./reader.machine.ts";
 import { byPriority, streamOfKey } from "./source-process-context.ts";
 import { withGuard } from "./source-process-guard.ts";
@@ -338,7 +338,7 @@ export const sourceProcessMachine = withGuard.createMachine({
             actions: [assign({ planning: false }), "planNext"],
           },
           {
-            guard: { type: "isFailStream", params: ({ event }) => event },
+            guard: { type: "endsStreamOnly", params: ({ event }) => event },
             actions: [
               assign({ planning: false }),
               {
@@ -451,11 +451,7 @@ export const sourceProcessMachine = withGuard.createMachine({
             ],
           },
           {
-            // a lock of somebody's passes, and a log is not to go on for ever without the table: another attempt reads it
-            guard: ({ context, event }) =>
-              event.error !== null &&
-              errorCodes[event.error.code].disposition === "failStream" &&
-              !(context.log !== null && event.error.code === "SOURCE_LOCKED"),
+            guard: { type: "endsStreamOnly", params: ({ event }) => event },
             actions: [
               { type: "keepWhole", params: ({ event }) => event },
               { type: "forgetReader", params: ({ event }) => event },

@@ -73,6 +73,23 @@ export function readFileReference(text: string, stream: string): FileReference {
   return { stagedPath, relativePath, bytes };
 }
 
+/**
+ * The `file` of a record, by which connectors handed files over before there were references, as one of these.
+ * Such a record may have no data.
+ * @see airbytehq/airbyte, `AirbyteRecordMessageFile` of its bulk CDK and `AirbyteFileTransferRecordMessage` of its
+ *   Python CDK, both of 2024
+ */
+export function renameOlderFile(text: string): string {
+  const { file_url, file_relative_path, bytes } = JSON.parse(text) as Readonly<
+    Record<string, unknown>
+  >;
+  return JSON.stringify({
+    staging_file_url: file_url,
+    source_file_relative_path: file_relative_path,
+    file_size_bytes: bytes,
+  });
+}
+
 /** As the protocol has it. */
 export function formatFileReference({
   stagedPath,

@@ -16,9 +16,9 @@ import type { ChangeSettings } from "../sources/debezium/events/columns.ts";
 import {
   openChangeDecoder,
   type ChangeDecoder,
+  type RowEvent,
 } from "../sources/debezium/events/decoder.ts";
-import type { ChangeEvent } from "../sources/debezium/events/event.ts";
-import type { SchemaChange } from "../sources/debezium/events/image-writer.ts";
+import type { SchemaChange } from "../sources/debezium/events/images.ts";
 import type { Place } from "../sources/debezium/events/positions.ts";
 
 /** How often one event may change what the table is thought to look like. */
@@ -60,7 +60,7 @@ export class LogDecoder {
    * @param isOlder the change was made before the stream was discovered
    * @throws ExtractError SOURCE_SCHEMA_CHANGED, and what the decoder throws
    */
-  append(event: ChangeEvent, place: Place, isOlder: boolean): LogAppend {
+  append(event: RowEvent, place: Place, isOlder: boolean): LogAppend {
     for (let shapes = 0; shapes < SHAPES_MAX; shapes++) {
       const set = this.#supply.open();
       if (set === null) return "busy";

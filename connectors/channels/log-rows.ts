@@ -16,6 +16,8 @@ import type {
   EngineMessage,
   EngineOffset,
 } from "../sources/debezium/engine/protocol.ts";
+import type { EventRun } from "../sources/debezium/events/batch-event.ts";
+import type { RowEvent } from "../sources/debezium/events/decoder.ts";
 import type { ChangeEvent } from "../sources/debezium/events/event.ts";
 import { makePlace, type Place } from "../sources/debezium/events/positions.ts";
 import {
@@ -209,6 +211,8 @@ export class LogRows {
       }
       case "event":
         return this.#takeEvent(message);
+      case "events":
+        return this.#takeRun(message.run);
       case "commit":
         assert(this.#transaction, "a commit without its begin");
         if (this.#transaction.behind > this.#position)
@@ -298,17 +302,63 @@ export class LogRows {
   }
 
   async #takeEvent(message: EngineEvent): Promise<"ended" | null> {
-    const transaction = this.#transaction;
-    assert(transaction, "an event outside of a transaction");
-    const { behind, place } = transaction;
-    const event = this.#streams.read(message, place);
+    const transaction = this.#openTransaction();
+    const event = this.#streams.read(message, transaction.place);
     if (event?.kind === "schemaChange") this.#takeDdl(event, transaction);
     if (event?.kind !== "change") return null;
+    const followed = this.#findWanted(event, transaction);
+    if (!followed) return null;
+    const isOlder =
+      message.isOlder ?? transaction.behind <= this.#options.discoveredAt;
+    return this.#appendWaiting(followed, event, transaction, isOlder);
+  }
+
+  /** Waits only where there is no room: most of it is done without. */
+  async #takeRun(run: EventRun): Promise<"ended" | null> {
+    const transaction = this.#openTransaction();
+    const { place, behind } = transaction;
+    const isOlder = behind <= this.#options.discoveredAt;
+    for (const event of this.#streams.readRun(run, place)) {
+      const followed = this.#findWanted(event, transaction);
+      if (!followed) continue;
+      const done = this.#streams.append(followed, event, place, isOlder);
+      if (done === "appended") this.#figures.events += 1;
+      else if (done !== "setAside") {
+        const how = await this.#appendWaiting(
+          followed,
+          event,
+          transaction,
+          isOlder,
+        );
+        if (how !== null) return how;
+      }
+    }
+    return null;
+  }
+
+  #openTransaction(): Transaction {
+    const transaction = this.#transaction;
+    assert(transaction, "an event outside of a transaction");
+    return transaction;
+  }
+
+  /** The stream that the event is of, unless that has it or is no more followed. */
+  #findWanted(
+    event: RowEvent,
+    { behind, place }: Transaction,
+  ): Followed | undefined {
     const followed = this.#streams.findOf(event);
     // of a stream that is committed or has failed: the ledger holds the log where that matters
-    if (!followed || behind <= followed.after) return null;
-    if (followed.isVisible(place.transactionId)) return null;
-    const isOlder = message.isOlder ?? behind <= this.#options.discoveredAt;
+    if (!followed || behind <= followed.after) return undefined;
+    return followed.isVisible(place.transactionId) ? undefined : followed;
+  }
+
+  async #appendWaiting(
+    followed: Followed,
+    event: RowEvent,
+    { place }: Transaction,
+    isOlder: boolean,
+  ): Promise<"ended" | null> {
     const append = () => this.#streams.append(followed, event, place, isOlder);
     let done = append();
     for (; done === "full" || done === "busy"; done = append())

@@ -2,6 +2,10 @@
 import { ExtractError, type ErrorCode } from "../../proto/error.ts";
 import { NUMBER_DIGITS } from "../../proto/log-position.ts";
 import type { EngineEvent } from "../sources/debezium/engine/protocol.ts";
+import { BatchEvent } from "../sources/debezium/events/batch-event.ts";
+import type { EventRun } from "../sources/debezium/events/batch-event.ts";
+import type { Shape } from "../sources/debezium/events/batch-shapes.ts";
+import type { RowEvent } from "../sources/debezium/events/decoder.ts";
 import {
   ChangeEvent,
   type EventParts,
@@ -48,8 +52,10 @@ export class LogStreams {
   readonly #quarantine: Quarantine | null;
   readonly #indexes = new Map<number, number>();
   readonly #event = new ChangeEvent();
+  readonly #batchEvent = new BatchEvent();
   /** Of the event before: the next one is mostly of the same table. */
   #latest: Followed | null = null;
+  #latestShape: Shape | null = null;
   #sendFailure: Error | null = null;
 
   /** @param quarantine takes events that cannot be decoded; null: one of them is an error */
@@ -88,6 +94,7 @@ export class LogStreams {
     const at = this.#followed.findIndex(({ number }) => number === stream);
     if (at >= 0) this.#followed.splice(at, 1);
     this.#latest = null;
+    this.#latestShape = null;
   }
 
   findTable({ namespace, name }: NamedTable): Followed | undefined {
@@ -96,7 +103,22 @@ export class LogStreams {
     );
   }
 
-  findOf(event: ChangeEvent): Followed | undefined {
+  findOf(event: RowEvent): Followed | undefined {
+    return event instanceof BatchEvent
+      ? this.#findOfShape(event.shape)
+      : this.#findOfLine(event);
+  }
+
+  #findOfShape(shape: Shape): Followed | undefined {
+    if (shape !== this.#latestShape) {
+      const { namespace, table } = shape;
+      this.#latest = this.findTable({ namespace, name: table }) ?? null;
+      this.#latestShape = shape;
+    }
+    return this.#latest ?? undefined;
+  }
+
+  #findOfLine(event: ChangeEvent): Followed | undefined {
     const latest = this.#latest;
     if (latest && event.isOf(latest.namespaceBytes, latest.nameBytes))
       return latest;
@@ -104,6 +126,7 @@ export class LogStreams {
       event.isOf(one.namespaceBytes, one.nameBytes),
     );
     this.#latest = found ?? null;
+    this.#latestShape = null;
     return found;
   }
 
@@ -118,12 +141,30 @@ export class LogStreams {
   }
 
   /**
+   * The events of a run, one after the other; each is borrowed until the next one, and those that are set aside are
+   * passed over.
+   */
+  *readRun(run: EventRun, place: Place): Generator<BatchEvent, void> {
+    const event = this.#batchEvent.begin(run);
+    for (;;) {
+      try {
+        if (!event.next()) return;
+      } catch (error) {
+        const parts = event.toParts();
+        this.#setAside(parts, parts.topic, place, error);
+        continue;
+      }
+      yield event;
+    }
+  }
+
+  /**
    * Nothing is awaited here, for the sake of the many events that have room.
    * @param isOlder it was made before the streams were discovered
    */
   append(
     followed: Followed,
-    event: ChangeEvent,
+    event: RowEvent,
     place: Place,
     isOlder: boolean,
   ): Appended {
@@ -133,7 +174,8 @@ export class LogStreams {
       if (result === "appended") followed.hasRows = true;
       return result;
     } catch (error) {
-      this.#setAside(event, `${namespace}.${name}`, place, error);
+      const stream = `${namespace}.${name}`;
+      this.#setAside(event.toParts(), stream, place, error);
       return "setAside";
     }
   }

@@ -40,6 +40,8 @@ export interface MessageRowsOptions {
   readonly hasPartitions: boolean;
   /** Each state is told, also those that another one stands for. */
   readonly keepsStates: boolean;
+  /** A stream that the source gives up fails alone; else what was told of it would be lost: the read fails at its end. */
+  readonly failsAlone: boolean;
   readonly events: {
     onGroup(group: StateGroup): void;
     onStreamFailed(stream: number, error: ExtractError): void;
@@ -251,14 +253,13 @@ export class MessageRows {
     const whole = open.filter((one) => {
       const isTold = this.#hasStatuses || this.#options.hasPartitions;
       if (!isTold || one.status === "COMPLETE") return true;
-      this.#failStream(
-        one,
-        new ExtractError(
-          "CONNECTOR_STREAM_INCOMPLETE",
-          `the source ended without the status COMPLETE of ${one.shown}`,
-          { stream: one.shown },
-        ),
+      const error = new ExtractError(
+        "CONNECTOR_STREAM_INCOMPLETE",
+        `the source ended without the status COMPLETE of ${one.shown}`,
+        { stream: one.shown },
       );
+      if (this.#options.failsAlone) this.#failStream(one, error);
+      else this.#traceError ??= error;
       return false;
     });
     if (this.#scope === "GLOBAL" || this.#scope === "LEGACY") {
@@ -272,6 +273,7 @@ export class MessageRows {
     } else for (const one of whole) await this.#endStream(one);
     await this.#groups.told;
     this.#lanes.throwFailure();
+    if (this.#traceError) throw this.#traceError;
   }
 
   /**
@@ -562,7 +564,7 @@ export class MessageRows {
           ? this.#streams.findNamed(descriptor)
           : null;
         events.onLog("error", error.message);
-        if (followed !== null && this.#canFailAlone(followed))
+        if (followed !== null && this.#failsAlone(followed))
           this.#failStream(
             followed,
             new ExtractError(
@@ -615,18 +617,21 @@ export class MessageRows {
         `the source has given ${followed.shown} up (status INCOMPLETE)${this.#traceError ? `: ${this.#traceError.message}` : ""}`,
         { stream: followed.shown },
       );
-      if (this.#canFailAlone(followed)) this.#failStream(followed, error);
+      if (this.#failsAlone(followed)) this.#failStream(followed, error);
       else this.#traceError ??= error;
       return;
     }
     if (status !== "COMPLETE" || this.#options.hasPartitions) return;
     // where states are of all streams, its end is theirs
-    if (this.#canFailAlone(followed) && !followed.isOver)
-      this.#ending = followed;
+    if (this.#endsAlone(followed) && !followed.isOver) this.#ending = followed;
+  }
+
+  #failsAlone(followed: Followed): boolean {
+    return this.#options.failsAlone && this.#endsAlone(followed);
   }
 
   /** Whether what becomes of it is no matter of the others. */
-  #canFailAlone({ stream }: Followed): boolean {
+  #endsAlone({ stream }: Followed): boolean {
     return (
       this.#scope === "STREAM" ||
       (this.#scope === null && !stream.isIncremental)

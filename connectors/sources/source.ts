@@ -63,6 +63,8 @@ export interface ChangeHints {
   readonly beforeImage: "full" | "key";
   /** Declared types of columns under their domains, where they differ from `sourceType`. */
   readonly declaredTypes: Readonly<Record<string, string>>;
+  /** Columns that are computed from others, which the log does not tell of; absent: there are none. */
+  readonly computedColumns?: readonly string[];
   /** Of a topic: who wrote its messages and how, and what is its own; absent: the log is the database's. */
   readonly topic?: {
     readonly name: string;
@@ -311,10 +313,22 @@ export interface LogNames {
   readonly publication: string;
 }
 
+/** Where a run stands in the log that it follows. */
+export interface WatchedPlace {
+  /** Of the server and its log, as it was opened. */
+  readonly identity: string;
+  /** Every change up to here is durable. */
+  readonly position: string;
+  /** Of the engine, before which it has told everything; null: it has told of none. */
+  readonly told: string | null;
+  /** It has told of no other for longer than checkpoints take. */
+  readonly isSilent: boolean;
+}
+
 /** An eye on the log that a source keeps for a sync. */
 export interface LogWatch {
   /** @throws ExtractError SOURCE_POSITION_EXPIRED where the source does not have it any more */
-  measure(): Promise<LogMeasure>;
+  measure(place: WatchedPlace): Promise<LogMeasure>;
   /** The source forgets it, whoever reads it. */
   drop(): Promise<void>;
   close(): Promise<void>;

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RunSummary } from "../request.ts";
 import { RUN_HERE, type AfterRunHook, type HookBody } from "./config.ts";
+import { nameTable } from "../../proto/table-name.ts";
 
 /** Calls of a URL that cannot be reached or answers 5xx, the first included. */
 const CALLS_MAX = 3;
@@ -57,7 +58,7 @@ export function describeRun(
     streams: streams
       .slice(0, STREAMS_TOLD_MAX)
       .map(({ namespace, name, state: done, rows, folder }) => ({
-        stream: `${namespace}.${name}`,
+        stream: nameTable({ namespace, name }),
         state: done,
         rows,
         folder,

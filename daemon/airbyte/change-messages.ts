@@ -17,7 +17,11 @@ import type {
   RunMessages,
   StreamChoice,
 } from "../run-messages.ts";
-import { keyOf, type ConfiguredStream } from "./configured-streams.ts";
+import {
+  holdColumns,
+  keyOf,
+  type ConfiguredStream,
+} from "./configured-streams.ts";
 import { CopyProgress } from "./copy-progress.ts";
 import {
   describeReadState,
@@ -32,6 +36,7 @@ import {
   type SharedState,
 } from "./shared-state.ts";
 import { describeEstimate, describeName, describeStatus } from "./stdout.ts";
+import { WaitingMessages } from "./waiting-messages.ts";
 
 interface StreamName {
   readonly namespace: string;
@@ -56,7 +61,18 @@ export interface ReadPlace {
   readonly streams: Map<string, StreamName & { readonly state: ReadState }>;
   /** Of which it has been said that they are read. */
   readonly started: Set<string>;
+  /** States so far. */
+  states: number;
 }
+
+/** Rows that a state counts. */
+interface Covered {
+  readonly rows: number;
+  /** Which they are of, over sockets; null: none of them has left. */
+  readonly partitionId: string | null;
+}
+
+const nothing: Covered = { rows: 0, partitionId: null };
 
 export interface ChangeMessagesOptions {
   /** Of this run: all come from the log, or none. */
@@ -65,15 +81,21 @@ export interface ChangeMessagesOptions {
   readonly place: ReadPlace;
   /** Null: rows are read, changes are not. */
   readonly names: LogNames | null;
+  /** Records name the partition that they are of, and states count for one. */
+  readonly namesPartitions: boolean;
+  /** As in `WaitingMessages`. */
+  readonly onMessage: ((message: string) => void) | null;
 }
 
 export class ChangeMessages implements RunMessages, LogMessages {
-  readonly inTurns = true;
+  readonly isOfAll = true;
   readonly columns: readonly HeldColumns[];
+  readonly waiting: WaitingMessages;
   readonly log: LogMessages | null;
   readonly names: LogNames;
   readonly entry: LogEntryRecord | null;
   readonly #place: ReadPlace;
+  readonly #namesPartitions: boolean;
   readonly #streams: ReadonlyMap<string, ConfiguredStream>;
   /** What the run began with. */
   readonly #states: ReadonlyMap<string, ReadState>;
@@ -81,16 +103,16 @@ export class ChangeMessages implements RunMessages, LogMessages {
   /** Groups of the log, in their order, that do not count yet. */
   readonly #groups: LogGroup[] = [];
   /** Checkpoints of the log that are of no group yet. */
-  readonly #reported = new Set<string>();
-  /** Rows that no state has counted. */
-  #rows = 0;
+  readonly #reported = new Map<string, DurableReport>();
   /** Something is new since the last state. */
   #isNew = false;
-  #waiting: string[] = [];
   readonly #complete: StreamName[] = [];
 
-  constructor({ streams, place, names }: ChangeMessagesOptions) {
+  constructor(options: ChangeMessagesOptions) {
+    const { streams, place, names } = options;
     this.#place = place;
+    this.#namesPartitions = options.namesPartitions;
+    this.waiting = new WaitingMessages(options.onMessage);
     this.#streams = new Map(streams.map((one) => [keyOf(one), one]));
     this.#states = new Map(
       [...place.streams].map(([key, { state }]) => [key, state]),
@@ -98,19 +120,7 @@ export class ChangeMessages implements RunMessages, LogMessages {
     this.log = names === null ? null : this;
     this.names = names ?? { slot: "", publication: "" };
     this.entry = names === null ? null : place.shared.entry;
-    this.columns =
-      names === null
-        ? streams
-            .filter(({ columns }) => columns.length > 0)
-            .map(({ namespace, name, columns }) => ({
-              ...{ namespace, name, columns },
-            }))
-        : [];
-  }
-
-  /** With the next messages. */
-  add(message: string): void {
-    this.#waiting.push(message);
+    this.columns = names === null ? holdColumns(streams) : [];
   }
 
   /**
@@ -119,18 +129,11 @@ export class ChangeMessages implements RunMessages, LogMessages {
    * @param isLast no run of the same read goes on with them
    */
   takeEnd(isLast: boolean): readonly string[] {
-    const state = this.#isNew ? [this.#buildState()] : [];
+    const state = this.#isNew ? [this.#buildState(nothing)] : [];
     const statuses = (isLast ? this.#complete : []).map((one) =>
       describeStatus(one, "COMPLETE"),
     );
-    return [...this.takeRest(), ...state, ...statuses];
-  }
-
-  /** What nothing came behind. */
-  takeRest(): readonly string[] {
-    const rest = this.#waiting;
-    this.#waiting = [];
-    return rest;
+    return this.waiting.tell([...state, ...statuses]);
   }
 
   choiceOf(stream: StreamName): StreamChoice | null {
@@ -205,29 +208,28 @@ export class ChangeMessages implements RunMessages, LogMessages {
     const { started } = this.#place;
     const isNew = !started.has(keyOf(ref));
     started.add(keyOf(ref));
-    return [
-      ...this.takeRest(),
+    return this.waiting.tell([
       ...(isNew ? [describeStatus(ref, "STARTED")] : []),
       ...(plan ? [describeEstimate(ref, plan)] : []),
-    ];
+    ]);
   }
 
   recorded(book: RunBook, report: DurableReport): readonly string[] {
-    const { stream, index, partition, last, rows } = report;
+    const { stream, index, partition, last, rows, files } = report;
     const { ref, plan } = book.stream(stream);
     const progress = this.#progress.get(keyOf(ref));
     const split = plan?.partitions[partition]?.split;
     assert(progress && split, `stream ${stream} has not begun`);
     this.#isNew = true;
-    this.#rows += rows;
     if (split.kind === "log") {
-      this.#reported.add(`${stream}/${index}`);
+      this.#reported.set(`${stream}/${index}`, report);
       return this.#closeGroups(book);
     }
     progress.copy.note(report);
     assert(last || split.kind === "key", "a place inside of what has none");
     // without rows it has had no turn, and others may be in the middle of theirs
-    return rows > 0 ? this.#tellState(book) : [];
+    const partitionId = files[0]?.path ?? null;
+    return rows > 0 ? this.#tellState(book, { rows, partitionId }) : [];
   }
 
   grouped(book: RunBook, group: LogGroup): readonly string[] {
@@ -238,19 +240,22 @@ export class ChangeMessages implements RunMessages, LogMessages {
 
   /** A group counts with all that its transactions have changed, in whichever streams. */
   #closeGroups(book: RunBook): readonly string[] {
-    let isClosed = false;
+    const told: string[] = [];
     for (;;) {
       const [group] = this.#groups;
-      const names = group?.members.map(
+      const places = group?.members.map(
         ({ stream, index }) => `${stream}/${index}`,
       );
-      if (!group || !names?.every((one) => this.#reported.has(one))) break;
+      if (!group || !places?.every((one) => this.#reported.has(one))) break;
       this.#groups.shift();
-      for (const one of names) this.#reported.delete(one);
+      const covered = countCovered(
+        places.flatMap((one) => this.#reported.get(one) ?? []),
+      );
+      for (const one of places) this.#reported.delete(one);
       this.#advance(group);
-      isClosed = true;
+      if (covered.rows > 0) told.push(...this.#tellState(book, covered));
     }
-    return isClosed && this.#rows > 0 ? this.#tellState(book) : [];
+    return told;
   }
 
   #advance({ position, offset, history }: LogGroup): void {
@@ -275,9 +280,9 @@ export class ChangeMessages implements RunMessages, LogMessages {
     return [];
   }
 
-  #tellState(book: RunBook): readonly string[] {
+  #tellState(book: RunBook, covered: Covered): readonly string[] {
     this.#take(book);
-    return [...this.takeRest(), this.#buildState()];
+    return this.waiting.tell([this.#buildState(covered)]);
   }
 
   /** Where the run stands. */
@@ -319,11 +324,10 @@ export class ChangeMessages implements RunMessages, LogMessages {
       : { kind: "copy", fingerprint, partitions, isEntering };
   }
 
-  #buildState(): string {
-    const rows = this.#rows;
-    this.#rows = 0;
+  #buildState({ rows, partitionId }: Covered): string {
     this.#isNew = false;
-    const { shared, streams } = this.#place;
+    this.#place.states += 1;
+    const { shared, streams, states } = this.#place;
     return JSON.stringify({
       type: "STATE",
       state: {
@@ -336,7 +340,19 @@ export class ChangeMessages implements RunMessages, LogMessages {
           })),
         },
         sourceStats: { recordCount: toCount(rows) },
+        ...(this.#namesPartitions
+          ? { id: states, partition_id: partitionId ?? `none-${states}` }
+          : {}),
       },
     });
   }
+}
+
+/** Of a group, whose rows are one partition. */
+function countCovered(reports: readonly DurableReport[]): Covered {
+  const filled = reports.filter(({ rows }) => rows > 0);
+  const ids = new Set(filled.map(({ files }) => files[0]?.path ?? ""));
+  assert(ids.size <= 1, `a group of ${ids.size} partitions`);
+  const [partitionId = null] = ids;
+  return { rows: filled.reduce((sum, { rows }) => sum + rows, 0), partitionId };
 }

@@ -5,9 +5,11 @@ import {
   type AirbyteConfiguredCatalog,
   type AirbyteState,
 } from "../../connectors/airbyte/messages.ts";
+import type { HeldColumns } from "../../proto/control.ts";
 import { ExtractError } from "../../proto/error.ts";
 import type { StreamChoice } from "../run-messages.ts";
 import { parseReadState, type ReadState } from "./read-state.ts";
+import { nameTable } from "../../proto/table-name.ts";
 
 export interface ConfiguredStream {
   readonly namespace: string;
@@ -29,6 +31,15 @@ export function keyOf({
   return JSON.stringify([namespace, name]);
 }
 
+/** Of which not all columns are wanted, these are. */
+export function holdColumns(
+  streams: readonly ConfiguredStream[],
+): readonly HeldColumns[] {
+  return streams
+    .filter(({ columns }) => columns.length > 0)
+    .map(({ namespace, name, columns }) => ({ namespace, name, columns }));
+}
+
 /**
  * @param isLogged incremental streams come from the source's log
  * @throws ExtractError USAGE for what cannot be read so; STATE_INCOMPATIBLE
@@ -43,7 +54,7 @@ export function readConfiguredStreams(
   const seen = new Set<string>();
   return streams.map(({ stream, sync_mode: syncMode, ...configured }) => {
     const place = { namespace: namespaceOf(stream) ?? "", name: stream.name };
-    const label = `${place.namespace}.${place.name}`;
+    const label = nameTable(place);
     if (seen.has(keyOf(place)))
       throw new ExtractError("USAGE", `the catalog has ${label} twice`);
     seen.add(keyOf(place));

@@ -33,6 +33,8 @@ export interface AirbyteDestinationRequest {
         /** Null: so many in the run's own folder. */
         readonly paths: readonly string[] | null;
         readonly count: number;
+        /** As in the destination's configuration. */
+        readonly partitionsOf?: string;
       };
   /** Why the channel is what it is; absent: the platform behind us has decided. */
   readonly architecture?: Architecture;
@@ -105,11 +107,14 @@ export function startsOver({
   );
 }
 
-/** Channels that records leave by. */
-export function countChannels({ channel }: AirbyteDestinationRequest): number {
-  return channel.medium === "stdio"
-    ? 1
-    : (channel.paths?.length ?? channel.count);
+/** Channels that records of tables leave by. @param isLogged a log has one more, which may have to share */
+export function countChannels(
+  { channel }: AirbyteDestinationRequest,
+  isLogged: boolean,
+): number {
+  if (channel.medium === "stdio") return 1;
+  const outputs = channel.paths?.length ?? channel.count;
+  return Math.max(1, isLogged ? outputs - 1 : outputs);
 }
 
 /** What the destination process is given. @param folder private, of one attempt */
@@ -119,10 +124,13 @@ export function configOfAirbyte(
     folder,
     cursor,
     syncId,
+    isLogged,
   }: {
     readonly folder: string;
     readonly cursor: string | null;
     readonly syncId: number;
+    /** A log is followed beside the tables. */
+    readonly isLogged: boolean;
   },
 ): AirbyteDestinationConfig {
   const { connector, channel, deadlines } = request;
@@ -133,10 +141,9 @@ export function configOfAirbyte(
     folder,
     channel:
       channel.medium === "stdio"
-        ? channel
+        ? { inTurns: isLogged, ...channel }
         : {
-            medium: "sockets",
-            format: channel.format,
+            ...channel,
             paths:
               channel.paths ??
               Array.from({ length: channel.count }, (_, i) =>

@@ -3,48 +3,72 @@
  * behind it one for those that are to be read whole. States are GLOBAL, whichever run they come from.
  */
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { LogNames } from "../../checkpoint/store/logs.ts";
 import type { AirbyteState } from "../../connectors/airbyte/messages.ts";
-import { errorCodes, ExtractError, type WireError } from "../../proto/error.ts";
+import { airbyteDestinationDefaults } from "../../connectors/destinations/airbyte/config.ts";
+import {
+  errorCodes,
+  ExtractError,
+  toWireError,
+  type WireError,
+} from "../../proto/error.ts";
 import { askDoctor } from "../ask-doctor.ts";
 import { buildBudget, logDefaults } from "../log-request.ts";
-import {
-  requestDefaults,
-  type RunEvent,
-  type SyncRequest,
-} from "../request.ts";
+import type { RunEvent, SyncRequest } from "../request.ts";
 import { startRun } from "../sync.ts";
 import { ChangeMessages, type ReadPlace } from "./change-messages.ts";
 import { keyOf, type ConfiguredStream } from "./configured-streams.ts";
+import type { DataChannel } from "./data-channel.ts";
 import { placeInThisProcess } from "./placement.ts";
+import {
+  CONNECT_MS_MAX,
+  describeOver,
+  describeRead,
+  inFolder,
+} from "./read-run.ts";
+import { ReadSockets } from "./read-sockets.ts";
 import { awaitRun, tellEnd } from "./run-end.ts";
 import { parseSharedState } from "./shared-state.ts";
 import type { LogConfig, SourceConfig } from "./source-config.ts";
-import { describeLog, describeStatus, writeMessage } from "./stdout.ts";
+import { describeStatus, writeMessage } from "./stdout.ts";
 
-/** Rows of the copy and changes take turns, each until its next state: neither waits for the other for long. */
+/** Over stdio rows of the copy and changes take turns, each until its next state: neither waits for the other for long. */
 const TURN_SECONDS_MAX = 10;
 const LOG_TURN_SECONDS_MAX = 2;
 const NAME_BYTES = 12;
 
 export interface ChangeReadInput {
   readonly config: SourceConfig & { readonly log: LogConfig };
+  readonly channel: DataChannel;
   readonly streams: readonly ConfiguredStream[];
   readonly states: readonly AirbyteState[];
 }
 
-/** Gives the exit code. @throws ExtractError STATE_INCOMPATIBLE, ENGINE_UNAVAILABLE */
+/** What the runs of one read have in common. */
+interface Read {
+  readonly config: SourceConfig;
+  readonly place: ReadPlace;
+  /** Null: everything goes by stdout. */
+  readonly sockets: ReadSockets | null;
+  readonly format: "jsonl" | "protobuf";
+}
+
+/** Gives the exit code. @throws ExtractError STATE_INCOMPATIBLE, ENGINE_UNAVAILABLE, USAGE */
 export async function runChangeRead({
   config,
+  channel,
   streams,
   states,
 }: ChangeReadInput): Promise<number> {
+  const format = channel.medium === "stdio" ? "jsonl" : channel.format;
+  if (format === "columnar")
+    throw new ExtractError(
+      "USAGE",
+      "DATA_CHANNEL_FORMAT is COLUMNAR, which has no place for what is said of a change; it may be JSONL or PROTOBUF",
+      { name: "DATA_CHANNEL_FORMAT" },
+    );
   const shared = parseSharedState(states);
   const followed = streams.filter(({ choice }) => choice.mode === "cdc");
-  const whole = streams.filter(({ choice }) => choice.mode !== "cdc");
   const names = nameLog(config.log, shared.log);
   if (followed.length > 0) await checkMachine();
   const place: ReadPlace = {
@@ -57,18 +81,32 @@ export async function runChangeRead({
       ),
     ),
     started: new Set(),
+    states: 0,
   };
-  const parts = partStreams(followed, place);
-  for (const part of parts) {
-    const isLast = part === parts.at(-1);
-    const code = await readPart(config, part, place, names, isLast);
-    if (code !== 0) return code;
+  const sockets =
+    channel.medium === "stdio"
+      ? null
+      : await ReadSockets.open(channel, CONNECT_MS_MAX);
+  const read: Read = { config, place, sockets, format };
+  let isAwaited = false;
+  try {
+    const parts = partStreams(followed, place);
+    for (const part of parts) {
+      const isLast = part === parts.at(-1);
+      const code = await readPart(read, part, names, isLast);
+      if (code !== 0) return code;
+    }
+    const whole = streams.filter((one) => !followed.includes(one));
+    const open = whole.filter(({ state }) => state?.kind !== "done");
+    const over = describeOver(whole.filter((one) => !open.includes(one)));
+    for (const message of over) await writeMessage(message);
+    await sockets?.write(over);
+    if (open.length > 0) return await readPart(read, open, null);
+    isAwaited = parts.length === 0;
+    return 0;
+  } finally {
+    await sockets?.end(isAwaited);
   }
-  const open = whole.filter(({ state }) => state?.kind !== "done");
-  for (const one of whole.filter((stream) => !open.includes(stream)))
-    for (const status of ["STARTED", "COMPLETE"] as const)
-      await writeMessage(describeStatus(one, status));
-  return open.length === 0 ? 0 : readPart(config, open, place, null);
 }
 
 /**
@@ -120,22 +158,29 @@ async function checkMachine(): Promise<void> {
 }
 
 async function readPart(
-  config: SourceConfig,
+  read: Read,
   streams: readonly ConfiguredStream[],
-  place: ReadPlace,
   names: LogNames | null,
   isLast = true,
 ): Promise<number> {
-  const messages = new ChangeMessages({ streams, place, names });
-  const folder = mkdtempSync(join(tmpdir(), "millrace-read-"));
+  const { place, sockets } = read;
+  let told = Promise.resolve();
+  const messages = new ChangeMessages({
+    ...{ streams, place, names, namesPartitions: sockets !== null },
+    onMessage:
+      sockets &&
+      ((message) => {
+        told = told.then(() => writeMessage(message));
+      }),
+  });
   let failure: WireError | null = null;
-  try {
+  return inFolder(async (folder) => {
     const placement = placeInThisProcess();
     const run = startRun(
-      describeRequest(config, streams, names !== null, folder),
+      describeRequest(read, streams, names !== null, folder),
       (event) => {
         const warning = findWarning(event);
-        if (warning !== null) messages.add(describeLog("WARN", warning));
+        if (warning !== null) messages.waiting.warn(warning);
         // rows of it that no state covers are in front of every state that could follow
         if (event.type === "stream.finished" && event.summary.error !== null) {
           failure ??= event.summary.error;
@@ -144,13 +189,21 @@ async function readPart(
       },
       { placement, messages },
     );
+    const passOn = sockets?.follow(folder, (error) => {
+      failure ??= toWireError(error);
+      run.abort();
+    });
     const { summary, isStopped } = await awaitRun(run, placement);
+    await passOn?.();
+    await told;
     if (summary.exitCode === 0) {
-      for (const message of messages.takeEnd(isLast))
-        await writeMessage(message);
+      const rest = messages.takeEnd(isLast);
+      await told;
+      if (sockets) await sockets.write(rest);
+      else for (const message of rest) await writeMessage(message);
       return 0;
     }
-    for (const message of messages.takeRest()) await writeMessage(message);
+    for (const message of messages.waiting.take()) await writeMessage(message);
     for (const stream of streams)
       await writeMessage(describeStatus(stream, "INCOMPLETE"));
     const error = explain(failure ?? summary.error);
@@ -160,9 +213,7 @@ async function readPart(
       () => null,
     );
     return failure === null ? code : Math.min(exitCodeOf(failure), 3);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 function exitCodeOf({ code }: WireError): number {
@@ -189,39 +240,52 @@ function explain(error: WireError | null): WireError | null {
 }
 
 function describeRequest(
-  config: SourceConfig,
+  { config, place, sockets, format }: Read,
   streams: readonly ConfiguredStream[],
   isLogged: boolean,
   folder: string,
 ): SyncRequest {
   const seconds = config.checkpointEverySeconds;
-  return {
-    ...requestDefaults,
-    source: { url: config.url },
-    destination: {
-      kind: "airbyte",
-      connector: null,
-      channel: { medium: "stdio", inTurns: true },
-      deadlines: {},
+  const isInTurns = isLogged && sockets === null;
+  const paths = sockets?.pathsIn(folder) ?? null;
+  const request = describeRead(
+    config,
+    streams,
+    {
+      channel:
+        paths === null
+          ? { medium: "stdio", inTurns: true }
+          : {
+              ...{ medium: "sockets", format, paths, count: 0 },
+              // another run may be in front of it
+              partitionsOf: `${place.states}.`,
+            },
+      // whoever passes our bytes on names the peer
+      deadlines:
+        paths === null
+          ? {}
+          : {
+              connectMs: CONNECT_MS_MAX,
+              stallMs: 2 * airbyteDestinationDefaults.stallMs,
+            },
     },
+    folder,
+  );
+  return {
+    ...request,
     mode: isLogged ? "cdc" : "full-refresh-append",
-    tables: streams.map(({ namespace, name }) => `${namespace}.${name}`),
-    // whoever runs us starts us anew with the last state, which a partition that failed here would contradict
-    attemptsMax: 1,
-    readers: 1,
-    checkpointEverySeconds: isLogged
+    checkpointEverySeconds: isInTurns
       ? Math.min(seconds, TURN_SECONDS_MAX)
       : seconds,
-    // the only ranges that another snapshot can go on with
-    partitionBy: "key",
     log: {
       ...logDefaults,
-      checkpointEverySeconds: Math.min(seconds, LOG_TURN_SECONDS_MAX),
+      checkpointEverySeconds: isInTurns
+        ? Math.min(seconds, LOG_TURN_SECONDS_MAX)
+        : seconds,
       // the source forgets nothing while a read is at work, so that a copy must not wait until it does
       budget: buildBudget({ shareOf: { hurry: null, pause: null } }),
       // to copy a table again would double rows that have left: the platform's user has it refreshed
       filledColumns: "warn",
     },
-    ledgerPath: join(folder, "ledger.sqlite"),
   };
 }

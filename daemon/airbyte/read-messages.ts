@@ -7,7 +7,11 @@ import type { DurableReport } from "../../proto/checkpoint.ts";
 import type { DiscoveredWire, HeldColumns } from "../../proto/control.ts";
 import type { RunBook } from "../run-book.ts";
 import type { KeptPlan, RunMessages, StreamChoice } from "../run-messages.ts";
-import { keyOf, type ConfiguredStream } from "./configured-streams.ts";
+import {
+  holdColumns,
+  keyOf,
+  type ConfiguredStream,
+} from "./configured-streams.ts";
 import { CopyProgress } from "./copy-progress.ts";
 import {
   describeReadState,
@@ -17,6 +21,7 @@ import {
   type ReadState,
 } from "./read-state.ts";
 import { describeEstimate, describeName, describeStatus } from "./stdout.ts";
+import { WaitingMessages } from "./waiting-messages.ts";
 
 interface Progress {
   readonly copy: CopyProgress;
@@ -37,30 +42,16 @@ export interface ReadMessagesOptions {
 
 export class ReadMessages implements RunMessages {
   readonly columns: readonly HeldColumns[];
+  readonly waiting: WaitingMessages;
   readonly #options: ReadMessagesOptions;
   readonly #streams: ReadonlyMap<string, ConfiguredStream>;
   readonly #progress = new Map<number, Progress>();
-  /** Told with what comes next. */
-  #waiting: string[] = [];
 
   constructor(options: ReadMessagesOptions) {
     this.#options = options;
     this.#streams = new Map(options.streams.map((one) => [keyOf(one), one]));
-    this.columns = options.streams
-      .filter(({ columns }) => columns.length > 0)
-      .map(({ namespace, name, columns }) => ({ namespace, name, columns }));
-  }
-
-  /** With the next messages of a stream. */
-  add(message: string): void {
-    this.#waiting.push(message);
-  }
-
-  /** What nothing came behind. */
-  takeRest(): readonly string[] {
-    const rest = this.#waiting;
-    this.#waiting = [];
-    return rest;
+    this.columns = holdColumns(options.streams);
+    this.waiting = new WaitingMessages(options.onMessage);
   }
 
   choiceOf(stream: {
@@ -89,7 +80,7 @@ export class ReadMessages implements RunMessages {
       copy: new CopyProgress(book, number),
       ...{ rows: 0, states: 0, partitionId: null },
     });
-    return this.#tell([
+    return this.waiting.tell([
       describeStatus(ref, "STARTED"),
       ...(plan ? [describeEstimate(ref, plan)] : []),
     ]);
@@ -102,7 +93,7 @@ export class ReadMessages implements RunMessages {
     progress.rows += rows;
     progress.partitionId = files[0]?.path || progress.partitionId;
     if (!book.isResumable(stream)) return [];
-    return this.#tell([this.#describeState(book, stream)]);
+    return this.waiting.tell([this.#describeState(book, stream)]);
   }
 
   complete(book: RunBook, stream: number): readonly string[] {
@@ -110,7 +101,7 @@ export class ReadMessages implements RunMessages {
     const { ref } = book.stream(stream);
     // what has been counted already is in a state
     const isTold = book.isResumable(stream) && progress.states > 0;
-    return this.#tell([
+    return this.waiting.tell([
       ...(isTold ? [] : [this.#describeState(book, stream)]),
       describeStatus(ref, "COMPLETE"),
     ]);
@@ -120,13 +111,6 @@ export class ReadMessages implements RunMessages {
     const progress = this.#progress.get(stream);
     if (!progress) throw new Error(`stream ${stream} has not begun`);
     return progress;
-  }
-
-  #tell(messages: readonly string[]): readonly string[] {
-    const all = [...this.takeRest(), ...messages];
-    if (this.#options.onMessage)
-      for (const message of all) this.#options.onMessage(message);
-    return all;
   }
 
   #describeState(book: RunBook, stream: number): string {

@@ -7,6 +7,7 @@ import { ExtractError } from "../../proto/error.ts";
 import type { KeyTuple, Partition, Plan } from "../../proto/partition.ts";
 import { hasKey } from "../recalled-plan.ts";
 import type { KeptPlan } from "../run-messages.ts";
+import { nameTable } from "../../proto/table-name.ts";
 
 const VERSION = 1;
 /** Ranges that nobody has begun are joined where a state would list more. */
@@ -211,7 +212,7 @@ export function recallReadState(
         leaves.some(({ oid }) => oid === one.relation.oid) && hasKey(one, key),
     );
   if (isSame) return toKeptPlan(schema.number, state);
-  const label = `${schema.namespace}.${schema.name}`;
+  const label = nameTable(schema);
   throw new ExtractError(
     "STATE_INCOMPATIBLE",
     `${label} has other columns, another key or other parts than when its state was written: clear it, and the stream is read from its beginning`,

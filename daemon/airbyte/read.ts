@@ -1,25 +1,23 @@
 /** `read` of a source executable: an ordinary run, from our source to a destination that is our own output. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import {
   readConfiguredCatalog,
   readStates,
 } from "../../connectors/airbyte/messages.ts";
-import { ExtractError } from "../../proto/error.ts";
-import { requestDefaults, type SyncRequest } from "../request.ts";
 import { startRun } from "../sync.ts";
 import { readConfiguredStreams } from "./configured-streams.ts";
-import { readDataChannel, type DataChannel } from "./data-channel.ts";
+import { readDataChannel } from "./data-channel.ts";
 import { placeInThisProcess } from "./placement.ts";
 import { ReadMessages } from "./read-messages.ts";
+import {
+  CONNECT_MS_MAX,
+  describeOver,
+  describeRead,
+  inFolder,
+} from "./read-run.ts";
+import { ReadSockets } from "./read-sockets.ts";
 import { awaitRun, tellEnd } from "./run-end.ts";
-import { serveNothing } from "./serve-nothing.ts";
 import type { SourceConfig } from "./source-config.ts";
-import { describeLog, describeStatus, writeMessage } from "./stdout.ts";
-
-/** Whoever is to connect to our sockets starts with us, or long after: as Airbyte's destinations wait for theirs. */
-const CONNECT_MS_MAX = 15 * 60_000;
+import { describeStatus, writeMessage } from "./stdout.ts";
 
 export interface ReadInput {
   readonly config: SourceConfig;
@@ -43,25 +41,20 @@ export async function runRead(
     log !== null,
   );
   if (log !== null) {
-    if (channel.medium !== "stdio")
-      throw new ExtractError(
-        "USAGE",
-        "changes are captured over stdio: leave the data channel out of the connector's metadata, or the method CDC out of its configuration",
-      );
     const { runChangeRead } = await import("./read-changes.ts");
-    return runChangeRead({ config: { ...config, log }, streams, states });
+    return runChangeRead({
+      config: { ...config, log },
+      ...{ channel, streams, states },
+    });
   }
   const open = streams.filter((one) => one.state?.kind !== "done");
-  const over = streams
-    .filter((one) => !open.includes(one))
-    .flatMap((one) => [
-      describeStatus(one, "STARTED"),
-      describeStatus(one, "COMPLETE"),
-    ]);
+  const over = describeOver(streams.filter((one) => !open.includes(one)));
   if (open.length === 0) {
     for (const message of over) await writeMessage(message);
-    if (channel.medium === "sockets")
-      await serveNothing(channel, over, CONNECT_MS_MAX);
+    if (channel.medium === "stdio") return 0;
+    const sockets = await ReadSockets.open(channel, CONNECT_MS_MAX);
+    await sockets.write(over);
+    await sockets.end(true);
     return 0;
   }
   const isSocket = channel.medium === "sockets";
@@ -76,53 +69,29 @@ export async function runRead(
         }
       : null,
   });
-  for (const message of over) messages.add(message);
-  const folder = mkdtempSync(join(tmpdir(), "millrace-read-"));
-  try {
-    const request = describeRequest(config, open, channel, folder);
+  for (const message of over) messages.waiting.add(message);
+  return inFolder(async (folder) => {
     const placement = placeInThisProcess();
     const run = startRun(
-      request,
+      describeRead(
+        config,
+        open,
+        {
+          channel: isSocket ? { ...channel, count: 0 } : channel,
+          deadlines: { connectMs: CONNECT_MS_MAX },
+        },
+        folder,
+      ),
       (event) => {
-        if (event.type === "warning")
-          messages.add(describeLog("WARN", event.message));
+        if (event.type === "warning") messages.waiting.warn(event.message);
       },
       { placement, messages },
     );
     const { summary, isStopped } = await awaitRun(run, placement);
     await told;
-    for (const message of messages.takeRest()) await writeMessage(message);
-    return await tellEnd(summary, isStopped, (stream) =>
+    for (const message of messages.waiting.take()) await writeMessage(message);
+    return tellEnd(summary, isStopped, (stream) =>
       describeStatus(stream, "INCOMPLETE"),
     );
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-function describeRequest(
-  config: SourceConfig,
-  streams: readonly { readonly namespace: string; readonly name: string }[],
-  channel: DataChannel,
-  folder: string,
-): SyncRequest {
-  return {
-    ...requestDefaults,
-    source: { url: config.url },
-    destination: {
-      kind: "airbyte",
-      connector: null,
-      channel: channel.medium === "stdio" ? channel : { ...channel, count: 0 },
-      deadlines: { connectMs: CONNECT_MS_MAX },
-    },
-    mode: "full-refresh-append",
-    tables: streams.map(({ namespace, name }) => `${namespace}.${name}`),
-    // whoever runs us starts us anew with the last state, which a partition that failed here would contradict
-    attemptsMax: 1,
-    readers: channel.medium === "stdio" ? 1 : config.readers,
-    checkpointEverySeconds: config.checkpointEverySeconds,
-    // the only ranges that another snapshot can go on with
-    partitionBy: "key",
-    ledgerPath: join(folder, "ledger.sqlite"),
-  };
+  });
 }

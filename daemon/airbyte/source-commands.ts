@@ -16,6 +16,7 @@ import {
   type SourceExecutable,
 } from "./source-config.ts";
 import { describeLog, writeMessage } from "./stdout.ts";
+import { nameTable } from "../../proto/table-name.ts";
 
 export async function tellSpec(name: SourceExecutable): Promise<void> {
   await writeMessage({ type: "SPEC", spec: describeSourceSpec(name) });
@@ -63,40 +64,58 @@ export async function tellCatalog(config: SourceConfig): Promise<void> {
     ...warnings,
     ...problems.map(
       ({ namespace, name, message }) =>
-        `${namespace}.${name} is left out: ${message}`,
+        `${nameTable({ namespace, name })} is left out: ${message}`,
     ),
   ])
     await writeMessage(describeLog("WARN", warning));
+  const { log } = config;
+  for (const stream of log === null ? [] : streams) {
+    const { schema, changes } = stream;
+    if (isFollowed(stream, log) && changes?.computedColumns)
+      await writeMessage(
+        describeLog(
+          "WARN",
+          `${nameTable(schema)} is offered without ${changes.computedColumns.join(", ")}: the log does not tell of columns that are computed from others`,
+        ),
+      );
+  }
   await writeMessage({
     type: "CATALOG",
     catalog: {
       streams: streams.map((stream) =>
-        config.log === null
-          ? describe(stream)
-          : describeLogged(stream, config.log),
+        log === null ? describe(stream) : describeLogged(stream, log),
       ),
     },
   });
 }
 
-/** Incremental are the tables whose log says which row was changed. */
-function describeLogged(
-  { schema, relationKind, key, changes }: DiscoveredStream,
-  { connector }: LogConfig,
-): object {
+/** Whether its log says which row was changed. */
+function isFollowed(
+  { schema, relationKind, changes }: DiscoveredStream,
+  log: LogConfig | null,
+): boolean {
   const isTable = relationKind === "table" || relationKind === "partitioned";
   const isNamed =
     (schema.key ?? []).length > 0 ||
-    (connector === "postgresql" && changes?.beforeImage === "full");
-  const supportsIncremental = isTable && isNamed;
+    (log?.connector === "postgresql" && changes?.beforeImage === "full");
+  return isTable && isNamed;
+}
+
+/** Incremental are the tables whose log says which row was changed; what it does not tell of is left out. */
+function describeLogged(stream: DiscoveredStream, log: LogConfig): object {
+  const { schema, key, changes } = stream;
+  const supportsIncremental = isFollowed(stream, log);
   const own = new Set(schema.key);
+  const untold = new Set(changes?.computedColumns);
   const columns = supportsIncremental
     ? [
         // a deletion may tell of its key alone
-        ...schema.columns.map((column) =>
-          own.has(column.name) ? column : { ...column, nullable: true },
-        ),
-        ...recordColumnsOf(connector),
+        ...schema.columns
+          .filter(({ name }) => !untold.has(name))
+          .map((column) =>
+            own.has(column.name) ? column : { ...column, nullable: true },
+          ),
+        ...recordColumnsOf(log.connector),
       ]
     : schema.columns;
   const offer = {

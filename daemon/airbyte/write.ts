@@ -13,11 +13,7 @@ import {
 import { toAirbyteUrl } from "../../connectors/sources/airbyte/url.ts";
 import type { StateGroupWire } from "../../proto/control.ts";
 import { ExtractError, fromWireError } from "../../proto/error.ts";
-import {
-  requestDefaults,
-  type SyncMode,
-  type SyncRequest,
-} from "../request.ts";
+import { requestDefaults, type SyncRequest } from "../request.ts";
 import type { RunMessages } from "../run-messages.ts";
 import { startRun } from "../sync.ts";
 import { readDataChannel, type DataChannel } from "./data-channel.ts";
@@ -26,10 +22,15 @@ import type { DestinationExecutable } from "./executable.ts";
 import { keyOf } from "./configured-streams.ts";
 import { KeptLedger } from "./kept-ledger.ts";
 import { placeInThisProcess } from "./placement.ts";
+import {
+  describeGenerations,
+  findCommitted,
+  lookIntoLedger,
+} from "./platform-generations.ts";
 import { awaitRun, tellEnd } from "./run-end.ts";
 import { findUnsettled, type UnsettledWrite } from "./settle-write.ts";
 import { describeLog, writeMessage } from "./stdout.ts";
-import { chooseModes, describeChoices } from "./write-modes.ts";
+import { chooseModes, describeChoices, nameOf } from "./write-modes.ts";
 
 /** Whoever listens on our sockets starts with us, or long after. */
 const START_SECONDS_MAX = 15 * 60;
@@ -50,7 +51,8 @@ export async function runWrite(
 ): Promise<number> {
   const plan = planDestination(kind, config);
   const { streams } = readConfiguredCatalog(catalog);
-  const choices = chooseModes(streams, plan);
+  // whether it can be done at all, before anything is looked at
+  chooseModes(streams, plan);
   if (streams.length === 0) return 0;
   Object.assign(process.env, plan.env);
   const kept =
@@ -58,7 +60,7 @@ export async function runWrite(
       ? await KeptLedger.open(plan.destination)
       : null;
   try {
-    return await runKept({ plan, choices, streams, catalog, env }, kept);
+    return await runKept({ plan, streams, catalog, env }, kept);
   } finally {
     kept?.close();
   }
@@ -66,7 +68,6 @@ export async function runWrite(
 
 interface WriteOrder {
   readonly plan: DestinationPlan;
-  readonly choices: ReadonlyMap<string, SyncMode>;
   readonly streams: readonly AirbyteConfiguredStream[];
   readonly catalog: unknown;
   readonly env: NodeJS.ProcessEnv;
@@ -74,7 +75,7 @@ interface WriteOrder {
 
 /** @param kept null: the ledger lies where it stays */
 async function runKept(
-  { plan, choices, streams, catalog, env }: WriteOrder,
+  { plan, streams, catalog, env }: WriteOrder,
   kept: KeptLedger | null,
 ): Promise<number> {
   const request = describeRequest(plan, streams, catalog, {
@@ -84,6 +85,10 @@ async function runKept(
   });
   const unsettled = findUnsettled(request, plan);
   if (unsettled !== null) await settle(unsettled, kept);
+  const committed = lookIntoLedger(request, (ledger, syncId) =>
+    findCommitted(ledger, syncId, streams.map(nameOf)),
+  );
+  const choices = chooseModes(streams, plan, committed ?? new Map());
   const placement = placeInThisProcess();
   let told = Promise.resolve();
   /** In their order; what goes wrong on the way ends the run. */
@@ -177,12 +182,6 @@ function describeRequest(
     readonly kept: KeptLedger | null;
   },
 ): SyncRequest {
-  const version = streams.map((one) => [
-    one.stream.namespace ?? null,
-    one.stream.name,
-    one.generation_id ?? null,
-    one.minimum_generation_id ?? null,
-  ]);
   return {
     ...requestDefaults,
     // whoever writes, it is the same sync: what it has written is its own
@@ -204,7 +203,7 @@ function describeRequest(
                 format: formatOf(channel.format),
               },
       }),
-      version: JSON.stringify(version),
+      version: describeGenerations(streams),
     },
     destination: plan.destination,
     format: plan.format,

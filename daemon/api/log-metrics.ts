@@ -99,6 +99,16 @@ export class LogMetrics {
       ({ budgetBytes }) => budgetBytes,
     );
     add(
+      "millrace_log_unread_age_seconds",
+      "For so long the oldest part of the source's log that the sync still needs has been written no more.",
+      ({ measure }) => measure?.age?.seconds ?? null,
+    );
+    add(
+      "millrace_log_kept_seconds",
+      "Age at which the source removes its log, whether it was read or not.",
+      ({ measure }) => measure?.age?.limitSeconds ?? null,
+    );
+    add(
       "millrace_log_position",
       "Place in the source's log up to which all is durable: a number that grows (Postgres: the LSN).",
       ({ position }) => (position === null ? null : numberOf(position)),

@@ -3,6 +3,7 @@ import { pino, type DestinationStream, type Logger } from "pino";
 import type { DaemonEvent, DaemonService } from "../service/types.ts";
 import type { RunEvent } from "../request.ts";
 import type { SecretCover } from "./secrets.ts";
+import { nameTable } from "../../proto/table-name.ts";
 
 export type { Logger } from "pino";
 
@@ -142,7 +143,7 @@ function nameStream({
 }) {
   return {
     stream: number,
-    table: namespace === "" ? name : `${namespace}.${name}`,
+    table: nameTable({ namespace, name }),
   };
 }
 

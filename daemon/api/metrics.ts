@@ -26,6 +26,7 @@ import { LogMetrics } from "./log-metrics.ts";
 import { RateMeter } from "./rate-meter.ts";
 import { measureProcesses } from "./process-memory.ts";
 import { SuccessTimes } from "./success-times.ts";
+import { nameTable } from "../../proto/table-name.ts";
 
 /** Pairs of sync and stream with series of their own. */
 export const LABELS_MAX = 1000;
@@ -467,5 +468,5 @@ function nameStream({
   readonly namespace: string;
   readonly name: string;
 }): string {
-  return namespace === "" ? name : `${namespace}.${name}`;
+  return nameTable({ namespace, name });
 }

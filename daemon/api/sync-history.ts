@@ -2,6 +2,7 @@
 import type { RunRecord } from "../../checkpoint/store/records.ts";
 import type { History } from "./history.ts";
 import { parseObject, type TimelineView } from "./views.ts";
+import { nameTable } from "../../proto/table-name.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -54,9 +55,7 @@ export function viewStreamCounts(
   },
 ) {
   const places = new Map(
-    history
-      .streamNamesOf(syncId)
-      .map((place) => [`${place.namespace}.${place.name}`, place]),
+    history.streamNamesOf(syncId).map((place) => [nameTable(place), place]),
   );
   const since = beginOf(page.days, Date.now());
   const names = [...places].sort(([a], [b]) => (a < b ? -1 : 1));
@@ -97,7 +96,7 @@ export function viewStreamRuns(
   });
   const shown = found.slice(0, limit);
   return {
-    stream: `${place.namespace}.${place.name}`,
+    stream: nameTable(place),
     ...viewCounts(
       history.countStreamRuns(syncId, place, beginOf(days, Date.now())),
     ),

@@ -4,6 +4,7 @@ import type { RunRecord } from "../../checkpoint/store/records.ts";
 import type { DurableReport } from "../../proto/checkpoint.ts";
 import type { Partition } from "../../proto/partition.ts";
 import type { History } from "./history.ts";
+import { nameTable } from "../../proto/table-name.ts";
 
 export interface RunView {
   readonly runId: string;
@@ -163,7 +164,7 @@ function viewPartition(
 function nameStreams(history: History, runId: string) {
   return history.streamsOf(runId).map(({ number, namespace, name }) => ({
     stream: number,
-    name: namespace === "" ? name : `${namespace}.${name}`,
+    name: nameTable({ namespace, name }),
   }));
 }
 

@@ -2,7 +2,7 @@
 import type { ActorView } from "../inspector/model/actor-tree.ts";
 import type { RunModel } from "../inspector/model/run-model.ts";
 import { cutText, padText, sanitize, type Paint } from "./terminal.ts";
-import { printBytes, printCount, printDuration } from "./values.ts";
+import { printBytes, printCount, printDuration, printLag } from "./values.ts";
 
 /** Siblings of one kind above which only their states are counted. */
 const SIBLINGS_MAX = 8;
@@ -48,6 +48,7 @@ function describeHead(model: RunModel, { runId, now, paint }: TreeView) {
       epoch > 1 ? `attempt ${epoch}` : "",
       `${printCount(durable)} rows durable, ${printCount(rows)} read`,
       printDuration(elapsed),
+      (model.log && printLag(model.log, now)) ?? "",
       model.dropped > 0 ? `${printCount(model.dropped)} records lost` : "",
     ]
       .filter((part) => part !== "")

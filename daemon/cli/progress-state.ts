@@ -2,6 +2,7 @@
  * What is known of a running sync, gathered from its events: pure, with the clock given, so that both renderings and
  * the tests read from the same place.
  */
+import type { LogLag } from "../../proto/figures.ts";
 import type { RunEvent, StreamRef, StreamSummary } from "../request.ts";
 
 /** Rates are measured over this much of the recent past. */
@@ -33,10 +34,12 @@ export interface ProgressState {
   readonly startedMs: number;
   readonly streams: Map<number, StreamProgress>;
   readonly samples: Sample[];
+  /** Null: no log is followed, or nothing was told of it yet. */
+  log: LogLag | null;
 }
 
 export function createProgressState(nowMs: number): ProgressState {
-  return { startedMs: nowMs, streams: new Map(), samples: [] };
+  return { startedMs: nowMs, streams: new Map(), samples: [], log: null };
 }
 
 export function applyEvent(
@@ -58,6 +61,12 @@ export function applyEvent(
     stream.partitions = event.partitions;
     stream.lastMs = nowMs;
     takeSample(state, nowMs);
+  } else if (event.type === "log.progress") {
+    const { figures, measure, step } = event;
+    state.log = {
+      ...{ asOfMs: figures?.asOfMs ?? 0, step },
+      lagBytes: measure?.lagBytes ?? null,
+    };
   } else if (event.type === "stream.finished") {
     const stream = findStream(state, event.summary, nowMs);
     stream.finished = event.summary;

@@ -31,9 +31,11 @@ import {
   printBytes,
   printCount,
   printDuration,
+  printLag,
   printQuantity,
   printRowRate,
 } from "./values.ts";
+import { nameTable } from "../../proto/table-name.ts";
 
 export const DRAW_INTERVAL_MS = 100;
 export const LINE_INTERVAL_MS = 3000;
@@ -133,7 +135,7 @@ function describeEvent(
     case "schema.changed": {
       const { stream, difference } = event;
       return [
-        `${paint.yellow("changed")} ${sanitizeLines(`${stream.namespace}.${stream.name}: ${describeDifference(difference)}`)}`,
+        `${paint.yellow("changed")} ${sanitizeLines(`${nameTable(stream)}: ${describeDifference(difference)}`)}`,
       ];
     }
     case "log.event":
@@ -190,7 +192,7 @@ function nameStream(ref: {
   readonly namespace: string;
   readonly name: string;
 }): string {
-  return sanitize(`${ref.namespace}.${ref.name}`);
+  return sanitize(nameTable(ref));
 }
 
 /** The part that is drawn over: the streams at work, and the total below them. */
@@ -250,6 +252,7 @@ function renderTotal(
     ...(rate === null ? [] : [printByteRate(rate.bytes, 1)]),
     `${printCount(totals.streamsDone)}/${printQuantity(totals.streams, "table")}`,
     printDuration(nowMs - state.startedMs),
+    ...describeLag(state),
     ...(remainingMs === null || remainingMs < 1000
       ? []
       : [`about ${printDuration(remainingMs)} left`]),
@@ -266,6 +269,11 @@ function renderTotal(
     width,
     paint,
   );
+}
+
+function describeLag({ log }: ProgressState): string[] {
+  const lag = log && printLag(log, Date.now());
+  return lag === null ? [] : [lag];
 }
 
 /** A line never wraps, since wrapped lines cannot be drawn over: first the bar goes, then the facts from behind. */
@@ -303,6 +311,7 @@ function renderPlain(state: ProgressState, nowMs: number): string[] {
     `${printCount(totals.partitionsDone)}/${printQuantity(totals.partitions, "partition")}`,
     `${printCount(totals.streamsDone)}/${printQuantity(totals.streams, "table")}`,
     printDuration(nowMs - state.startedMs),
+    ...describeLag(state),
     ...(remainingMs === null || remainingMs < 1000
       ? []
       : [`about ${printDuration(remainingMs)} left`]),

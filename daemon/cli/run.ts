@@ -15,6 +15,7 @@ import {
   printWarning,
 } from "./print.ts";
 import { createPaint, hasColours } from "./terminal.ts";
+import { nameTable } from "../../proto/table-name.ts";
 
 /** One press of Ctrl-C can arrive twice: from the terminal and from a parent that passes it on. */
 const REPEAT_MS = 100;
@@ -164,7 +165,7 @@ async function report(
   }
   for (const { namespace, name, error } of summary.streams) {
     if (error === null) continue;
-    const details = { table: `${namespace}.${name}`, ...error.details };
+    const details = { table: nameTable({ namespace, name }), ...error.details };
     printNote(describeError({ ...error, details }, paint));
   }
   if (summary.error !== null && !repeatsStream(summary)) {

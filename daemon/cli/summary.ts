@@ -10,6 +10,7 @@ import {
   printQuantity,
   printRowRate,
 } from "./values.ts";
+import { nameTable } from "../../proto/table-name.ts";
 
 /** Tables above this many are counted, not listed; failed ones are always listed. */
 export const STREAMS_LISTED_MAX = 40;
@@ -61,7 +62,7 @@ function describeStream(
   describeFolder: (path: string) => string,
 ): string[] {
   return [
-    `${stream.namespace}.${stream.name}`,
+    nameTable(stream),
     printCount(stream.rows),
     printBytes(stream.bytesRead),
     printCount(stream.files),
@@ -129,7 +130,7 @@ function describeRemarks(summary: RunSummary): string[] {
     );
   }
   for (const stream of summary.streams) {
-    const name = `${stream.namespace}.${stream.name}`;
+    const name = nameTable(stream);
     for (const [column, count] of Object.entries(stream.valuesNulled)) {
       lines.push(
         `note: ${name}.${column}: ${printQuantity(count, "value")} could not be represented and became NULL`,

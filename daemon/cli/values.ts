@@ -1,4 +1,5 @@
 /** Numbers as people read them. Sizes are 1000-based: 75.1 MB. */
+import type { LogLag } from "../../proto/figures.ts";
 
 /** `1,234,567`. */
 export function printCount(count: number): string {
@@ -57,6 +58,18 @@ export function printRowRate(rows: number, ms: number): string {
 /** `166 MB/s`. */
 export function printByteRate(bytes: number, ms: number): string {
   return ms < 1 ? "–" : `${printBytes((bytes / ms) * 1000)}/s`;
+}
+
+/** How far a log is behind its end at that moment: `3.2 s and 1.2 MB behind the log`; null: that is not known. */
+export function printLag(
+  { asOfMs, lagBytes }: LogLag,
+  nowMs: number,
+): string | null {
+  const parts = [
+    ...(asOfMs === 0 ? [] : [printDuration(Math.max(0, nowMs - asOfMs))]),
+    ...(lagBytes === null ? [] : [printBytes(lagBytes)]),
+  ];
+  return parts.length === 0 ? null : `${parts.join(" and ")} behind the log`;
 }
 
 /** `2026-03-01 14:05:09`, in the local time zone; `–` for null. */

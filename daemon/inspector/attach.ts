@@ -44,6 +44,14 @@ export function attachFeed(
           epoch: event.epoch,
           error: null,
         });
+      } else if (event.type === "log.progress") {
+        const { figures, measure, step } = event;
+        feed.addFigures(runId, {
+          type: "log",
+          asOfMs: figures?.asOfMs ?? 0,
+          lagBytes: measure?.lagBytes ?? null,
+          step,
+        });
       } else if (event.type === "run.finished") {
         const { epoch, state, error } = event.summary;
         feed.addFigures(runId, {

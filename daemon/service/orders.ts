@@ -10,6 +10,7 @@ import { readScope, wholeScope } from "./scope.ts";
 import type { Triggers } from "./triggers.ts";
 import type { Telling } from "./telling.ts";
 import type { RunOrder, TriggerOrigin, TriggerReceipt } from "./types.ts";
+import { nameTable } from "../../proto/table-name.ts";
 
 export interface OrderSurroundings {
   readonly ledger: () => Ledger;
@@ -172,7 +173,7 @@ export class Orders {
   ): string {
     const ledger = this.#ledger;
     const place = findStream(ledger, syncId, stream);
-    const name = `${place.namespace}.${place.name}`;
+    const name = nameTable(place);
     ledger.resetStream(syncId, place.namespace, place.name);
     ledger.recordDaemonEvent(
       sync,
@@ -195,11 +196,13 @@ export function findStream(
   const known = ledger.streamNamesOf(syncId);
   const found = known.filter(
     ({ namespace, name }) =>
-      stream === name || stream === `${namespace}.${name}`,
+      stream === name || stream === nameTable({ namespace, name }),
   );
   const [one] = found;
   if (one && found.length === 1) return one;
-  const names = known.map(({ namespace, name }) => `${namespace}.${name}`);
+  const names = known.map(({ namespace, name }) =>
+    nameTable({ namespace, name }),
+  );
   const nearest = nearestNames(stream, names)[0];
   throw new ExtractError(
     "TRIGGER_INVALID",

@@ -1,6 +1,7 @@
 /** How far the streams of a run have come, from what the run tells. */
 import type { RunEvent, StreamRef } from "../request.ts";
 import type { LiveRun } from "./types.ts";
+import { nameTable } from "../../proto/table-name.ts";
 
 type StreamProgress = LiveRun["streams"][number];
 
@@ -42,7 +43,7 @@ export class RunProgress {
     progress: Partial<StreamProgress>,
   ): void {
     const known = this.#streams.get(number) ?? {
-      stream: `${namespace}.${name}`,
+      stream: nameTable({ namespace, name }),
       rowsRead: 0,
       rowsDurable: 0,
       bytesRead: 0,

@@ -8,6 +8,7 @@ import {
   describeDifference,
   type SchemaDifference,
 } from "../schema-changes.ts";
+import { nameTable } from "../../proto/table-name.ts";
 
 export type SchemaChanged = Extract<RunEvent, { type: "schema.changed" }>;
 
@@ -42,7 +43,7 @@ export function describePause(
   let characters = 0;
   for (const { stream, difference } of refused) {
     const one = {
-      stream: `${stream.namespace}.${stream.name}`,
+      stream: nameTable(stream),
       change: describeDifference(difference).slice(0, CHANGE_CHARACTERS_MAX),
       difference: {
         added: difference.added.slice(0, COLUMNS_LISTED_MAX),
@@ -132,7 +133,7 @@ export function settleAgreement(
   const committed = new Set(
     streams
       .filter((stream) => stream.state === "committed")
-      .map(({ namespace, name }) => `${namespace}.${name}`),
+      .map(({ namespace, name }) => nameTable({ namespace, name })),
   );
   const left =
     agreed === true ? agreed : agreed.filter((one) => !committed.has(one));

@@ -14,6 +14,7 @@ import { nameDestination } from "../destinations.ts";
 import type { SyncRequest } from "../request.ts";
 import { sweepRunFolders } from "./run-folders.ts";
 import { sweepSync, type SyncSweep } from "./sweep-sync.ts";
+import { nameTable } from "../../proto/table-name.ts";
 
 const SWEPT_EVERY_MS = 3_600_000;
 /** Things named in one event of the timeline; the others are counted. */
@@ -175,7 +176,7 @@ function describeSweep({ removed, generations }: SyncSweep): string {
     generations: generations
       .slice(0, NAMED_MAX)
       .map(({ namespace, name, generation, runId, state }) => ({
-        stream: `${namespace}.${name}`,
+        stream: nameTable({ namespace, name }),
         generation,
         run: runId,
         state,

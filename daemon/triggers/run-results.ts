@@ -7,6 +7,7 @@ import { millrace } from "../../proto/gen/trigger.js";
 import type { RunEvent, RunSummary } from "../request.ts";
 import type { DaemonEvent } from "../service/types.ts";
 import type { TriggerFormat } from "./parse-trigger.ts";
+import { nameTable } from "../../proto/table-name.ts";
 
 /** Between two `checkpoint` results of one run. */
 const CHECKPOINT_MS_MIN = 1_000;
@@ -150,7 +151,7 @@ function finish(
     rowsDurable: rows,
     bytesRead: streams.reduce((sum, stream) => sum + stream.bytesRead, 0),
     streams: told.map((stream) => ({
-      stream: `${stream.namespace}.${stream.name}`,
+      stream: nameTable(stream),
       state: stream.state,
       rows: stream.rows,
       files: stream.files,

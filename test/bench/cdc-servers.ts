@@ -62,7 +62,11 @@ export async function startPostgresLog(): Promise<LogServer> {
     binFolder,
     dataFolder: mkdtempSync(join(tmpdir(), "millrace-bench-")),
     settings: [
-      ...["wal_level=logical", "max_replication_slots=8", "max_wal_senders=8"],
+      ...[
+        "wal_level=logical",
+        "max_replication_slots=32",
+        "max_wal_senders=32",
+      ],
       ...["fsync=off", "synchronous_commit=off", "full_page_writes=off"],
       ...["autovacuum=off", "shared_buffers=256MB", "max_wal_size=8GB"],
     ],

@@ -1,6 +1,7 @@
 /**
- * `npm run bench -- cdc`: changes from the log of Postgres and of MySQL to Parquet, start to exit, beside the same engine
- * with the same settings whose events are thrown away inside of Java before they become JSON. In the same rounds.
+ * `npm run bench -- cdc`: changes from the log of Postgres and of MySQL to Parquet, start to exit, with events as the
+ * engine's JSON and as its batches, beside the same engine with the same settings whose events are thrown away inside of
+ * Java before they become either. In the same rounds.
  */
 import {
   mkdirSync,
@@ -16,6 +17,7 @@ import {
   provideEnginePrograms,
   type EnginePrograms,
 } from "../../connectors/sources/debezium/engine/engine.ts";
+import type { EngineFormat } from "../../connectors/sources/debezium/engine/protocol.ts";
 import { repositoryRoot } from "../arrows.ts";
 import { queryDuckDb } from "../connectors/formats/duckdb.ts";
 import {
@@ -49,9 +51,13 @@ const CPU_SHARE_MAX = 0.25;
 const GROWTH_MAX = 0.25;
 const SAMPLE_INTERVAL_US = 500;
 
+/** What is to be reached is asked of the first, which is what people get. */
+const formats: readonly EngineFormat[] = ["batches", "json"];
+const DECODING = "decoding";
+
 const owners: Owners = [
-  ["decoding JSON", /\/connectors\/(json|sources\/debezium\/events)\//],
-  ["the engine's lines", /\/connectors\/sources\/debezium\/engine\//],
+  [DECODING, /\/connectors\/(json|sources\/debezium\/events)\//],
+  ["the engine's messages", /\/connectors\/sources\/debezium\/engine\//],
   ["batches", /\/connectors\/(channels|sources)\//],
   ["Parquet", /\/connectors\/(formats|destinations)\//],
   ["transport", /\/(transport|proto)\//],
@@ -238,13 +244,17 @@ function readShares(folder: string): Readonly<Record<string, number>> {
   );
 }
 
+interface FormatResult {
+  readonly whole: readonly Rate[];
+  readonly shares: Readonly<Record<string, number>>;
+  readonly memory: readonly MemorySample[];
+}
+
 interface Result {
   readonly origin: string;
   readonly changes: number;
   readonly discarding: readonly Rate[];
-  readonly whole: readonly Rate[];
-  readonly shares: Readonly<Record<string, number>>;
-  readonly memory: readonly MemorySample[];
+  readonly formats: Readonly<Record<EngineFormat, FormatResult>>;
   /** Flags of Java, and sizes of the engine's queue and batches. */
   readonly settings: string;
 }
@@ -255,19 +265,22 @@ async function measureServer(
   changes: number,
   roundCount: number,
 ): Promise<Result> {
-  const syncs: Sync[] = [];
-  const profiles = mkdtempSync(join(tmpdir(), "millrace-profile-"));
+  const syncs: Record<EngineFormat, Sync[]> = { batches: [], json: [] };
   try {
-    // one more is looked into
-    for (let i = 0; i <= roundCount; i += 1)
-      syncs.push(await prepareSync(server));
+    // one more of each is looked into
+    for (const format of formats)
+      for (let i = 0; i <= roundCount; i += 1)
+        syncs[format].push(await prepareSync(server));
     const followed = await server.follow();
     const expected = await makeChanges(server, changes);
     const discarding: Rate[] = [];
-    const whole: Rate[] = [];
-    let memory: readonly MemorySample[] = [];
+    const whole: Record<EngineFormat, Rate[]> = { batches: [], json: [] };
+    const memory: Record<EngineFormat, readonly MemorySample[]> = {
+      batches: [],
+      json: [],
+    };
     let settings = "";
-    for (const sync of syncs.slice(0, roundCount)) {
+    for (let round = 0; round < roundCount; round += 1) {
       const discarded = await measureDiscarding(
         followed,
         server,
@@ -276,66 +289,74 @@ async function measureServer(
       );
       discarding.push(discarded);
       settings = discarded.settings;
-      const measured = await measureSync(sync, server, expected);
-      whole.push(measured.rate);
-      memory = measured.memory;
-      console.log(
-        `  ${server.origin}: discarded in ${discarding.at(-1)?.seconds.toFixed(1)} s, to Parquet in ${measured.rate.seconds.toFixed(1)} s`,
-      );
+      for (const format of formats) {
+        const sync = takeNext(syncs[format], round);
+        const measured = await measureSync(sync, server, expected, {
+          MILLRACE_ENGINE_FORMAT: format,
+        });
+        whole[format].push(measured.rate);
+        memory[format] = measured.memory;
+        console.log(
+          `  ${server.origin}: discarded in ${discarded.seconds.toFixed(1)} s, as ${format} to Parquet in ${measured.rate.seconds.toFixed(1)} s`,
+        );
+      }
     }
-    const [looked] = syncs.slice(roundCount);
-    if (!looked) throw new Error("no sync is left");
-    await measureSync(looked, server, expected, {
+    const measured = async (format: EngineFormat): Promise<FormatResult> => ({
+      whole: whole[format],
+      memory: memory[format],
+      shares: await profileSync(
+        takeNext(syncs[format], roundCount),
+        server,
+        expected,
+        format,
+      ),
+    });
+    const { origin } = server;
+    const batches = await measured("batches");
+    const json = await measured("json");
+    const results = { batches, json };
+    return { origin, changes, discarding, formats: results, settings };
+  } finally {
+    for (const { folder } of [...syncs.batches, ...syncs.json])
+      rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function takeNext(syncs: readonly Sync[], index: number): Sync {
+  const sync = syncs[index];
+  if (!sync) throw new Error("no sync is left");
+  return sync;
+}
+
+/** One more sync, under V8's profiler: the shares of its samples. */
+async function profileSync(
+  sync: Sync,
+  server: LogServer,
+  expected: Expected,
+  format: EngineFormat,
+): Promise<Readonly<Record<string, number>>> {
+  const profiles = mkdtempSync(join(tmpdir(), "millrace-profile-"));
+  try {
+    await measureSync(sync, server, expected, {
+      MILLRACE_ENGINE_FORMAT: format,
       NODE_OPTIONS: `--cpu-prof --cpu-prof-interval=${SAMPLE_INTERVAL_US} --cpu-prof-dir=${profiles}`,
     });
-    const shares = readShares(profiles);
-    const { origin } = server;
-    return { origin, changes, discarding, whole, shares, memory, settings };
+    return readShares(profiles);
   } finally {
-    for (const { folder } of syncs)
-      rmSync(folder, { recursive: true, force: true });
     rmSync(profiles, { recursive: true, force: true });
   }
 }
 
 /** @returns whether what is to be reached was reached */
-function print({
-  origin,
-  changes,
-  discarding,
-  whole,
-  shares,
-  memory,
-  settings,
-}: Result): boolean {
-  const median = (rates: readonly Rate[], pick: (rate: Rate) => number) =>
-    findMedian(rates.map(pick));
-  const seconds = (rates: readonly Rate[]) =>
-    median(rates, (rate) => rate.seconds);
-  const line = (name: string, rates: readonly Rate[]): string =>
-    `  ${name.padEnd(28)} ${Math.round(changes / seconds(rates))
-      .toLocaleString("en")
-      .padStart(
-        9,
-      )} events/s  ${seconds(rates).toFixed(2).padStart(7)} s  CPU: Debezium ${median(rates, (rate) => rate.jvmCpu).toFixed(1)} s, rest ${median(rates, (rate) => rate.otherCpu).toFixed(1)} s, server ${median(rates, (rate) => rate.serverCpu).toFixed(1)} s`;
-  const jvm = median(whole, ({ jvmCpu }) => jvmCpu);
-  const rest = median(whole, ({ otherCpu }) => otherCpu);
-  const decoding = (shares["decoding JSON"] ?? 0) * rest;
-  const percent = (share: number): string => `${(share * 100).toFixed(0)} %`;
+function print(result: Result): boolean {
+  const { origin, changes, discarding, settings } = result;
   console.log(
     `\n${origin}, ${changes.toLocaleString("en")} changes of 12 columns; counts and sums agreed`,
   );
   console.log(`  ${settings}`);
-  console.log(line("thrown away inside of Java", discarding));
-  console.log(line("to Parquet, start to exit", whole));
-  console.log(
-    `  of its CPU: Debezium ${percent(jvm / (jvm + rest))}, decoding JSON ${percent(decoding / (jvm + rest))}, the rest ${percent((rest - decoding) / (jvm + rest))}`,
-  );
-  console.log(
-    `  outside of Debezium: ${Object.entries(shares)
-      .map(([name, share]) => `${name} ${percent(share)}`)
-      .join(", ")}`,
-  );
+  console.log(describeRates("thrown away inside of Java", changes, discarding));
+  for (const format of formats) printFormat(format, result);
+  const { whole, memory } = result.formats.batches;
   const middle = memory.length >> 1;
   const heldBy = (samples: readonly MemorySample[]): number =>
     findMedian(samples.map(({ residentMb }) => residentMb));
@@ -349,16 +370,17 @@ function print({
       .map(({ residentMb }) => residentMb.toFixed(0))
       .join(" ")} (one each ${step} s)`,
   );
+  const seconds = ({ seconds: taken }: Rate): number => taken;
   return [
     judge(
       "rate, of the discarding engine's",
-      seconds(discarding) / seconds(whole),
+      medianOf(discarding, seconds) / medianOf(whole, seconds),
       "at least",
       RATE_LEAST,
     ),
     judge(
       "CPU of all but Debezium, of Debezium's",
-      rest / jvm,
+      medianOf(whole, otherCpuOf) / medianOf(whole, jvmCpuOf),
       "at most",
       CPU_SHARE_MAX,
     ),
@@ -371,6 +393,47 @@ function print({
         GROWTH_MAX,
       ),
   ].every((reached) => reached);
+}
+
+const jvmCpuOf = ({ jvmCpu }: Rate): number => jvmCpu;
+const otherCpuOf = ({ otherCpu }: Rate): number => otherCpu;
+
+function medianOf(
+  rates: readonly Rate[],
+  pick: (rate: Rate) => number,
+): number {
+  return findMedian(rates.map(pick));
+}
+
+function describeRates(
+  name: string,
+  changes: number,
+  rates: readonly Rate[],
+): string {
+  const seconds = medianOf(rates, ({ seconds: taken }) => taken);
+  const speed = Math.round(changes / seconds).toLocaleString("en");
+  const server = medianOf(rates, ({ serverCpu }) => serverCpu).toFixed(1);
+  return `  ${name.padEnd(28)} ${speed.padStart(9)} events/s  ${seconds.toFixed(2).padStart(7)} s  CPU: Debezium ${medianOf(rates, jvmCpuOf).toFixed(1)} s, rest ${medianOf(rates, otherCpuOf).toFixed(1)} s, server ${server} s`;
+}
+
+function printFormat(
+  format: EngineFormat,
+  { changes, formats: results }: Result,
+): void {
+  const { whole, shares } = results[format];
+  const jvm = medianOf(whole, jvmCpuOf);
+  const rest = medianOf(whole, otherCpuOf);
+  const decoding = (shares[DECODING] ?? 0) * rest;
+  const percent = (share: number): string => `${(share * 100).toFixed(0)} %`;
+  console.log(describeRates(`as ${format} to Parquet`, changes, whole));
+  console.log(
+    `    of its CPU: Debezium ${percent(jvm / (jvm + rest))}, decoding ${percent(decoding / (jvm + rest))}, the rest ${percent((rest - decoding) / (jvm + rest))}; all but Debezium ${(rest / jvm).toFixed(2)} of Debezium's`,
+  );
+  console.log(
+    `    outside of Debezium: ${Object.entries(shares)
+      .map(([name, share]) => `${name} ${percent(share)}`)
+      .join(", ")}`,
+  );
 }
 
 function judge(

@@ -65,6 +65,14 @@ describe("checkpoints of the log over all streams", () => {
     expect(advanced).toEqual([]);
   });
 
+  test("count no more once the log is given up, though the source still tells of it", () => {
+    const { groups, advanced, add } = openGroups();
+    groups.noteGivenUp();
+    add([], { offset: "o1" });
+    expect(groups.record()).toBeNull();
+    expect(advanced).toEqual([]);
+  });
+
   test("come one by one", () => {
     const { groups, add } = openGroups();
     add([]);

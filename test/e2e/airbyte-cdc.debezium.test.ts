@@ -1,17 +1,23 @@
 /** Our sources as executables of the Airbyte protocol that capture changes: a copy, the log behind it, and kills. */
 import { randomBytes } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, inject } from "vitest";
 import { withMysqlDatabase } from "../fixtures/mysql.ts";
 import type { PostgresFixture } from "../fixtures/postgres.ts";
 import {
   Platform,
+  SocketPeer,
+  commandOf,
   configOf,
   configure,
+  pythonDestination,
   type Executed,
   type Message,
 } from "./support/airbyte.ts";
 import { signal, waitFor } from "./support/command.ts";
+import { countDurable, readRows } from "./support/foreign.ts";
 import { test as base } from "./support/log-fixtures.ts";
 
 const ROWS = 40_000;
@@ -32,6 +38,30 @@ interface Row {
   readonly name: string | null;
   readonly _ab_cdc_cursor: string;
   readonly _ab_cdc_deleted_at: string | null;
+}
+
+/** Where the place of a row ends that no event has told of. */
+const COPIED = "-0000000000";
+
+interface RecordMember {
+  readonly stream: string;
+  readonly data: Row;
+  readonly partition_id: string;
+}
+
+interface StateMember {
+  readonly type: string;
+  readonly id: number;
+  readonly partition_id: string;
+  readonly sourceStats: { readonly recordCount: number };
+}
+
+/** As a sync of ours gives it to somebody else. */
+interface OwnRow {
+  readonly id: number;
+  readonly name: string | null;
+  readonly _position: string;
+  readonly _deleted: boolean;
 }
 
 interface Kept {
@@ -67,6 +97,51 @@ class Reads {
     }
   }
 
+  /**
+   * The same by sockets, where a state counts for a partition, once all states before it do. By good ends nothing is left
+   * that no state has counted.
+   */
+  takeSockets(sockets: readonly (readonly Message[])[], isOver: boolean): void {
+    const partitions = new Map<string, Kept[]>();
+    const states = new Map<number, StateMember>();
+    const logged = new Set<number>();
+    sockets.forEach((messages, socket) => {
+      const cursors = new Map<string, string>();
+      for (const { type, record, state } of messages) {
+        if (type === "STATE") {
+          const one = state as StateMember;
+          expect(one.type).toBe("GLOBAL");
+          states.set(one.id, one);
+        }
+        if (type !== "RECORD") continue;
+        const { stream, data, partition_id: id } = record as RecordMember;
+        partitions.set(id, [
+          ...(partitions.get(id) ?? []),
+          { stream, row: data },
+        ]);
+        if (data._ab_cdc_cursor.endsWith(COPIED)) continue;
+        // changes of a stream keep their order: they all come by one socket
+        expect(data._ab_cdc_cursor > (cursors.get(stream) ?? "")).toBe(true);
+        cursors.set(stream, data._ab_cdc_cursor);
+        logged.add(socket);
+      }
+    });
+    expect(logged.size).toBeLessThanOrEqual(1);
+    for (let id = 1; states.has(id); id++) {
+      const state = states.get(id)!;
+      const rows = partitions.get(state.partition_id) ?? [];
+      const { recordCount } = state.sourceStats;
+      expect(rows.length).toBeLessThanOrEqual(recordCount);
+      if (rows.length < recordCount) break;
+      partitions.delete(state.partition_id);
+      states.delete(id);
+      this.rows.push(...rows);
+      this.state = [state];
+      this.states += 1;
+    }
+    if (isOver) expect([partitions.size, states.size]).toEqual([0, 0]);
+  }
+
   /** The table that the changes make, as a destination that merges by the key has it: sorted texts. */
   replay(stream: string): string[] {
     const latest = new Map<number, Row>();
@@ -86,7 +161,7 @@ class Reads {
     return this.rows
       .filter((one) => one.stream === stream)
       .flatMap(({ row }) =>
-        row._ab_cdc_cursor.endsWith("-0000000000") ? [row.id] : [],
+        row._ab_cdc_cursor.endsWith(COPIED) ? [row.id] : [],
       );
   }
 }
@@ -104,6 +179,7 @@ async function readTable(
 interface Connection {
   readonly slot: string;
   readonly discovered: Executed;
+  readonly config: object;
   read(state: unknown[]): readonly [name: string, args: readonly string[]];
 }
 
@@ -114,19 +190,17 @@ async function connect(
   await source.query(`
     CREATE TABLE orders (id int PRIMARY KEY, name text);
     INSERT INTO orders SELECT id, repeat(md5(id::text), 20) FROM generate_series(1, ${ROWS}) AS id;
-    CREATE TABLE notes (id int PRIMARY KEY, name text, long text);
+    CREATE TABLE notes (id int PRIMARY KEY, name text, long text, aside int GENERATED ALWAYS AS (id * 2) STORED);
     ALTER TABLE notes ALTER long SET STORAGE EXTERNAL;
     INSERT INTO notes SELECT id, 'note ' || id, repeat('x', 4000) FROM generate_series(1, 100) AS id;
     CREATE TABLE loose (id int);
     ANALYZE`);
   const slot = `m_${randomBytes(6).toString("hex")}`;
-  const config = platform.write(
-    "config",
-    configOf(source.url, {
-      checkpoint_target_interval_seconds: 0.1,
-      replication_method: { method: "CDC", replication_slot: slot },
-    }),
-  );
+  const settings = configOf(source.url, {
+    checkpoint_target_interval_seconds: 0.1,
+    replication_method: { method: "CDC", replication_slot: slot },
+  });
+  const config = platform.write("config", settings);
   const discovered = await platform.start("source-postgres", [
     ...["discover", "--config", config],
   ]).ended;
@@ -140,6 +214,7 @@ async function connect(
   return {
     slot,
     discovered,
+    config: settings,
     read: (state) => [
       "source-postgres",
       [
@@ -176,6 +251,12 @@ class Writer {
     this.#isEnding = true;
     await this.#ended;
   }
+}
+
+function statesOf(messages: readonly Message[]): unknown[] {
+  return messages.flatMap(({ type, state }) =>
+    type === "STATE" ? [state] : [],
+  );
 }
 
 function findState(stdout: string): boolean {
@@ -223,6 +304,11 @@ describe("change data capture of source-postgres", () => {
         ]) as unknown,
       },
     });
+    // nor of what is computed from other columns
+    expect(JSON.stringify(catalog)).not.toContain('"aside"');
+    expect(connection.discovered.stdout).toContain(
+      "notes is offered without aside",
+    );
     const reads = new Reads();
     const writer = new Writer(source);
     const first = await platform.startSlowly(...connection.read([])).ended;
@@ -283,7 +369,7 @@ describe("change data capture of source-postgres", () => {
     for (const table of ["orders", "notes"])
       expect(reads.replay(table)).toEqual(await readTable(source, table));
     const places = reads.rows
-      .filter(({ row }) => !row._ab_cdc_cursor.endsWith("-0000000000"))
+      .filter(({ row }) => !row._ab_cdc_cursor.endsWith(COPIED))
       .map(({ stream, row }) => `${stream} ${row._ab_cdc_cursor}`);
     expect(new Set(places).size).toBe(places.length);
     expect(second.stdout).not.toContain("hunter2");
@@ -306,7 +392,7 @@ describe("change data capture of source-postgres", () => {
     });
   });
 
-  test("that is killed in its copy and behind it goes on from the last state", async ({
+  test("that is killed in its copy and behind it goes on from the last state, by stdio as by sockets", async ({
     platform,
     source,
   }) => {
@@ -314,16 +400,36 @@ describe("change data capture of source-postgres", () => {
     const reads = new Reads();
     const writer = new Writer(source);
     try {
-      for (const kill of [findState, findStateBehindCopy, null]) {
+      for (const { kill, sockets } of [
+        { kill: findState, sockets: 0 },
+        { kill: findState, sockets: 3 },
+        { kill: findStateBehindCopy, sockets: 0 },
+        { kill: null, sockets: 1 },
+      ]) {
         if (kill === null) await writer.end();
-        const reading = platform.startSlowly(...connection.read(reads.state));
+        const env = sockets === 0 ? null : platform.sockets("JSONL", sockets);
+        const [name, args] = connection.read(reads.state);
+        const reading =
+          env === null
+            ? platform.startSlowly(name, args)
+            : platform.start(name, args, env);
+        const peer = env && new SocketPeer(env);
         if (kill !== null) {
           await waitFor("a state", () => kill(reading.stdout()));
           signal(reading.pid, "SIGKILL");
         }
         const { code, messages, stdout } = await reading.ended;
         expect(code, stdout.slice(-2_000)).toBe(kill === null ? 0 : null);
-        reads.take(messages);
+        if (peer === null) reads.take(messages);
+        else {
+          await peer.end();
+          reads.takeSockets(peer.messages, code === 0);
+          // the platform hears of states and statuses as well, and of no record
+          expect(statesOf(messages)).toEqual(
+            expect.arrayContaining(statesOf(peer.messages.flat())),
+          );
+          expect(stdout).not.toContain('"RECORD"');
+        }
         if (kill === findState)
           expect(reads.copied("orders").length).toBeLessThan(ROWS);
       }
@@ -335,6 +441,98 @@ describe("change data capture of source-postgres", () => {
     for (const table of ["orders", "notes"])
       expect(reads.replay(table)).toEqual(await readTable(source, table));
   });
+});
+
+test("a sync follows our executable by sockets as anybody's, is killed, and has what the table has", async ({
+  platform,
+  source,
+  destination,
+}) => {
+  const { config } = await connect(platform, source);
+  const file = join(platform.root, "sync.yaml");
+  const [node, script] = commandOf("source-postgres");
+  const sync = {
+    source: {
+      ...{ command: [node, script], config, architecture: "socket" },
+      ...{ format: "protobuf", sockets: 3 },
+    },
+    destination: { kind: "file", path: destination.root },
+    tables: ["public.orders", "public.notes"],
+    ...{ format: "jsonl", mode: "incremental", checkpointEvery: "100ms" },
+    ...{ attempts: 1 },
+  };
+  writeFileSync(file, JSON.stringify({ syncs: { orders: sync } }));
+  const writer = new Writer(source);
+  try {
+    const running = destination.start("sync", "-f", file);
+    await waitFor("rows that are durable", () => countDurable(running) > 0);
+    const pid = running.find("source");
+    if (pid !== null) signal(pid, "SIGKILL");
+    await running.ended;
+  } finally {
+    await writer.end();
+  }
+  await source.query(
+    "UPDATE notes SET name = 'last' WHERE id = 5; DELETE FROM orders WHERE id = 77",
+  );
+  const { code, stderr } = await destination.run("sync", "-f", file);
+  expect(code, stderr).toBe(0);
+  for (const table of ["orders", "notes"]) {
+    const reads = new Reads();
+    for (const row of readRows(destination.root, table))
+      reads.rows.push({ stream: table, row: row as unknown as Row });
+    expect(reads.replay(table)).toEqual(await readTable(source, table));
+  }
+});
+
+test("a sync gives changes to the stdin of a destination that is not ours: each state counts what is in front of it", async ({
+  platform,
+  source,
+  destination,
+}) => {
+  await connect(platform, source);
+  const { root, ledgerPath } = destination;
+  const file = join(platform.root, "sync.yaml");
+  const sync = {
+    source: { kind: "postgres", url: source.url },
+    destination: {
+      command: ["python3", pythonDestination],
+      config: { path: root },
+    },
+    tables: ["public.orders", "public.notes"],
+    ...{ mode: "cdc", checkpointEvery: "100ms", attempts: 1 },
+    ledger: ledgerPath,
+  };
+  writeFileSync(file, JSON.stringify({ syncs: { orders: sync } }));
+  const writer = new Writer(source);
+  try {
+    const first = await destination.run("sync", "-f", file);
+    expect(first.code, first.stderr).toBe(0);
+  } finally {
+    await writer.end();
+  }
+  const second = await destination.run("sync", "-f", file);
+  expect(second.code, second.stderr).toBe(0);
+  for (const table of ["orders", "notes"]) {
+    const reads = new Reads();
+    const rows = readFileSync(join(root, `public.${table}.jsonl`), "utf8")
+      .trimEnd()
+      .split("\n");
+    // each event once
+    expect(new Set(rows).size).toBe(rows.length);
+    for (const text of rows) {
+      const { _position, _deleted, ...row } = JSON.parse(text) as OwnRow;
+      reads.rows.push({
+        stream: table,
+        row: {
+          ...row,
+          _ab_cdc_cursor: _position,
+          _ab_cdc_deleted_at: _deleted ? "then" : null,
+        },
+      });
+    }
+    expect(reads.replay(table)).toEqual(await readTable(source, table));
+  }
 });
 
 describe("change data capture of source-mysql", () => {

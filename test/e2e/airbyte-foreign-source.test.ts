@@ -1,5 +1,11 @@
 /** A source that is not ours, under our bookkeeper: each of its records once, whoever is killed and when. */
-import { globSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import {
+  globSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect } from "vitest";
 import {
@@ -250,7 +256,7 @@ test("`write` gives a state back once its rows are durable: killed and started a
     expect(await ended).toBeNull();
   }
   expect(await pipeline.run()).toBe(0);
-  expect(readIds(join(destination.root, "written"), "users")).toEqual(all);
+  pipeline.expectRows(readIds(join(destination.root, "written"), "users"));
   for (const { type } of readLines(pipeline.stdout))
     expect(["STATE", "LOG"]).toContain(type);
   expect(pipeline.states.at(-1)).toMatchObject({
@@ -270,8 +276,55 @@ test("`write` of further streams keeps what a killed one has given states back f
   pipeline.configure(["users", "orders"]);
   expect(await pipeline.run(), pipeline.stdout).toBe(0);
   const written = join(destination.root, "written");
-  expect(readIds(written, "users")).toEqual(all);
+  pipeline.expectRows(readIds(written, "users"));
   expect(readIds(written, "orders")).toEqual(all);
+});
+
+test("`write` keeps what it has given states back for where the source gives the stream up", async ({
+  destination,
+}) => {
+  const once = `${destination.root}.once`;
+  const pipeline = writeFiles(destination.root, {
+    ...{ fault: "incomplete", fault_once: once },
+  });
+  expect(await pipeline.run()).not.toBe(0);
+  expect(pipeline.states.length).toBeGreaterThan(0);
+  writeFileSync(once, "");
+  expect(await pipeline.run(), pipeline.stdout).toBe(0);
+  pipeline.expectRows(readIds(join(destination.root, "written"), "users"));
+});
+
+test("`write` goes on with a generation that replaces the one before, and not with a part of it under another catalog", async ({
+  destination,
+}) => {
+  const pipeline = writeFiles(destination.root, {});
+  const generation = (id: number) => ({
+    destination_sync_mode: "overwrite",
+    ...{ generation_id: id, minimum_generation_id: id },
+  });
+  const ids = () => readIds(join(destination.root, "written"), "users");
+  pipeline.configure(["users"], generation(2));
+  const killed = pipeline.run();
+  await waitFor("states", () => pipeline.states.length >= 3);
+  pipeline.kill();
+  expect(await killed).toBeNull();
+  // what has been given back for would be lost
+  pipeline.configure(["users", "orders"], generation(2));
+  expect(await pipeline.run()).toBe(2);
+  expect(JSON.stringify(readLines(pipeline.stdout).at(-1))).toMatch(
+    /middle of its generation 2.*refresh.*config_error/,
+  );
+  pipeline.configure(["users"], generation(2));
+  expect(await pipeline.run(), pipeline.stdout).toBe(0);
+  pipeline.expectRows(ids());
+  // what comes later of the same generation belongs to it, under whichever catalog
+  pipeline.configure(["users", "orders"], generation(2));
+  expect(await pipeline.run(ROWS + 20), pipeline.stdout).toBe(0);
+  pipeline.expectRows(ids(), ROWS + 20);
+  pipeline.configure(["users", "orders"], generation(3));
+  expect(await pipeline.run(ROWS + 30), pipeline.stdout).toBe(0);
+  // the state that came back last is of the other stream: all rows of this one come again, in place of what was there
+  expect(ids()).toEqual(Array.from({ length: ROWS + 30 }, (_, i) => 1 + i));
 });
 
 test("`write` that gets what is no message says so in a TRACE, and ends by its exit code", async ({
@@ -349,7 +402,7 @@ describe("files that go with records", () => {
     expect(await killed).toBeNull();
     expect(await pipeline.run()).toBe(0);
     const written = join(destination.root, "written");
-    expect(readIds(written, "users")).toEqual(all);
+    pipeline.expectRows(readIds(written, "users"));
     const found = readFiles(join(written, "public/users/g*/_files/**"));
     expect(found).toEqual(expected);
   });

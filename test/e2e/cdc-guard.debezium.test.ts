@@ -3,11 +3,15 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
-import { describe, expect } from "vitest";
+import { describe, expect, inject } from "vitest";
 import type { RunEvent } from "../../daemon/request.ts";
-import { waitFor, type Running } from "./support/command.ts";
+import { signal, waitFor, type Running } from "./support/command.ts";
+import { findEngine } from "./support/engine-process.ts";
+import { startGatedProxy } from "./support/gated-proxy.ts";
 import { startCluster } from "../../deploy/demo/cluster.ts";
+import { withMysqlDatabase } from "../fixtures/mysql.ts";
 import { withDatabase, type PostgresFixture } from "../fixtures/postgres.ts";
+import { startMysql } from "../services/mysql.ts";
 import { findPrograms } from "../services/postgres.ts";
 import {
   dropSlots,
@@ -19,7 +23,9 @@ import {
   accounts,
   createLoggedTables,
   lines,
+  plain,
   visits,
+  type ComparedTable,
 } from "./support/log-workload.ts";
 
 /** A database alone on its server: what others write into their log is kept for our slot as well. */
@@ -49,7 +55,15 @@ const test = base.extend<{ quiet: PostgresFixture }>({
   },
 });
 
-const all = [accounts, lines, visits];
+const bulk: ComparedTable = {
+  name: "bulk",
+  key: ["id"],
+  columns: [
+    plain("id"),
+    { name: "words", pg: "md5(words)", duckdb: "md5(words)" },
+  ],
+};
+const all = [accounts, lines, visits, bulk];
 const MEBIBYTE = 1024 * 1024;
 
 const logEvents = ({ events }: Pick<Running, "events">) =>
@@ -59,6 +73,10 @@ const logEvents = ({ events }: Pick<Running, "events">) =>
   );
 const kindsOf = (running: Pick<Running, "events">) =>
   logEvents(running).map(({ kind }) => kind);
+const hasStepped = (running: Running, words: string) =>
+  logEvents(running).some(
+    ({ kind, message }) => kind === "log.step" && message.includes(words),
+  );
 const isFollowing = ({ events }: Running) =>
   events.some((event) => event.type === "log.progress" && event.figures);
 
@@ -68,47 +86,60 @@ describe("the log that a source keeps for a sync", () => {
     destination,
   }) => {
     await createLoggedTables(source, 300);
-    const running = destination.start(
-      ...["sync", source.url, destination.root],
-      ...["--mode", "continuous", "--checkpoint-every", "200ms"],
-      ...["--log-budget", "16MiB", "--log-patience", "1s"],
-    );
-    await waitFor("the log to be followed", () => isFollowing(running));
-    // a transaction that stays open holds the log where it has begun
-    const open = new pg.Client({ connectionString: source.url });
-    await open.connect();
+    await source.query(`
+      CREATE TABLE bulk (id int PRIMARY KEY, words text);
+      INSERT INTO bulk SELECT i, repeat(md5(i::text), 50) FROM generate_series(1, ${BULK_ROWS}) AS i`);
+    const proxy = await startGatedProxy(source.url, MEBIBYTE);
     try {
-      await open.query("BEGIN; INSERT INTO visits VALUES (-1, '/open')");
-      for (const [step, words] of Object.entries(steps)) {
-        await growTo(source, (shares[step] ?? 0) * BUDGET_MEBIBYTES);
-        await waitFor(`the step ${step}`, () => {
-          if (running.isOver()) throw new Error(running.stderr());
-          return logEvents(running).some(
-            ({ kind, message }) =>
-              kind === "log.step" && message.includes(words),
+      const running = destination.start(
+        ...["sync", proxy.url, destination.root],
+        ...["--mode", "continuous", "--checkpoint-every", "200ms"],
+        ...["--partition-by", "key", "--partition-size", "1MiB"],
+        ...["--readers", "2", "--channels", "2"],
+        ...["--log-budget", "16MiB", "--log-patience", "1s"],
+      );
+      await waitFor("the log to be followed", () => isFollowing(running));
+      await holdLog(source, async () => {
+        for (const [step, words] of Object.entries(steps))
+          await growUntil(
+            ...[source, (shares[step] ?? 0) * BUDGET_MEBIBYTES, running],
+            ...[`the step ${step}`, () => hasStepped(running, words)],
           );
-        });
-      }
-      await growTo(source, BUDGET_MEBIBYTES);
+        proxy.open();
+        await expectPause(source, running);
+      });
+      // a place further on is told of with the next record of what is under way
+      await waitFor("all to be as usual", async () => {
+        await source.query("CHECKPOINT; INSERT INTO visits VALUES (-4, '/x')");
+        await source.query("DELETE FROM visits WHERE id = -4");
+        return hasStepped(running, "all is as usual again");
+      });
+      await waitFor("the snapshot", () => bulkOf(running) === BULK_ROWS);
+      await holdLog(source, () =>
+        growUntil(
+          ...[source, BUDGET_MEBIBYTES, running],
+          ...["its end", () => running.isOver()],
+        ),
+      );
       const { code, summary } = await running.ended;
-      expect(summary?.error?.code).toBe("LOG_GIVEN_UP");
+      expect(summary?.error).toMatchObject({ code: "LOG_GIVEN_UP" });
       expect(code).toBe(3);
+      expect(kindsOf(running).at(-1)).toBe("log.givenUp");
+      const slots = await source.query(
+        "SELECT FROM pg_replication_slots WHERE database = current_database()",
+      );
+      expect(slots).toEqual([]);
+      await source.query("INSERT INTO visits VALUES (-2, '/meanwhile')");
+      const anew = destination.start(
+        ...["sync", proxy.url, destination.root, ...options],
+      );
+      const last = await anew.ended;
+      expect(last.code, last.stderr).toBe(0);
+      expect(logEvents(anew)[0]).toMatchObject({ kind: "log.resync" });
+      expect(logEvents(anew)[0]?.message).toContain("it is given up");
     } finally {
-      await open.end();
+      await proxy.close();
     }
-    expect(kindsOf(running).at(-1)).toBe("log.givenUp");
-    const slots = await source.query(
-      "SELECT FROM pg_replication_slots WHERE database = current_database()",
-    );
-    expect(slots).toEqual([]);
-    await source.query("INSERT INTO visits VALUES (-2, '/meanwhile')");
-    const anew = destination.start(
-      ...["sync", source.url, destination.root, ...options],
-    );
-    const { code, stderr } = await anew.ended;
-    expect(code, stderr).toBe(0);
-    expect(logEvents(anew)[0]).toMatchObject({ kind: "log.resync" });
-    expect(logEvents(anew)[0]?.message).toContain("it is given up");
     await expectSame(source, destination, all, "given up", true);
     const told = destination.look((ledger) =>
       ledger
@@ -119,6 +150,54 @@ describe("the log that a source keeps for a sync", () => {
     expect(told).toEqual(
       expect.arrayContaining(["log.step", "log.givenUp", "log.resync"]),
     );
+  });
+
+  test("is a binlog: how far the sync is behind is told, and one that is begun anew ends the run by name", async ({
+    destination,
+    skip,
+  }) => {
+    const { url, reason } = inject("mariadbServer");
+    if (url === null) return skip(reason);
+    // what is done to a binlog is done to all that read it
+    const service = await startMysql({ flavour: "mariadb" });
+    try {
+      await withMysqlDatabase("mariadb", service.url, async (server) => {
+        await server.query(
+          "CREATE TABLE t (id int PRIMARY KEY, words longtext)",
+        );
+        const running = destination.start(
+          ...["sync", server.url, destination.root],
+          ...["--mode", "continuous", "--checkpoint-every", "200ms"],
+          ...["--log-budget", `${BUDGET_MEBIBYTES}MiB`],
+        );
+        await waitFor("the log to be followed", () => isFollowing(running));
+        const engine = await waitFor("the engine", () =>
+          findEngine(running.find("source")),
+        );
+        signal(engine, "SIGSTOP");
+        let id = 0;
+        for (const [step, words] of Object.entries(steps)) {
+          const share = shares[step] ?? 0;
+          const written = BUDGET_MEBIBYTES * share * MEBIBYTE;
+          while (id * MEBIBYTE < written)
+            await server.query(
+              `INSERT INTO t VALUES (${id++}, repeat('x', ${MEBIBYTE}))`,
+            );
+          await waitFor(`the step ${step}`, () => {
+            if (running.isOver()) throw new Error(running.stderr());
+            return hasStepped(running, words);
+          });
+        }
+        await server.query("RESET MASTER");
+        const { summary, code } = await running.ended;
+        expect(summary?.error).toMatchObject({
+          code: "SOURCE_POSITION_EXPIRED",
+        });
+        expect(code).toBe(1);
+      });
+    } finally {
+      await service.stop();
+    }
   });
 
   test.for([
@@ -147,7 +226,9 @@ describe("the log that a source keeps for a sync", () => {
         );
       await source.query("INSERT INTO visits VALUES (-3, '/lost')");
       const { summary, code } = await running.ended;
-      expect(summary?.error?.code).toBe("SOURCE_POSITION_EXPIRED");
+      expect(summary?.error).toMatchObject({
+        code: "SOURCE_POSITION_EXPIRED",
+      });
       expect(code).toBe(1);
     },
   );
@@ -165,6 +246,70 @@ async function growTo({ query }: PostgresFixture, mebibytes: number) {
     );
 }
 
+/** What the slot begins with may be given up at any time, so that it has less again than it had. */
+function growUntil(
+  source: PostgresFixture,
+  mebibytes: number,
+  running: Running,
+  what: string,
+  isThere: () => boolean,
+): Promise<true> {
+  return waitFor(what, async () => {
+    if (isThere()) return true;
+    if (running.isOver()) throw new Error(running.stderr());
+    await growTo(source, mebibytes);
+    return false;
+  });
+}
+
+/** A transaction that stays open holds the log where it has begun. */
+async function holdLog(
+  source: PostgresFixture,
+  work: () => Promise<unknown>,
+): Promise<void> {
+  const open = new pg.Client({ connectionString: source.url });
+  await open.connect();
+  try {
+    await open.query("BEGIN; INSERT INTO visits VALUES (-1, '/open')");
+    await work();
+  } finally {
+    await open.end();
+  }
+}
+
+/** While the log goes on, nothing of the snapshot comes, though all of it could. */
+async function expectPause(source: PostgresFixture, running: Running) {
+  const seen: number[] = [];
+  for (let id = -10; seen.at(-1) !== seen.at(-3) || seen.length < 3; id--) {
+    const before = eventsOf(running);
+    await source.query(`INSERT INTO visits VALUES (${id}, '/marked')`);
+    await waitFor("the log to go on", () => eventsOf(running) > before);
+    seen.push(bulkOf(running));
+  }
+  expect(seen.at(-1)).toBeLessThan(BULK_ROWS);
+}
+
+/** Changes of the log that are durable. */
+const eventsOf = ({ events }: Running): number =>
+  events.reduce(
+    (most, event) =>
+      event.type === "log.progress"
+        ? Math.max(most, event.figures?.events ?? 0)
+        : most,
+    0,
+  );
+
+/** Rows of the large table that are durable. */
+const bulkOf = ({ events }: Running): number =>
+  events.reduce(
+    (most, event) =>
+      event.type === "stream.progress" && event.stream.name === "bulk"
+        ? Math.max(most, event.rowsDurable)
+        : most,
+    0,
+  );
+
+const BULK_ROWS = 8_000;
 const BUDGET_MEBIBYTES = 16;
 const shares: Readonly<Record<string, number>> = {
   ...{ warn: 0.5, hurry: 0.7, pause: 0.85 },

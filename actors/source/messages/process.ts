@@ -408,6 +408,7 @@ class MessageSource implements Hosted {
       checkpointEveryMs: settings.checkpointEveryMs,
       hasPartitions: sockets !== null,
       keepsStates: order.keepsStates,
+      failsAlone: foreign.input === undefined,
       events: {
         onGroup: (group) => this.#report({ type: "source.state", ...group }),
         onStreamFailed: (stream, error) =>

@@ -2,7 +2,8 @@
  * Rows as delimited protobuf records, in the current generation of values: what stands in each record beside its values
  * is made once for many rows. Columns are sent in the order of their names, since no name travels with a value.
  */
-import type { ColumnBatch } from "../../../proto/columns.ts";
+import { strict as assert } from "node:assert";
+import type { ColumnBatch, ColumnVector } from "../../../proto/columns.ts";
 import type { StreamSchema } from "../../../proto/schema.ts";
 import { ByteSink } from "../../formats/byte-sink.ts";
 import type { ValueWriter } from "../../formats/text/value-writer.ts";
@@ -19,6 +20,8 @@ import {
 const STEP_ROWS = 64;
 /** The buffer is given back above this. */
 const BUFFER_BYTES_KEPT = 16 * 1024 * 1024;
+/** A tag, and a length of 32 bits. */
+const META_HEAD_BYTES = 6;
 /** Two lengths of 32 bits, and the tag between them. */
 const HEAD_BYTES_MAX = 11;
 
@@ -42,10 +45,15 @@ export class ProtobufRecordEncoder implements RecordEncoder {
   #begun: Uint8Array = new Uint8Array(0);
   /** Bytes of the head of the row before: nearly always those of the next one. */
   #headBytes = 5;
+  readonly #metaAt: number | null;
+  #meta: ColumnVector | null = null;
 
-  constructor(schema: StreamSchema) {
+  /** @param hasMeta the last column is no value of its record: it holds the record's `meta`, encoded */
+  constructor(schema: StreamSchema, hasMeta = false) {
+    const last = schema.columns.length - 1;
     this.#stream = schema;
-    this.#order = sortColumns(schema);
+    this.#metaAt = hasMeta ? last : null;
+    this.#order = sortColumns(schema).filter((one) => !hasMeta || one !== last);
     this.#writers = this.#order.map((column) =>
       createProtobufWriter(schema.columns[column]!.type),
     );
@@ -77,6 +85,7 @@ export class ProtobufRecordEncoder implements RecordEncoder {
     this.#writers.forEach((writer, i) =>
       writer.bind(batch.columns[this.#order[i]!]!, batch.rowCount),
     );
+    this.#meta = this.#metaAt === null ? null : batch.columns[this.#metaAt]!;
     for (let from = 0; from < batch.rowCount; from += STEP_ROWS)
       this.#writeRows(from, Math.min(from + STEP_ROWS, batch.rowCount));
     for (const writer of this.#writers) writer.unbind();
@@ -89,6 +98,9 @@ export class ProtobufRecordEncoder implements RecordEncoder {
     let bytes =
       (end - from) * (HEAD_BYTES_MAX + begun.length + this.#valuesBytesMax);
     for (const writer of writers) bytes += writer.bound(from, end);
+    const offsets = this.#meta?.offsets;
+    if (offsets)
+      bytes += offsets[end]! - offsets[from]! + (end - from) * META_HEAD_BYTES;
     this.#sink.reserve(bytes);
     const out = this.#sink.bytes;
     let at = this.#sink.length;
@@ -110,6 +122,7 @@ export class ProtobufRecordEncoder implements RecordEncoder {
           at += nullValue.length;
         } else at = writer.write(row, out, at);
       }
+      if (this.#meta) at = writeMeta(this.#meta, row, out, at);
       const recordBytes = at - start;
       const innerBytes = 1 + countVarint(recordBytes) + recordBytes;
       const wanted = countVarint(innerBytes) + innerBytes - recordBytes;
@@ -125,6 +138,22 @@ export class ProtobufRecordEncoder implements RecordEncoder {
     }
     this.#sink.length = at;
   }
+}
+
+function writeMeta(
+  { validity, offsets, data }: ColumnVector,
+  row: number,
+  out: Uint8Array,
+  at: number,
+): number {
+  if (validity !== null && (validity[row >>> 3]! & (1 << (row & 7))) === 0)
+    return at;
+  assert(offsets);
+  const bytes = data.subarray(offsets[row]!, offsets[row + 1]!);
+  out[at] = recordTags.meta;
+  const place = writeVarint32(out, at + 1, bytes.length);
+  out.set(bytes, place);
+  return place + bytes.length;
 }
 
 /** A message of the protocol inside of an envelope: a state, a trace. */

@@ -28,6 +28,20 @@ export const recordTags = {
   partitionId: tag(4, LENGTH),
   /** Repeated: one value for each column, in the order of their names. */
   data: tag(5, LENGTH),
+  meta: tag(6, LENGTH),
+} as const;
+
+/** AirbyteRecordMessageMeta. */
+export const metaTags = {
+  /** Repeated. */
+  changes: tag(1, LENGTH),
+} as const;
+
+/** Of `changes`. */
+export const changeTags = {
+  field: tag(1, LENGTH),
+  change: tag(2, VARINT),
+  reason: tag(3, VARINT),
 } as const;
 
 /** AirbyteValueProtobuf: one of these. */

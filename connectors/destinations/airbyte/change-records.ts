@@ -19,6 +19,7 @@ import {
   TIME_COLUMN,
   UNCHANGED_COLUMN,
 } from "../../../proto/change-columns.ts";
+import { encodeUnsent } from "../../airbyte/record-protobuf/meta.ts";
 import type { ColumnBatch, ColumnVector } from "../../../proto/columns.ts";
 import type { ChangeRecordNames } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
@@ -37,12 +38,19 @@ const FILE_DIGITS = 6;
 const TRUNCATED = "t".charCodeAt(0);
 const NOTHING_UNCHANGED = "[]";
 
-const metaColumn: ColumnSchema = {
+const metaColumn = {
   name: "meta",
-  type: { kind: "json" },
   nullable: true,
   sourceType: "millrace",
-};
+} as const;
+
+/** What is said of values that the source has not sent, as a format has it. */
+const metas = {
+  jsonl: { type: { kind: "json" }, encode: describeUnsent },
+  protobuf: { type: { kind: "binary" }, encode: encodeUnsent },
+} as const;
+
+type MetaFormat = keyof typeof metas;
 
 type MakeColumn = (batch: ColumnBatch) => ColumnVector;
 
@@ -57,7 +65,9 @@ export class ChangeRecords {
   constructor(
     stream: StreamSchema,
     { connector, logFile, columns }: ChangeRecordNames,
+    format: MetaFormat,
   ) {
+    const meta = metas[format];
     const wanted = columns && new Set(columns);
     const own = listTableColumns(stream).filter(
       (at) => wanted === null || wanted.has(stream.columns[at]!.name),
@@ -73,11 +83,15 @@ export class ChangeRecords {
             batch.columns[at]!,
       ),
       ...ours.map(({ name }) => this.#make(name, base)),
-      this.#makeMeta(),
+      this.#makeMeta(meta.encode),
     ];
     this.schema = {
       ...stream,
-      columns: [...own.map((at) => stream.columns[at]!), ...ours, metaColumn],
+      columns: [
+        ...own.map((at) => stream.columns[at]!),
+        ...ours,
+        { ...metaColumn, type: meta.type },
+      ],
     };
   }
 
@@ -128,7 +142,7 @@ export class ChangeRecords {
     }
   }
 
-  #makeMeta(): MakeColumn {
+  #makeMeta(encode: (fields: readonly string[]) => Uint8Array): MakeColumn {
     const unchanged = this.#find(UNCHANGED_COLUMN);
     const deleted = this.#find(DELETED_COLUMN);
     return ({ rowCount, columns }) => {
@@ -142,38 +156,36 @@ export class ChangeRecords {
         const isGone = (gone[row >>> 3]! >>> (row & 7)) & 1;
         return isGone || end - start === NOTHING_UNCHANGED.length
           ? null
-          : describeUnsent(
-              Buffer.from(data.subarray(start, end)).toString("utf8"),
+          : encode(
+              JSON.parse(
+                Buffer.from(data.subarray(start, end)).toString("utf8"),
+              ) as readonly string[],
             );
       });
-      return buildTexts(texts);
+      return buildPieces(texts);
     };
   }
 }
 
-/** @param unchanged JSON array of the columns */
-function describeUnsent(unchanged: string): string {
-  const fields = JSON.parse(unchanged) as readonly string[];
-  return JSON.stringify({
-    changes: fields.map((field) => ({
-      field,
-      change: "NULLED",
-      reason: "SOURCE_RETRIEVAL_ERROR",
-    })),
-  });
+function describeUnsent(fields: readonly string[]): Uint8Array {
+  const changes = fields.map((field) => ({
+    field,
+    change: "NULLED",
+    reason: "SOURCE_RETRIEVAL_ERROR",
+  }));
+  return Buffer.from(JSON.stringify({ changes }));
 }
 
-function buildTexts(texts: readonly (string | null)[]): ColumnVector {
-  const rowCount = texts.length;
+function buildPieces(values: readonly (Uint8Array | null)[]): ColumnVector {
+  const rowCount = values.length;
   const validity = new Uint8Array(Math.ceil(rowCount / 8));
   const offsets = new Int32Array(rowCount + 1);
-  const pieces: Buffer[] = [];
+  const pieces: Uint8Array[] = [];
   let bytes = 0;
   let nullCount = 0;
-  texts.forEach((text, row) => {
-    if (text === null) nullCount += 1;
+  values.forEach((piece, row) => {
+    if (piece === null) nullCount += 1;
     else {
-      const piece = Buffer.from(text);
       pieces.push(piece);
       bytes += piece.length;
       validity[row >>> 3]! |= 1 << (row & 7);
@@ -214,10 +226,12 @@ function nameFiles(position: number, base: string): MakeColumn {
   return ({ rowCount, columns }) => {
     const { offsets, data } = columns[position]!;
     assert(offsets);
-    return buildTexts(
+    return buildPieces(
       Array.from({ length: rowCount }, (_, row) => {
         const number = readHex(data, offsets[row]! + FILE_AT, 8);
-        return `${base}.${String(number).padStart(FILE_DIGITS, "0")}`;
+        return Buffer.from(
+          `${base}.${String(number).padStart(FILE_DIGITS, "0")}`,
+        );
       }),
     );
   };

@@ -9,8 +9,8 @@ export type RecordChannel =
       /** As lines, states among them. */
       readonly medium: "stdio";
       /**
-       * States are of all streams: channels take turns, so that in front of a state there is no row that it does not
-       * cover.
+       * There is a log beside the copy: channels take turns, so that in front of a state there is no row that it does
+       * not cover.
        */
       readonly inTurns?: boolean;
     }
@@ -18,8 +18,13 @@ export type RecordChannel =
       /** We listen on each path, and the destination connects. */
       readonly medium: "sockets";
       readonly format: ChannelFormat;
-      /** Of channel 1, 2, … */
+      /** Of channel 1, 2, … Where there is one, other channels hand their bytes to the first. */
       readonly paths: readonly string[];
+      /**
+       * States are of all streams: what a channel has between two of its checkpoints is one partition, whichever streams
+       * the rows are of, and its name begins so.
+       */
+      readonly partitionsOf?: string;
     };
 
 /** How a connector of somebody else is started, and what it is told. */

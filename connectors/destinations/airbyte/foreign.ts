@@ -4,6 +4,7 @@
  */
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
+import { POSITION_COLUMN } from "../../../proto/change-columns.ts";
 import type { AttemptRef } from "../../../proto/control.ts";
 import { ExtractError, toWireError } from "../../../proto/error.ts";
 import { askConnector } from "../../airbyte/ask-connector.ts";
@@ -378,7 +379,12 @@ function describeCatalog(
               : mode === "incremental-append-dedupe"
                 ? "append_dedup"
                 : "append",
-          cursorField: cursor === null ? [] : [cursor],
+          cursorField:
+            mode === "cdc"
+              ? [POSITION_COLUMN]
+              : cursor === null
+                ? []
+                : [cursor],
           generation,
           generationMin: mode === "full-refresh-overwrite" ? generation : 0,
           syncId,

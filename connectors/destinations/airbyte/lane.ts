@@ -65,6 +65,8 @@ export type LanePeer =
   /** It has rows to write. */
   | { readonly type: "turn.want"; readonly channel: number }
   | { readonly type: "turn.have"; readonly channel: number }
+  /** The state of all that it has written is on its way, and told of. */
+  | { readonly type: "turn.end" }
   /** Bytes to be written for it. Answered by `relayed`. */
   | {
       readonly type: "relay";

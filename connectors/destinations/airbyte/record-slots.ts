@@ -44,10 +44,13 @@ export function createSlots(
   changes: ChangeRecordNames | null = null,
 ): RecordSlots {
   if (changes !== null) {
-    assert.equal(format, "jsonl", "changes leave as lines");
-    const records = new ChangeRecords(schema, changes);
+    assert(format !== "columnar", "changes leave as records");
+    const records = new ChangeRecords(schema, changes, format);
     return new EncodedSlots(
-      () => new JsonRecordEncoder(records.schema, "meta"),
+      () =>
+        format === "jsonl"
+          ? new JsonRecordEncoder(records.schema, "meta")
+          : new ProtobufRecordEncoder(records.schema, true),
       (batch) => records.project(batch),
     );
   }

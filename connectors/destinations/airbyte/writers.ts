@@ -2,18 +2,9 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { CheckpointStamp, SealedFile } from "../../../proto/checkpoint.ts";
-import type { ColumnBatch } from "../../../proto/columns.ts";
+import type { CheckpointStamp } from "../../../proto/checkpoint.ts";
 import type { DestinationStream } from "../../../proto/control.ts";
-import {
-  ExtractError,
-  fromWireError,
-  toWireError,
-} from "../../../proto/error.ts";
-import {
-  encodeMessage,
-  probe as protobufProbe,
-} from "../../airbyte/record-protobuf/encoder.ts";
+import { fromWireError, toWireError } from "../../../proto/error.ts";
 import { describeToken } from "../../airbyte/state-token.ts";
 import type {
   DestinationContext,
@@ -30,18 +21,14 @@ import {
   type Listening,
   type RecordOutput,
 } from "./output.ts";
-import { createSlots, type RecordSlots, type Segment } from "./record-slots.ts";
-import { RelayOutput } from "./relay-output.ts";
-import { Turns } from "./turns.ts";
-
-const utf8 = new TextEncoder();
-const newline = utf8.encode("\n");
+import { createSlots, type RecordSlots } from "./record-slots.ts";
+import { encodeMessages, probeOf } from "./message-bytes.ts";
+import { RecordWriter } from "./record-writer.ts";
+import { SharedOutput } from "./shared-output.ts";
 
 /** The end of a connector is known within this time of the end of its stdin. */
 const REASON_MS_MAX = 10_000;
 
-/** Has the output of all channels, where they take turns. */
-const TURNS_CHANNEL = 1;
 /** A peer that has come to one socket comes to the others within this time. */
 const LATE_MS_MAX = 2_000;
 /** Channels that end after the one that has their output are waited for so long. */
@@ -74,15 +61,14 @@ export class AirbyteWriters implements WriterFactory {
   #listening: Listening | null = null;
   #output: Promise<RecordOutput> | null = null;
   #opened: RecordOutput | null = null;
-  /** Null: its output is its own, or nobody takes turns. */
-  #relay: RelayOutput | null = null;
-  /** Null: another channel keeps them, or nobody takes turns. */
-  #turns: Turns | null = null;
-  /** Of this channel; null: it has none, and has not asked. Resolved: it has one. */
-  #turn: PromiseWithResolvers<void> | null = null;
-  /** Channels that have no output of their own, and are at work. */
-  readonly #others = new Set<number>();
-  #othersEnded: (() => void) | null = null;
+  /** Null: each channel has its output for itself. */
+  readonly #shared: SharedOutput | null;
+  /** Of partitions that are of all streams: those that are over. */
+  #partitions = 0;
+  /** Writes that wait at a gate, or have passed it and not begun. */
+  #entering = 0;
+  /** Checkpoints whose state is being written. */
+  #sealing = 0;
   #fault: Error | null = null;
   readonly #faulted = Promise.withResolvers<void>();
   #isReady = false;
@@ -94,6 +80,14 @@ export class AirbyteWriters implements WriterFactory {
     this.#config = readConfig(context);
     this.#channel = channel;
     this.#lane = new Lane(this.#config.folder, (order) => this.#follow(order));
+    this.#shared = isShared(this.#config)
+      ? new SharedOutput({
+          channel,
+          takesTurns: this.#inTurns,
+          post: (message) => this.#lane.post(message),
+          output: () => this.output(),
+        })
+      : null;
   }
 
   /** Listens where somebody is to connect. @throws ExtractError DESTINATION_UNWRITABLE */
@@ -127,6 +121,10 @@ export class AirbyteWriters implements WriterFactory {
     return channel.medium === "stdio" ? "jsonl" : channel.format;
   }
 
+  get passesBatchesOn(): boolean {
+    return this.format === "columnar";
+  }
+
   /** Whether records and states have to name each other. */
   get namesPartitions(): boolean {
     return this.#config.channel.medium === "sockets";
@@ -158,13 +156,7 @@ export class AirbyteWriters implements WriterFactory {
     if (this.#fault) throw this.#fault;
     // at once where it can be: nothing may come between rows and their state
     const output = this.#opened ?? (await this.output());
-    await output.write(
-      messages.flatMap((json) =>
-        this.format === "jsonl"
-          ? [utf8.encode(json), newline]
-          : [encodeMessage(json)],
-      ),
-    );
+    await output.write(encodeMessages(messages, this.format));
   }
 
   /** Resolves once the destination has said that the checkpoint's rows are durable. */
@@ -175,7 +167,7 @@ export class AirbyteWriters implements WriterFactory {
     const { stream, index } = stamp;
     // without rows nothing was sealed, and the destination hears of it here
     if (!this.#sealed.delete(`${stream}/${index}`))
-      this.#tellEmpty(this.countState(stamp));
+      this.#tellEmpty(stamp).catch((error: unknown) => this.#fail(error));
     return this.#waitFor(stream, index).promise;
   }
 
@@ -193,33 +185,39 @@ export class AirbyteWriters implements WriterFactory {
     this.#gates.set(stream, { index, opened: Promise.withResolvers() });
   }
 
-  /** Resolves when rows of the stream may leave. @throws why they never will */
-  async passGate(stream: number): Promise<void> {
-    if (this.#inTurns) return this.#takeTurn();
-    const gate = this.#gates.get(stream);
-    if (gate) await Promise.race([gate.opened.promise, this.#faulted.promise]);
+  /**
+   * Resolves when rows of the stream may leave.
+   * @param begin called at that moment
+   * @throws why they never will
+   */
+  async passGate(stream: number, begin: () => void): Promise<void> {
+    const opened = this.#inTurns
+      ? this.#shared?.takeTurn()
+      : this.#gates.get(stream)?.opened.promise;
+    this.#entering++;
+    if (opened) await Promise.race([opened, this.#faulted.promise]);
+    this.#entering--;
     if (this.#fault) throw this.#fault;
+    begin();
   }
 
-  async #takeTurn(): Promise<void> {
-    if (!this.#turn) {
-      this.#turn = Promise.withResolvers();
-      const channel = this.#channel;
-      if (this.#turns) this.#turns.want(channel);
-      else this.#lane.post({ type: "turn.want", channel });
-    }
-    await Promise.race([this.#turn.promise, this.#faulted.promise]);
-    if (this.#fault) throw this.#fault;
+  /**
+   * Between rows and their state: what is written from now on is of the next turn, and of the next partition where these
+   * are of all streams. Behind `noteSealed` of all checkpoints that have begun so, others have their turn.
+   */
+  beginSeal(rows: number): void {
+    this.#sealing++;
+    if (rows === 0) return;
+    this.#partitions++;
+    this.#shared?.leaveTurn();
   }
 
-  #giveTurn(channel: number): void {
-    if (channel === this.#channel) this.#turn?.resolve();
-    else this.#lane.post({ type: "turn.have", channel });
-  }
-
-  /** Rows that come from now on are of the next turn: the state of those before is still to come. */
-  leaveTurn(): void {
-    this.#turn = null;
+  /** Names the partition that rows of all streams are of, now; null: each partition of a stream has its own. */
+  get openPartition(): string | null {
+    const { channel } = this.#config;
+    if (channel.medium === "stdio" || channel.partitionsOf === undefined)
+      return null;
+    return `${channel.partitionsOf}${this.#channel}-${this.#partitions}`;
   }
 
   #openGate({ stream, index }: { stream: number; index: number }): void {
@@ -229,6 +227,15 @@ export class AirbyteWriters implements WriterFactory {
 
   noteSealed({ stream, index }: CheckpointStamp): void {
     this.#sealed.add(`${stream}/${index}`);
+    this.#endSeal();
+  }
+
+  #endSeal(): void {
+    this.#sealing--;
+    // whoever has the ledger ends the turn with the state that it makes
+    if (!this.writesStates || !this.#inTurns) return;
+    if (this.#sealing === 0 && this.#sinceState.size === 0)
+      this.#shared?.finishTurn(this.#entering > 0);
   }
 
   /** The STATE message of a checkpoint, where the ledger alone knows what it means. */
@@ -243,17 +250,19 @@ export class AirbyteWriters implements WriterFactory {
     return describeToken(name, token, { rows, partitionId });
   }
 
-  #tellEmpty(counted: CheckpointStamp): void {
-    const { stream, partition, index } = counted;
+  async #tellEmpty(stamp: CheckpointStamp): Promise<void> {
+    const { stream, partition, index } = stamp;
+    // another channel may be in the middle of the stream's rows
+    await this.passGate(stream, () => this.beginSeal(0));
+    const counted = this.countState(stamp);
     const state = this.describeState(
       counted,
       this.namesPartitions
         ? `${stream}-${partition}-${this.attempt.epoch}-empty-${index}`
         : null,
     );
-    this.noteLeft(counted, this.writeMessages([state])).catch(
-      (error: unknown) => this.#fail(error),
-    );
+    await this.noteLeft(counted, this.writeMessages([state]));
+    this.#endSeal();
   }
 
   /** Rows are on their way, in front of all that is written from now on. */
@@ -332,20 +341,22 @@ export class AirbyteWriters implements WriterFactory {
       probe: Uint8Array | null,
     ): RecordOutput => {
       this.#opened = new MessageOutput(stream, {
-        ...{ label, stallMs, probe, staysOpen: this.#inTurns },
+        ...{
+          label,
+          stallMs,
+          probe,
+          staysOpen: this.#inTurns && connector === null,
+        },
         ...(connector === null ? {} : { explain: () => this.#explain() }),
       });
       this.#lane.post({ type: "connected", channel: this.#channel });
       return this.#opened;
     };
-    if (this.#inTurns && this.#channel !== TURNS_CHANNEL) {
-      this.#relay = new RelayOutput(this.#channel, (message) =>
-        this.#lane.post(message),
-      );
-      this.#opened = this.#relay;
-      this.#output = Promise.resolve(this.#relay);
+    const relay = this.#shared?.relay ?? null;
+    if (relay) {
+      this.#opened = relay;
+      this.#output = Promise.resolve(relay);
     } else if (channel.medium === "stdio" && connector === null) {
-      if (this.#inTurns) this.#turns = new Turns((one) => this.#giveTurn(one));
       this.#output = Promise.resolve(wrap(openStdout(), null));
     } else if (folder !== "") {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -356,12 +367,7 @@ export class AirbyteWriters implements WriterFactory {
       if (path === undefined)
         throw new Error(`channel ${this.#channel} has no socket`);
       this.#listening = await listen(path, connectMs, label);
-      const probe =
-        channel.medium === "stdio"
-          ? null
-          : channel.format === "jsonl"
-            ? newline
-            : protobufProbe;
+      const probe = channel.medium === "stdio" ? null : probeOf(channel.format);
       this.#output = this.#listening.connected.then((socket) =>
         wrap(socket, probe),
       );
@@ -376,24 +382,17 @@ export class AirbyteWriters implements WriterFactory {
   #follow(order: LaneOrder | LaneFact | LanePeer): void {
     switch (order.type) {
       case "ready":
-        if (this.#turns) this.#others.add(order.channel);
+        this.#shared?.noteReady(order.channel);
         return;
       case "ended":
-        this.#others.delete(order.channel);
-        if (this.#others.size === 0) this.#othersEnded?.();
+        this.#shared?.noteEnded(order.channel);
         return;
       case "turn.want":
-        this.#turns?.want(order.channel);
-        return;
       case "turn.have":
-        if (order.channel === this.#channel) this.#turn?.resolve();
-        return;
+      case "turn.end":
       case "relay":
-        if (this.#turns) void this.#relayFor(order);
-        return;
       case "relayed":
-        if (order.channel === this.#channel)
-          this.#relay?.noteWritten(order.id, order.error);
+        this.#shared?.hear(order);
         return;
       case "connected":
       case "written":
@@ -431,21 +430,6 @@ export class AirbyteWriters implements WriterFactory {
     }
   }
 
-  async #relayFor({
-    channel,
-    id,
-    bytes,
-  }: Extract<LanePeer, { type: "relay" }>): Promise<void> {
-    let failure: unknown = null;
-    try {
-      await (await this.output()).write([bytes]);
-    } catch (cause) {
-      failure = cause;
-    }
-    const error = failure === null ? null : toWireError(failure);
-    this.#lane.post({ type: "relayed", channel, id, error });
-  }
-
   async #writeMessages(
     id: number,
     messages: readonly string[],
@@ -455,7 +439,7 @@ export class AirbyteWriters implements WriterFactory {
       // from here on rows are behind it
       if (state) this.#openGate(state);
       const written = this.writeMessages(messages);
-      if (state) this.#turns?.endTurn();
+      if (state) this.#shared?.endTurn();
       await written;
       this.#lane.post({ type: "wrote", id });
     } catch (error) {
@@ -494,7 +478,11 @@ export class AirbyteWriters implements WriterFactory {
 
   async #finish(): Promise<void> {
     for (const slots of this.#slots.values()) await slots.flush();
-    await this.#awaitOthers();
+    await Promise.race([
+      this.#shared?.awaitOthers(),
+      this.#faulted.promise,
+      sleep(OTHERS_MS_MAX, undefined, { ref: false }),
+    ]);
     // a peer that comes to all sockets at once is about to: it would be cut off where it is not let in
     if (!this.#opened && this.#output)
       await Promise.race([
@@ -510,123 +498,19 @@ export class AirbyteWriters implements WriterFactory {
     else this.#listening?.close();
     this.#lane.post({ type: "ended", channel: this.#channel });
   }
-
-  /** Whoever has the output of others is the last to go. */
-  async #awaitOthers(): Promise<void> {
-    if (this.#others.size === 0) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#othersEnded = resolve;
-    await Promise.race([
-      promise,
-      this.#faulted.promise,
-      sleep(OTHERS_MS_MAX, undefined, { ref: false }),
-    ]);
-  }
-}
-
-class RecordWriter implements StreamWriter {
-  readonly #writers: AirbyteWriters;
-  readonly #slots: RecordSlots;
-  readonly #stream: DestinationStream;
-  readonly #partition: number;
-  #segment: Segment | null = null;
-  #segments = 0;
-  #rows = 0;
-
-  constructor(
-    writers: AirbyteWriters,
-    slots: RecordSlots,
-    stream: DestinationStream,
-    partition: number,
-  ) {
-    this.#writers = writers;
-    this.#slots = slots;
-    this.#stream = stream;
-    this.#partition = partition;
-  }
-
-  async write(batch: ColumnBatch): Promise<void> {
-    await this.#writers.passGate(this.#stream.schema.number);
-    this.#segment ??= this.#begin();
-    this.#rows += batch.rowCount;
-    const output = await this.#writers.output();
-    const { number } = this.#stream.schema;
-    const counted = {
-      write: (pieces: readonly Uint8Array[]) => {
-        this.#writers.noteRows(number, batch.rowCount);
-        return output.write(pieces);
-      },
-    };
-    await this.#slots.write(counted, batch, this.#segment);
-  }
-
-  async seal(stamp: CheckpointStamp): Promise<readonly SealedFile[]> {
-    const segment = this.#segment ?? this.#begin();
-    const rows = this.#rows;
-    this.#segment = null;
-    this.#rows = 0;
-    if (rows !== stamp.rows)
-      throw new ExtractError(
-        "CHANNEL_CORRUPT",
-        `a checkpoint of ${stamp.rows} rows came behind ${rows}`,
-        { stream: stamp.stream, partition: stamp.partition },
-      );
-    this.#writers.closeGate(stamp);
-    if (rows > 0) this.#writers.leaveTurn();
-    // both before anything of the next checkpoint is written
-    const flushed = this.#slots.flush();
-    const counted = this.#writers.countState(stamp);
-    const told = this.#writers.writesStates
-      ? this.#writers.writeMessages([
-          this.#writers.describeState(counted, segment.partitionId),
-        ])
-      : null;
-    await this.#writers.noteLeft(counted, Promise.all([flushed, told]));
-    this.#writers.noteSealed(stamp);
-    const path = segment.partitionId ?? "";
-    return [{ path, rows, bytes: stamp.bytes }];
-  }
-
-  discard(): Promise<void> {
-    const rows = this.#rows;
-    this.#segment = null;
-    this.#rows = 0;
-    if (rows === 0) return Promise.resolve();
-    return Promise.reject(
-      new ExtractError(
-        "DESTINATION_FAILED",
-        `${rows} records of ${this.#stream.schema.name} have left and cannot be taken back: the next attempt goes on behind the last state`,
-        { stream: this.#stream.schema.number, partition: this.#partition },
-      ),
-    );
-  }
-
-  abandon(): void {
-    this.#segment = null;
-  }
-
-  #begin(): Segment {
-    this.#segments++;
-    const { schema, statesAtEnd = false } = this.#stream;
-    const { epoch } = this.#writers.attempt;
-    const own = `${schema.number}-${this.#partition}-${epoch}-${this.#segments}`;
-    return {
-      partition: this.#partition,
-      // one state covers all rows of a stream that cannot be gone on with inside
-      partitionId: !this.#writers.namesPartitions
-        ? null
-        : statesAtEnd && !this.#writers.writesStates
-          ? `${schema.number}-all-${epoch}`
-          : own,
-      emittedAt: Date.now(),
-    };
-  }
 }
 
 export function readConfig({
   config,
 }: DestinationContext): AirbyteDestinationConfig {
   return config as DestinationContext["config"] & AirbyteDestinationConfig;
+}
+
+/** Channels without an output of their own hand their bytes to the first one. */
+function isShared({ channel }: AirbyteDestinationConfig): boolean {
+  return channel.medium === "stdio"
+    ? channel.inTurns === true
+    : channel.paths.length === 1;
 }
 
 /** Channels that records go over: each has its thread from the beginning, since the peer connects to all at once. */

@@ -3,6 +3,7 @@
  * once, as a tape of places; messages of other types are few, and read by whoever wants them.
  */
 import { isUtf8 } from "node:buffer";
+import { renameOlderFile } from "../../airbyte/file-reference.ts";
 import { invalidMessage } from "../../airbyte/messages.ts";
 import { findMember, NONE } from "../../json/members.ts";
 import { readDouble } from "../../json/numbers.ts";
@@ -27,6 +28,7 @@ const names = {
   changes: Buffer.from("changes"),
   partitionId: Buffer.from("partition_id"),
   fileReference: Buffer.from("file_reference"),
+  file: Buffer.from("file"),
 };
 const RECORD = Buffer.from("RECORD");
 
@@ -39,6 +41,7 @@ export class JsonRecord implements RecordValues, RecordFacts {
   #data = NONE;
   #partition = NONE;
   #file = NONE;
+  #olderFile = NONE;
   emittedAtMs = 0;
   changes: readonly unknown[] = [];
   /** Of the line. */
@@ -79,9 +82,14 @@ export class JsonRecord implements RecordValues, RecordFacts {
     this.#data = find(names.data);
     this.#partition = find(names.partitionId);
     this.#file = find(names.fileReference);
+    this.#olderFile = this.#file === NONE ? find(names.file) : NONE;
     if (!this.#isAnyText(this.#stream))
       throw invalidMessage("record.stream: it is no text", showLine(line));
-    if (this.#data === NONE || words[this.#data] !== token.object)
+    const isFileAlone =
+      this.#olderFile !== NONE &&
+      (this.#data === NONE || words[this.#data] === token.null);
+    if (isFileAlone) this.#data = NONE;
+    else if (this.#data === NONE || words[this.#data] !== token.object)
       throw invalidMessage("record.data: it is no object", showLine(line));
     const emitted = find(names.emittedAt);
     const kind = emitted === NONE ? NONE : words[emitted];
@@ -144,18 +152,21 @@ export class JsonRecord implements RecordValues, RecordFacts {
 
   /** The object's JSON; null where the record stands for no file. */
   get fileReference(): string | null {
+    const older = this.#object(this.#olderFile);
+    return older === null ? this.#object(this.#file) : renameOlderFile(older);
+  }
+
+  #object(at: number): string | null {
     const { words } = this.#tape;
-    return this.#file === NONE || words[this.#file] !== token.object
+    return at === NONE || words[at] !== token.object
       ? null
       : Buffer.from(
-          this.#bytes.subarray(
-            words[this.#file + 1] ?? 0,
-            words[this.#file + 2] ?? 0,
-          ),
+          this.#bytes.subarray(words[at + 1] ?? 0, words[at + 2] ?? 0),
         ).toString("utf8");
   }
 
   write(row: RecordRow): void {
+    if (this.#data === NONE) return;
     const { words } = this.#tape;
     const { columns } = row;
     const behind = words[this.#data + 3] ?? 0;

@@ -9,6 +9,7 @@ import { discover } from "./discover.ts";
 import { asSchemaChange } from "./errors.ts";
 import { canSplit, findSplit } from "./middle.ts";
 import { planPartitions } from "./plan.ts";
+import { MysqlLogWatch } from "./log-watch.ts";
 import { startRead } from "./reader.ts";
 import { HeldSnapshot } from "./snapshot.ts";
 import { joinSnapshot } from "./snapshot-ref.ts";
@@ -48,4 +49,5 @@ export const mysqlDriver: SourceDriver = {
     }),
   holdSnapshot: (url, onLost, log = null) =>
     HeldSnapshot.open(parseSourceUrl(url), { onLost, log }),
+  watchLog: (url, names) => new MysqlLogWatch(parseSourceUrl(url), names),
 };

@@ -18,18 +18,24 @@ export interface BinlogPlace {
   readonly gtid: string | null;
 }
 
+/** 12 of `binlog.000012`; null: it has none. */
+export function numberOfFile(file: string): number | null {
+  const number = /\.(\d{1,10})$/.exec(file)?.[1];
+  return number === undefined ? null : Number(number);
+}
+
 /** The 20 digits of a position. @throws ExtractError SOURCE_PROTOCOL_VIOLATION for a file without a number */
 export function commitOfPlace({
   file,
   offset,
 }: Pick<BinlogPlace, "file" | "offset">): string {
-  const number = /\.(\d{1,10})$/.exec(file)?.[1];
-  if (number === undefined || !Number.isSafeInteger(offset))
+  const number = numberOfFile(file);
+  if (number === null || !Number.isSafeInteger(offset))
     throw new ExtractError(
       "SOURCE_PROTOCOL_VIOLATION",
       `the server calls a place in its binlog ${file.slice(0, 80)}:${offset}`,
     );
-  return formatFileCommit(Number(number), BigInt(offset));
+  return formatFileCommit(number, BigInt(offset));
 }
 
 /** Of the engine, as it was made here or by the engine itself. @throws ExtractError STATE_INCOMPATIBLE */

@@ -33,6 +33,13 @@ export interface KnownLog {
   readonly offset: string | null;
 }
 
+/** Why a log is not the one that a sync stands in, or does not reach back to there. */
+export interface ReachFault {
+  /** `removed`: it is that log, without a part that is not read yet. */
+  readonly kind: "another" | "removed";
+  readonly message: string;
+}
+
 /** @throws ExtractError SOURCE_POSITION_EXPIRED */
 export async function checkReach(
   connection: Queryable,
@@ -41,96 +48,122 @@ export async function checkReach(
   readerId: number,
   known: KnownLog,
 ): Promise<void> {
-  const [name = "", mark = ""] = known.identity.split(" ");
+  const fault =
+    (await findAnother(connection, config, server, readerId, known.identity)) ??
+    findSetBack(await readLogEnd(connection), known.position) ??
+    (known.offset === null
+      ? null
+      : await findRemoved(connection, server, known.offset));
+  if (fault) throw expired(fault);
+}
+
+/** Another server, or a file that is under the name of one that was known: where that was removed by age, none is. */
+export async function findAnother(
+  connection: Queryable,
+  config: MysqlConfig,
+  server: LogServer,
+  readerId: number,
+  identity: string,
+): Promise<ReachFault | null> {
+  const [name = "", mark = ""] = identity.split(" ");
   if (name !== server.name)
-    throw expired(
+    return another(
       `this is another server than the log was followed from (${server.name} instead of ${name})`,
     );
+  const [file = "", birth = ""] = mark.split("@");
   const files = await listBinlogs(connection);
-  const end = await readLogEnd(connection);
-  await checkMark(mark, files, (file) =>
-    readBinlogBirth(config, file, readerId),
-  );
-  const endCommit = commitOfPlace({
+  if (!files.some((one) => one.name === file)) return null;
+  return String(await readBinlogBirth(config, file, readerId)) === birth
+    ? null
+    : another(
+        `${file} is another file than the one of this name that the log was followed from: the binlog was reset`,
+      );
+}
+
+/** @param position that the log has been read up to */
+export function findSetBack(
+  end: { readonly File: string; readonly Position: number | string },
+  position: string,
+): ReachFault | null {
+  const commit = commitOfPlace({
     file: end.File,
     offset: Number(end.Position),
   });
-  if (endCommit < commitOf(known.position))
-    throw expired(
-      `the server's log ends at ${end.File}:${end.Position}, before what was copied from it: it was reset or set back`,
-    );
-  if (known.offset === null) return;
-  const place = readOffset(known.offset);
-  if (place.gtid === null || !server.hasGtids) checkFile(place, files);
-  else if (connection.flavour === "mysql")
-    await checkGtidSet(connection, place.gtid);
-  else
-    await checkGtidList(connection, place.gtid, files[0]?.name ?? place.file);
+  return commit < commitOf(position)
+    ? another(
+        `the server's log ends at ${end.File}:${end.Position}, before what was copied from it: it was reset or set back`,
+      )
+    : null;
 }
 
-/** A file that is under the name of one that was known has to be that one. Where it was removed by age, none is. */
-async function checkMark(
-  mark: string,
-  files: readonly BinlogFile[],
-  readBirth: (file: string) => Promise<number>,
-): Promise<void> {
-  const [file = "", birth = ""] = mark.split("@");
-  if (!files.some(({ name }) => name === file)) return;
-  if (String(await readBirth(file)) !== birth)
-    throw expired(
-      `${file} is another file than the one of this name that the log was followed from: the binlog was reset`,
-    );
+/** @param offset that the log is to be read on from */
+export async function findRemoved(
+  connection: Queryable,
+  server: LogServer,
+  offset: string,
+): Promise<ReachFault | null> {
+  const place = readOffset(offset);
+  const files = await listBinlogs(connection);
+  if (place.gtid === null || !server.hasGtids)
+    return findFileFault(place, files);
+  if (connection.flavour === "mysql")
+    return findSetFault(connection, place.gtid);
+  const oldest = files[0]?.name ?? place.file;
+  return findListFault(connection, place.gtid, oldest);
 }
 
-function checkFile(
+function findFileFault(
   { file, offset }: BinlogPlace,
   files: readonly BinlogFile[],
-): void {
+): ReachFault | null {
   const found = files.find(({ name }) => name === file);
   if (!found)
-    throw expired(
+    return removed(
       `the server has ${file} no more, which the log is to be read on from; the oldest is ${files[0]?.name ?? "none"}`,
     );
-  if (found.bytes < offset)
-    throw expired(
-      `${file} ends at ${found.bytes}, before what was copied from it at ${offset}`,
-    );
+  return found.bytes < offset
+    ? another(
+        `${file} ends at ${found.bytes}, before what was copied from it at ${offset}`,
+      )
+    : null;
 }
 
-async function checkGtidSet(
+async function findSetFault(
   connection: Queryable,
   done: string,
-): Promise<void> {
+): Promise<ReachFault | null> {
   const known = quoteLiteral(done);
   const [row] = await connection.query<{ here: number; kept: number }>(
     `SELECT GTID_SUBSET(${known}, @@global.gtid_executed) AS here,
       GTID_SUBSET(@@global.gtid_purged, ${known}) AS kept`,
   );
-  if (Number(row?.here) !== 1) throw notDone(done);
-  if (Number(row?.kept) !== 1)
-    throw expired(
-      "the server has removed transactions from its binlog that were not read yet (gtid_purged)",
-    );
+  if (Number(row?.here) !== 1) return notDone(done);
+  return Number(row?.kept) === 1
+    ? null
+    : removed(
+        "the server has removed transactions from its binlog that were not read yet (gtid_purged)",
+      );
 }
 
 /** MariaDB: the last of each domain, `0-1-5,1-1-9`. */
-async function checkGtidList(
+async function findListFault(
   connection: Queryable,
   done: string,
   oldestFile: string,
-): Promise<void> {
+): Promise<ReachFault | null> {
   const [row] = await connection.query<{ now: string; oldest: string | null }>(
     `SELECT @@global.gtid_binlog_pos AS now, BINLOG_GTID_POS(${quoteLiteral(oldestFile)}, 4) AS oldest`,
   );
   const known = readDomains(done);
   const now = readDomains(row?.now ?? "");
   for (const [domain, number] of known)
-    if ((now.get(domain) ?? 0n) < number) throw notDone(done);
+    if ((now.get(domain) ?? 0n) < number) return notDone(done);
   for (const [domain, number] of readDomains(row?.oldest ?? ""))
     if ((known.get(domain) ?? 0n) < number)
-      throw expired(
+      return removed(
         `the server has removed transactions from its binlog that were not read yet: it begins behind ${row?.oldest}`,
       );
+  return null;
 }
 
 function readDomains(list: string): ReadonlyMap<string, bigint> {
@@ -143,12 +176,15 @@ function readDomains(list: string): ReadonlyMap<string, bigint> {
   );
 }
 
-function notDone(done: string): ExtractError {
-  return expired(
+function notDone(done: string): ReachFault {
+  return another(
     `the server has not done what was copied from it (${done.slice(0, 200)}): its binlog was reset, or it is another one`,
   );
 }
 
-function expired(message: string): ExtractError {
+const another = (message: string): ReachFault => ({ kind: "another", message });
+const removed = (message: string): ReachFault => ({ kind: "removed", message });
+
+export function expired({ message }: ReachFault): ExtractError {
   return new ExtractError("SOURCE_POSITION_EXPIRED", message, {});
 }

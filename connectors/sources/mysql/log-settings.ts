@@ -64,6 +64,49 @@ export function judgeLogSettings(
   ];
 }
 
+/** What the server itself removes of its log; null: nothing by that. */
+export interface LogRetention {
+  /** Files that were closed so long ago. */
+  readonly seconds: number | null;
+  /** The oldest files, while all of them together are larger. */
+  readonly bytes: number | null;
+}
+
+const SECONDS_A_DAY = 86_400;
+
+/**
+ * @see MySQL manual, "Binary Logging Options and Variables"; MariaDB manual, "Replication and Binary Log System Variables";
+ *   Percona Server manual, "Binary log space"
+ */
+export function readRetention(variables: ServerVariables): LogRetention {
+  const read = (name: string): number => Number(variables.get(name) ?? 0) || 0;
+  const isOff = ["OFF", "0"].includes(
+    (variables.get("binlog_expire_logs_auto_purge") ?? "ON").toUpperCase(),
+  );
+  const seconds =
+    read("binlog_expire_logs_seconds") ||
+    read("expire_logs_days") * SECONDS_A_DAY;
+  const bytes = read("max_binlog_total_size") || read("binlog_space_limit");
+  return {
+    seconds: isOff || seconds <= 0 ? null : seconds,
+    bytes: bytes > 0 ? bytes : null,
+  };
+}
+
+/** Of `SHOW GLOBAL VARIABLES` or `STATUS`. @param condition of its WHERE */
+export async function readVariables(
+  connection: Queryable,
+  kind: "VARIABLES" | "STATUS",
+  condition: string,
+): Promise<ServerVariables> {
+  const rows = await connection.query<{ Variable_name: string; Value: string }>(
+    `SHOW GLOBAL ${kind} WHERE ${condition}`,
+  );
+  return new Map(
+    rows.map((row) => [row.Variable_name.toLowerCase(), String(row.Value)]),
+  );
+}
+
 export interface LogServer {
   /** By which the server is told from others. */
   readonly name: string;
@@ -77,12 +120,11 @@ export interface LogServer {
 export async function checkLogSettings(
   connection: Queryable,
 ): Promise<LogServer> {
-  const rows = await connection.query<{ Variable_name: string; Value: string }>(
-    `SHOW GLOBAL VARIABLES WHERE Variable_name LIKE 'binlog\\_%'
+  const variables = await readVariables(
+    connection,
+    "VARIABLES",
+    `Variable_name LIKE 'binlog\\_%'
       OR Variable_name IN ('log_bin', 'log_bin_compress', 'log_slave_updates', 'log_replica_updates', 'server_id', 'server_uuid', 'gtid_mode')`,
-  );
-  const variables: ServerVariables = new Map(
-    rows.map((row) => [row.Variable_name.toLowerCase(), String(row.Value)]),
   );
   const wrong = judgeLogSettings(variables).find(({ isRight }) => !isRight);
   if (wrong) throw unsuitable(`${wrong.name} is ${wrong.found}: ${wrong.mend}`);

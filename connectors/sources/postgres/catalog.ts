@@ -78,7 +78,7 @@ export interface ColumnRow {
   readonly typeKind: string;
   readonly typeCategory: string;
   readonly declaredType: string;
-  /** The type beneath its domains: `record` for a composite one, and `[]` behind that of an array's elements. */
+  /** The type beneath its domains: `record` for a composite one, and `[]` behind that of an array's elements; `cast[]`: JSON by a cast. */
   readonly loggedType: string;
   readonly notNull: boolean;
   readonly readable: boolean;
@@ -116,6 +116,10 @@ export function listColumns(
       format_type(a.atttypid, a.atttypmod) AS "declaredType",
       CASE WHEN b.typtype = 'c' THEN 'record'
         WHEN b.typcategory = 'A' AND e.typtype = 'c' THEN 'record[]'
+        -- as to_json looks for one: FirstNormalObjectId in src/include/access/transam.h
+        WHEN b.typcategory = 'A' AND coalesce(ed.type, e.oid) >= 16384 AND EXISTS (
+          SELECT FROM pg_cast k WHERE k.castsource = coalesce(ed.type, e.oid)
+            AND k.casttarget = 'json'::regtype AND k.castmethod = 'f') THEN 'cast[]'
         WHEN b.typcategory = 'A' AND ed.type IS NOT NULL THEN format_type(ed.type, ed.modifier) || '[]'
         ELSE format_type(b.oid, coalesce(d.modifier, a.atttypmod)) END AS "loggedType",
       ${provenNotNull("a")} AND NOT EXISTS (

@@ -127,6 +127,9 @@ export async function discover(
             .filter((one) => one.loggedType !== one.declaredType)
             .map((one) => [one.name, one.loggedType]),
         ),
+        ...(computed.length > 0
+          ? { computedColumns: computed.map(({ name }) => name) }
+          : {}),
       },
       filledColumns: all.filter(({ filled }) => filled).map(({ name }) => name),
     });

@@ -2,9 +2,9 @@
  * What the server keeps of its log for our slot, looked at over a connection of its own while another one reads it: that
  * the slot is there and still ours, and how much it keeps.
  */
-import { strict as assert } from "node:assert";
 import { ExtractError } from "../../../proto/error.ts";
 import type { LogMeasure } from "../../../proto/log-budget.ts";
+import { KeptConnection } from "../kept-connection.ts";
 import type { LogNames, LogWatch } from "../source.ts";
 import { PostgresConnection } from "./connection.ts";
 import { dropSlot } from "./replication-slot.ts";
@@ -21,21 +21,17 @@ interface SlotMeasure {
 }
 
 export class PostgresLogWatch implements LogWatch {
-  readonly #config: PostgresConfig;
   readonly #names: LogNames;
-  #connection: PostgresConnection | null = null;
-  /** It has been asked and has not answered. */
-  #isAsked = false;
-  #isClosed = false;
+  readonly #kept: KeptConnection<PostgresConnection>;
 
   constructor(config: PostgresConfig, names: LogNames) {
-    this.#config = config;
     this.#names = names;
+    this.#kept = new KeptConnection(() => PostgresConnection.connect(config));
   }
 
   async measure(): Promise<LogMeasure> {
     const { slot } = this.#names;
-    const [row] = await this.#ask((connection) =>
+    const [row] = await this.#kept.ask((connection) =>
       connection.query<SlotMeasure>(
         // the columns of later versions by their names: 13 knows wal_status, and no version before the limit
         `SELECT plugin = 'pgoutput' AND database = current_database() AS "isOurs",
@@ -68,42 +64,13 @@ export class PostgresLogWatch implements LogWatch {
   }
 
   async drop(): Promise<void> {
-    await this.#ask((connection) => dropSlot(connection, this.#names.slot));
+    await this.#kept.ask((connection) =>
+      dropSlot(connection, this.#names.slot),
+    );
   }
 
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    const connection = this.#connection;
-    this.#connection = null;
-    if (this.#isAsked) connection?.destroy();
-    else await connection?.close();
-  }
-
-  /** Over the connection of the last time, unless that has failed, or not answered to this day. */
-  async #ask<T>(
-    question: (connection: PostgresConnection) => Promise<T>,
-  ): Promise<T> {
-    if (this.#isAsked) this.#leave(this.#connection);
-    this.#isAsked = true;
-    const connection =
-      this.#connection ?? (await PostgresConnection.connect(this.#config));
-    this.#connection ??= connection;
-    try {
-      // nobody would close it
-      assert(!this.#isClosed, "a log is watched no more");
-      return await question(connection);
-    } catch (error) {
-      this.#leave(connection);
-      throw error;
-    } finally {
-      if (this.#connection === connection || this.#connection === null)
-        this.#isAsked = false;
-    }
-  }
-
-  #leave(connection: PostgresConnection | null): void {
-    connection?.destroy();
-    if (this.#connection === connection) this.#connection = null;
+  close(): Promise<void> {
+    return this.#kept.close();
   }
 
   #gone(message: string): ExtractError {

@@ -1,4 +1,9 @@
 import type { Discovery } from "../../../connectors/sources/source.ts";
+import {
+  findSourceKind,
+  readSourceKind,
+  type SourceKind,
+} from "../../../connectors/sources/url.ts";
 import { toWireError, type WireError } from "../../../proto/error.ts";
 import type { SyncSettings } from "../../config-request.ts";
 import {
@@ -64,7 +69,7 @@ export async function runCheck(
   }
   return Math.max(
     ...report(atSource, options, "source", (discovery) =>
-      describeSource(discovery),
+      describeSource(readSourceKind(subject.url ?? ""), discovery),
     ),
     ...report(atDestination, options, "destination", describeDestination),
     atSource?.ok === true ? reportProblems(atSource.facts) : 0,
@@ -89,6 +94,7 @@ async function readSubject(
   // a folder alone is a destination
   const alone =
     destination === undefined &&
+    findSourceKind(source) === null &&
     (!source.includes("://") || destinationKindOf(source) === "s3");
   const root = alone ? source : destination;
   return {
@@ -183,11 +189,27 @@ function describeDiscovery({ serverVersion, streams, problems }: Discovery) {
   return { serverVersion, tables: streams.length, problems };
 }
 
-/** `150018` is 15.18; 0 where the source has not told. */
-function describeSource({ serverVersion, streams }: Discovery): string {
-  const version = `${Math.floor(serverVersion / 10_000)}.${serverVersion % 10_000}`;
-  const server = serverVersion === 0 ? "connected" : `Postgres ${version}`;
+function describeSource(
+  kind: SourceKind,
+  { serverVersion, streams }: Discovery,
+): string {
+  const server =
+    serverVersion === 0 ? "connected" : nameServer(kind, serverVersion);
   return `${server}, ${printQuantity(streams.length, "table")} can be read`;
+}
+
+/** MariaDB's first version of its own; MySQL's are below. */
+const MARIADB_MIN = 100_000;
+
+/** `150018` is Postgres 15.18, `80015` MySQL 8.0.15, `101119` MariaDB 10.11.19, `160000` SQL Server 16.0. */
+function nameServer(kind: SourceKind, version: number): string {
+  const major = Math.floor(version / 10_000);
+  const rest = version % 10_000;
+  const minor = Math.floor(rest / 100);
+  if (kind === "postgres") return `Postgres ${major}.${rest}`;
+  if (kind === "mssql") return `SQL Server ${major}.${minor}`;
+  const product = version < MARIADB_MIN ? "MySQL" : "MariaDB";
+  return `${product} ${major}.${minor}.${rest % 100}`;
 }
 
 function describeDestination(facts: CheckedDestination): string {

@@ -10,6 +10,7 @@ import { readSourceUrl } from "../request.ts";
 import { renderTable } from "../table.ts";
 import { createPaint, hasColours, sanitize, type Paint } from "../terminal.ts";
 import { printCount, printQuantity } from "../values.ts";
+import { nameTable } from "../../../proto/table-name.ts";
 
 interface DiscoverOptions extends OutputOptions {
   readonly table?: readonly string[];
@@ -88,7 +89,7 @@ function renderDiscovery(
     streams.map((stream) => {
       const rows = estimateRows(stream);
       return [
-        `${stream.schema.namespace}.${stream.schema.name}`,
+        nameTable(stream.schema),
         kindNames[stream.relationKind],
         rows === null ? "–" : `~${printCount(rows)}`,
         printCount(stream.schema.columns.length),
@@ -101,7 +102,7 @@ function renderDiscovery(
   for (const { schema } of withColumns ? streams : []) {
     lines.push(
       "",
-      paint.bold(sanitize(`${schema.namespace}.${schema.name}`)),
+      paint.bold(sanitize(nameTable(schema))),
       ...renderTable(
         [
           { title: "column", shrinks: true },

@@ -22,6 +22,7 @@ import {
   printDuration,
   printQuantity,
 } from "../values.ts";
+import { nameTable } from "../../../proto/table-name.ts";
 
 /** For the estimate of time only: what two cores reached on wide rows over a local connection. */
 const BYTES_PER_MS_ASSUMED = 100_000;
@@ -117,7 +118,7 @@ function renderPlans(
   if (plans.length === 0) return ["no tables"];
   const name = (plan: Plan) => {
     const { schema } = findStream(discovery, plan.stream);
-    return `${schema.namespace}.${schema.name}`;
+    return nameTable(schema);
   };
   const bytes = plans.reduce((sum, plan) => sum + plan.estimatedBytes, 0);
   const rows = plans.reduce((sum, plan) => sum + plan.estimatedRows, 0);

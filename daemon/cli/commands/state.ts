@@ -19,6 +19,7 @@ import {
   printQuantity,
   printTime,
 } from "../values.ts";
+import { nameTable } from "../../../proto/table-name.ts";
 
 interface StateOptions extends OutputOptions {
   readonly ledger?: string;
@@ -196,7 +197,7 @@ function renderStreams(
       { title: "generation", align: "right" },
     ],
     views.map(({ stream, partitions, rows, files, fileBytes }) => [
-      `${stream.namespace}.${stream.name}`,
+      nameTable(stream),
       stream.state,
       `${printCount(partitions.filter(({ done }) => done).length)}/${printCount(partitions.length)}`,
       printCount(rows),
@@ -216,7 +217,7 @@ function renderPartitions(
 ): string[] {
   return [
     "",
-    paint.bold(sanitize(`${stream.namespace}.${stream.name}`)),
+    paint.bold(sanitize(nameTable(stream))),
     ...renderTable(
       [
         { title: "partition", align: "right" },

@@ -21,6 +21,7 @@ import { describeError, printJson, printNote, printOut } from "../print.ts";
 import { usage } from "../request.ts";
 import { sanitize } from "../terminal.ts";
 import { printQuantity } from "../values.ts";
+import { nameTable } from "../../../proto/table-name.ts";
 
 interface SweepOptions extends OutputOptions {
   readonly file?: string;
@@ -162,7 +163,7 @@ function tellPeople(
     else if (sweep) printOut(`${sanitize(name)}: ${describeSweep(sweep)}`);
     for (const one of sweep?.generations ?? [])
       printOut(
-        `  ${sanitize(`${one.namespace}.${one.name}`)} generation ${one.generation} of ${one.runId}, ${one.state}`,
+        `  ${sanitize(nameTable(one))} generation ${one.generation} of ${one.runId}, ${one.state}`,
       );
   }
   for (const path of removed)

@@ -7,6 +7,7 @@ import {
   PARTITIONS_PER_RECORD_MAX,
   type Figures,
 } from "../../../proto/figures.ts";
+import { LOG_STEPS } from "../../../proto/log-budget.ts";
 
 /** Characters of a name, a state or an event that are kept. */
 const NAME_MAX = 200;
@@ -124,6 +125,16 @@ function readFigures(value: unknown): Figures | null {
       };
     case "checkpoint":
       return readCheckpoint(value);
+    case "log":
+      return {
+        type: "log",
+        asOfMs: readCount(value["asOfMs"]),
+        lagBytes:
+          typeof value["lagBytes"] === "number"
+            ? readCount(value["lagBytes"])
+            : null,
+        step: LOG_STEPS.find((one) => one === value["step"]) ?? "calm",
+      };
     default:
       return null;
   }

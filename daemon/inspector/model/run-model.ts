@@ -10,7 +10,7 @@ import {
   type PartitionView,
   type StreamView,
 } from "./progress.ts";
-import type { Figures } from "../../../proto/figures.ts";
+import type { Figures, LogLag } from "../../../proto/figures.ts";
 import type { ModelRecord } from "./records.ts";
 
 export interface RunFigures {
@@ -32,6 +32,8 @@ export interface ModelSnapshot {
   readonly dropped: number;
   readonly forgotten: number;
   readonly run: RunFigures;
+  /** Absent where none is followed, and of an older version. */
+  readonly log?: LogLag | null;
   readonly actors: readonly ActorView[];
   readonly streams: readonly StreamView[];
   readonly partitions: readonly PartitionView[];
@@ -47,6 +49,8 @@ export class RunModel {
     ...{ sync: null, state: "", epoch: 1, error: null },
     architecture: [],
   };
+  /** Null: no log is followed, or nothing was told of it yet. */
+  log: LogLag | null = null;
   sequence = 0;
   firstAt: number | null = null;
   lastAt: number | null = null;
@@ -64,6 +68,7 @@ export class RunModel {
     model.dropped = copy.dropped;
     // one that was taken by an older version knows less
     model.run = { ...model.run, ...copy.run };
+    model.log = copy.log ?? null;
     model.tree = ActorTree.from(copy.actors, copy.forgotten);
     for (const view of copy.streams)
       model.progress.streams.set(view.stream, view);
@@ -88,6 +93,7 @@ export class RunModel {
     const { figures } = record;
     if (figures !== undefined) {
       if (figures.type === "run") this.#tellRun(figures);
+      else if (figures.type === "log") this.log = figures;
       else this.progress.applyFigures(figures, record.at);
       if (figures.type === "checkpoint")
         this.checkpoints.apply(figures, this.run.epoch, record.at);
@@ -122,6 +128,7 @@ export class RunModel {
       dropped: this.dropped,
       forgotten: this.tree.forgotten,
       run: this.run,
+      log: this.log,
       actors: [...this.tree.actors.values()],
       streams: [...this.progress.streams.values()],
       partitions: [...this.progress.partitions.values()],

@@ -32,6 +32,7 @@ export class Header {
   /** @type {Map<string, { value: HTMLElement, note: HTMLElement }>} */
   #figures = new Map();
   #orders;
+  #log = h("div", {});
   #rate = { at: 0, rows: 0, bytes: 0, perSecond: 0, bytesPerSecond: 0 };
 
   /** @param {Shared} shared */
@@ -47,14 +48,21 @@ export class Header {
       ["sockets", "Sockets"],
       ["actors", "Actors"],
       ["time", "Elapsed"],
+      ["log", "Behind the log"],
     ]) {
       const value = h("span", { class: "figure-value num" }, "–");
       const note = h("span", { class: "figure-note num" });
       this.#figures.set(key ?? "", { value, note });
-      figures.append(
-        h("div", {}, h("dt", {}, label), h("dd", {}, value, note)),
+      const figure = h(
+        "div",
+        { class: `figure-${key}` },
+        h("dt", {}, label),
+        h("dd", {}, value, note),
       );
+      if (key === "log") this.#log = figure;
+      figures.append(figure);
     }
+    this.#log.hidden = true;
     this.element = h(
       "section",
       { class: "run-head", "aria-label": "Run" },
@@ -175,9 +183,26 @@ export class Header {
       duration(elapsed),
       model.dropped > 0 ? `${count(model.dropped)} records lost` : "",
     );
+    this.#showLog(model.log, store.now);
     const base = Math.max(planned, read, 1);
     setStyle(this.#bar, "--read", String(Math.min(1, read / base)));
     setStyle(this.#bar, "--durable", String(Math.min(1, durable / base)));
+  }
+
+  /**
+   * @param {import("../../../proto/figures.ts").LogLag | null} log
+   * @param {number} now
+   */
+  #showLog(log, now) {
+    this.#log.hidden = log === null;
+    if (log === null) return;
+    const size = log.lagBytes === null ? "" : bytes(log.lagBytes);
+    const step = log.step === "calm" ? "" : words(log.step);
+    this.#set(
+      "log",
+      log.asOfMs === 0 ? "–" : duration(now - log.asOfMs),
+      [size, step].filter(Boolean).join(", "),
+    );
   }
 
   /**

@@ -96,6 +96,70 @@ describe("what is done about a log that its source keeps too much of", () => {
     expect(steps([90, 140, 200], {}, 200)).toEqual(["calm", "hurry", "pause"]);
   });
 
+  describe("that the source removes by age", () => {
+    const limitSeconds = 100;
+    /** Of so many bytes each, and of what age. */
+    const stepsOf = (measures: readonly (readonly [number, number])[]) => {
+      let pressure: LogPressure = noPressure;
+      return measures.map(([retainedBytes, seconds], at) => {
+        pressure = judgePressure(
+          pressure,
+          budget,
+          { retainedBytes, limitBytes: null, age: { seconds, limitSeconds } },
+          at * 60,
+        );
+        return pressure.step;
+      });
+    };
+
+    test.for([
+      {
+        name: "takes each step at its share of that age, too, and the larger of both counts",
+        measures: [
+          [0, 49],
+          [0, 50],
+          [0, 70],
+          [0, 85],
+          [0, 39],
+          [500, 0],
+        ],
+        expected: ["calm", "warn", "hurry", "pause", "calm", "warn"],
+      },
+      {
+        name: "is given up when it is about to be removed, and is not read on",
+        measures: [
+          [9, 100],
+          [9, 100],
+          [9, 101],
+        ],
+        expected: ["pause", "pause", "giveUp"],
+      },
+      {
+        name: "is not given up while it is read on, within a part or from part to part",
+        measures: [
+          [9, 100],
+          [8, 100],
+          [7, 101],
+          [7, 100],
+          [8, 99],
+          [9, 98],
+        ],
+        expected: ["pause", "pause", "pause", "pause", "pause", "pause"],
+      },
+      {
+        name: "is given up for its bytes, however young it becomes",
+        measures: [
+          [1000, 90],
+          [1000, 80],
+          [1000, 70],
+        ],
+        expected: ["pause", "pause", "giveUp"],
+      },
+    ] as const)("$name", ({ measures, expected }) => {
+      expect(stepsOf(measures)).toEqual(expected);
+    });
+  });
+
   test("no step is skipped over for one that is larger, and none is taken below the share of its relief", () =>
     fc.assert(
       fc.property(

@@ -47,6 +47,7 @@ const events: Record<Event, AnyEvent> = {
   "source.log": {
     type: "source.log",
     streams: [1],
+    identity: "server",
     from: { position: "p", offset: null, history: [] },
     until: null,
     discoveredAt: "p",
@@ -826,6 +827,7 @@ describe("a log that its source keeps too much of", () => {
     source.send({
       type: "source.log",
       streams: [1, 2, 3],
+      identity: "server",
       from: { position: "p", offset: null, history: [] },
       until: null,
       discoveredAt: "p",
@@ -884,6 +886,25 @@ describe("a log that its source keeps too much of", () => {
       { step: "calm" },
     ]);
   });
+
+  test.for([
+    { isLogged: true, state: "failed", fact: "process.failed" },
+    { isLogged: false, state: "serving", fact: "stream.failed" },
+  ])(
+    "is not followed without a table that somebody holds for now: logged $isLogged",
+    async ({ isLogged, state, fact }) => {
+      const source = isLogged
+        ? await startLogged()
+        : await startSource({ readers: 1, channelsMax: 1 });
+      if (!isLogged) source.read(makePlan(1, 2));
+      const ref = source.readOn(1);
+      const error = { code: "SOURCE_LOCKED", message: "held", details: {} };
+      source.tell(1, { type: "read.failed", ...ref, error } as never);
+      source.tell(1, { type: "read.discarded", ...ref });
+      expect(source.state()).toBe(state);
+      expect(source.facts.at(-1)).toMatchObject({ type: fact, error });
+    },
+  );
 
   test("is forgotten by the source before the attempt ends by name, whatever breaks meanwhile", async () => {
     const source = await startLogged();

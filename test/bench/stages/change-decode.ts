@@ -1,7 +1,7 @@
 /**
  * Decoding of Debezium's events alone, without an engine: updates of a table of 12 columns, made here as Debezium 3.5
- * writes them, go through the decoder into column buffers, and beside it through `JSON.parse` and a walk over the row's
- * members, which makes no columns yet. Prints CPU ns per event and per field, the median of the rounds; Debezium itself
+ * writes them and as the engine's frames have them, go through the decoder into column buffers, and beside it through
+ * `JSON.parse` and a walk over the row's members, which makes no columns yet. Prints CPU ns per event and per field, the median of the rounds; Debezium itself
  * takes 50,000 to 80,000 ns for each. The ratios hold on any machine, the figures do not.
  *
  *     node test/bench/stages/change-decode.ts [--ms 500] [--rounds 3]
@@ -16,9 +16,16 @@ import {
 import type { ChangeSettings } from "../../../connectors/sources/debezium/events/columns.ts";
 import { openChangeDecoder } from "../../../connectors/sources/debezium/events/decoder.ts";
 import { ChangeEvent } from "../../../connectors/sources/debezium/events/event.ts";
+import {
+  readRun,
+  toFrame,
+} from "../../connectors/sources/debezium/events/frames.ts";
+import { BatchEvent } from "../../../connectors/sources/debezium/events/batch-event.ts";
 import { makePlace } from "../../../connectors/sources/debezium/events/positions.ts";
 
 const EVENTS = 5_000;
+/** Of a frame. */
+const FRAME_EVENTS = 250;
 
 const columns: readonly (readonly [
   string,
@@ -132,6 +139,40 @@ function decoderPass(events: readonly RecordedEvent[]): () => void {
   };
 }
 
+function framePass(events: readonly RecordedEvent[]): () => void {
+  const decoder = openChangeDecoder(table, settings);
+  const set = new BatchSet(
+    decoder.fields,
+    batchCapacity(decoder.fields, BATCH_ROWS_MAX),
+  );
+  const frames: Buffer[] = [];
+  for (let at = 0; at < events.length; at += FRAME_EVENTS)
+    frames.push(
+      toFrame(
+        events.slice(at, at + FRAME_EVENTS).map(({ key, value }, i) => ({
+          ...{ number: at + i + 1, order: at + i + 1, key, value },
+          ...{ topic: "m.public.customers", headers: null },
+        })),
+        new Map([["score", "float64"]]),
+      ),
+    );
+  const event = new BatchEvent();
+  const place = makePlace(1, "0000000016b374d84800", "733");
+  return () => {
+    set.reset();
+    for (const frame of frames) {
+      event.begin(readRun(frame));
+      while (event.next()) {
+        const result = decoder.append(event, place, set);
+        if (result === "full") {
+          set.reset();
+          decoder.append(event, place, set);
+        } else if (result !== "appended") throw new Error(result.detail);
+      }
+    }
+  };
+}
+
 /** What a program with objects does before it has a single column. */
 function parsePass(events: readonly RecordedEvent[]): () => void {
   return () => {
@@ -180,8 +221,10 @@ export function run(): ChangeResult[] {
   const both = makeEvents(true);
   const stages = [
     ["row after", after, decoderPass(after)],
+    ["row after, frames", after, framePass(after)],
     ["row after, JSON.parse", after, parsePass(after)],
     ["both rows", both, decoderPass(both)],
+    ["both rows, frames", both, framePass(both)],
     ["both rows, JSON.parse", both, parsePass(both)],
   ] as const;
   return stages.map(([stage, events, pass]) => {

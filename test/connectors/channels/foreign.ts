@@ -141,6 +141,7 @@ async function readInto(
     checkpointEveryMs,
     hasPartitions: sockets !== undefined,
     keepsStates: false,
+    failsAlone: true,
     events: {
       onGroup: (group) => {
         groups.push(group);

@@ -18,6 +18,12 @@ import {
 } from "../../../proto/log-position.ts";
 import type { StreamSchema } from "../../../proto/schema.ts";
 import type { SourceChannel } from "../../../transport/channel.ts";
+import {
+  encodeFrame,
+  readRun,
+  toFrame,
+} from "../sources/debezium/events/frames.ts";
+import { forms, type EventForm } from "../sources/debezium/events/support.ts";
 import { buildSchema } from "../../fixtures/batches.ts";
 
 const hex = (lsn: number) => lsn.toString(16).padStart(20, "0");
@@ -79,6 +85,15 @@ const alter = (table: string, ddl: string): EngineMessage => ({
   headers: null,
 });
 
+/** A change as frames have it; what cannot be one of theirs comes as a line all the same. */
+function inFrame(message: EngineMessage): EngineMessage {
+  if (message.type !== "event") return message;
+  const value = String(message.value);
+  return value.endsWith("}") && value.includes('"op"')
+    ? { type: "events", run: readRun(toFrame([message], new Map())) }
+    : message;
+}
+
 interface Sent {
   readonly what: string;
   readonly stream: number;
@@ -124,13 +139,18 @@ const schemas: StreamSchema[] = ["a", "b"].map((name, i) => ({
   name,
 }));
 
-function open(
-  chunks: readonly (readonly EngineMessage[])[],
-  options: Partial<LogRowsOptions> & {
-    readonly after?: string;
-    readonly visible?: string | null;
-  } = {},
+interface OpenOptions extends Partial<LogRowsOptions> {
+  readonly after?: string;
+  readonly visible?: string | null;
+}
+
+function openIn(
+  form: EventForm,
+  told: readonly (readonly EngineMessage[])[],
+  options: OpenOptions = {},
 ) {
+  const chunks =
+    form === "lines" ? told : told.map((chunk) => chunk.map(inFrame));
   const sent: Sent[] = [];
   const groups: LogGroup[] = [];
   const endings: string[] = [];
@@ -214,7 +234,12 @@ class Aside implements Quarantine {
   close(): void {}
 }
 
-describe("the log on one channel", () => {
+describe.each(forms)("the log on one channel, by %s", (form) => {
+  const open = (
+    chunks: readonly (readonly EngineMessage[])[],
+    options?: OpenOptions,
+  ) => openIn(form, chunks, options);
+
   test("is covered at commits, by one checkpoint of each stream that has had rows", async () => {
     const { log, sent, groups, engine } = open(
       [
@@ -527,7 +552,12 @@ describe("the log on one channel", () => {
   });
 });
 
-describe("events that cannot be decoded", () => {
+describe.each(forms)("events that cannot be decoded, by %s", (form) => {
+  const open = (
+    chunks: readonly (readonly EngineMessage[])[],
+    options?: OpenOptions,
+  ) => openIn(form, chunks, options);
+
   const broken = (value: string): EngineMessage => ({
     ...(insert("a", row) as Extract<EngineMessage, { type: "event" }>),
     order: 7,
@@ -570,6 +600,59 @@ describe("events that cannot be decoded", () => {
   });
 });
 
+test("a frame goes on behind an event of it that cannot be read, which is set aside as far as it is known", async () => {
+  const quarantine = new Aside();
+  const row = [
+    { name: "id", type: "INT32" },
+    { name: "v", type: "TEXT" },
+  ];
+  const shape = {
+    ...{ number: 1, topic: "m.public.a", namespace: "public", table: "a" },
+    ...{ row, key: row.slice(0, 1) },
+  };
+  const change = (op: string, order: number, after: readonly number[]) => ({
+    event: {
+      ...{ shape: 1, op: op.charCodeAt(0), order, committed_us: 5 },
+      after: Buffer.from(after),
+    },
+  });
+  const x = [8, 2, 18, 1, 120];
+  const frame = encodeFrame([
+    { shape },
+    change("c", 1, x),
+    change("q", 2, x),
+    change("c", 3, [8, 2, 18, 9, 120]),
+    change("c", 4, x),
+  ]);
+  const { log, groups, sent } = openIn(
+    "lines",
+    [
+      [begin(10), { type: "events", run: readRun(frame) }, commit(10)],
+      [begin(90)],
+    ],
+    { until: before(50), quarantine },
+  );
+  await log.run();
+  expect(sent.filter(({ what }) => what === "batch")).toEqual([
+    { what: "batch", stream: 1, rows: 2 },
+  ]);
+  expect(
+    quarantine.lines.map(({ stream, number, position, reason }) => [
+      ...[stream, number, position, reason],
+    ]),
+  ).toEqual([
+    [
+      ...["m.public.a", 2, `00000001-${hex(10)}-0000000000`],
+      expect.stringContaining("the operation q"),
+    ],
+    [
+      ...["public.a", 3, `00000001-${hex(10)}-0000000003`],
+      expect.stringContaining("cut off"),
+    ],
+  ]);
+  expect(groups.at(-1)?.quarantined).toBe(2);
+});
+
 describe("a log in units", () => {
   const closing = (lsn: number, closes: "group" | "log"): EngineMessage => ({
     ...(commit(lsn) as Extract<EngineMessage, { type: "commit" }>),
@@ -577,7 +660,8 @@ describe("a log in units", () => {
   });
 
   test("has the end of each in the ledger before its rows count, and ends where the engine says", async () => {
-    const { log, groups, endings } = open(
+    const { log, groups, endings } = openIn(
+      "lines",
       [
         [begin(10), insert("a", row)],
         [{ type: "intent", offset: offset(5) }],

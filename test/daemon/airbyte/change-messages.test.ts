@@ -101,11 +101,15 @@ function configured(states: readonly AirbyteState[]) {
   );
 }
 
-function begin(states: readonly AirbyteState[]): ChangeMessages {
+function begin(
+  states: readonly AirbyteState[],
+  onMessage: ((message: string) => void) | null = null,
+): ChangeMessages {
   const streams = configured(states);
   const place: ReadPlace = {
     shared: parseSharedState(states),
     started: new Set(),
+    states: 0,
     streams: new Map(
       streams.flatMap(({ state, namespace, name }: ConfiguredStream) =>
         state === null
@@ -121,6 +125,7 @@ function begin(states: readonly AirbyteState[]): ChangeMessages {
   };
   const messages = new ChangeMessages({
     ...{ streams, place, names: { slot: "s", publication: "p" } },
+    ...{ namesPartitions: onMessage !== null, onMessage },
   });
   for (const number of [1, 2]) messages.begun(book, number);
   return messages;

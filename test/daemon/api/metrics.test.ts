@@ -208,7 +208,10 @@ test("a log that is followed has its series while its run is at work, and its su
         ...{ events, transactions: 2, heartbeats: 3 },
         asOfMs: Date.now() - 5_000,
       },
-      measure: { retainedBytes: 80, lagBytes: 20, limitBytes: null },
+      measure: {
+        ...{ retainedBytes: 80, lagBytes: 20, limitBytes: null },
+        age: { seconds: 30, limitSeconds: 60 },
+      },
     });
   tell({ type: "log.event", kind: "log.started", message: "" });
   progress(1, 10);
@@ -225,6 +228,8 @@ test("a log that is followed has its series while its run is at work, and its su
       `millrace_log_retained_bytes${label} 80`,
       `millrace_log_lag_bytes${label} 20`,
       `millrace_log_budget_bytes${label} 100`,
+      `millrace_log_unread_age_seconds${label} 30`,
+      `millrace_log_kept_seconds${label} 60`,
       `millrace_log_position${label} 255`,
       `millrace_log_step{sync="${SYNC}",step="hurry"} 1`,
       `millrace_log_step{sync="${SYNC}",step="calm"} 0`,

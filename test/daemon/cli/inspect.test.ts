@@ -94,6 +94,19 @@ test.for([
   expect(stderr).toContain(code);
 });
 
+test("a run that follows a log says how far it is behind", () => {
+  const model = new RunModel();
+  const view = {
+    ...{ runId: "r-1", now: 3_600_000, width: null, showsOver: false },
+    paint: createPaint(false),
+  };
+  expect(renderRun(model, view)[0]).not.toContain("behind");
+  model.log = { asOfMs: 1, lagBytes: 1_200_000, step: "warn" };
+  expect(renderRun(model, view)[0]).toContain(
+    "1h 00m and 1.2 MB behind the log",
+  );
+});
+
 test("ten thousand readers are one line, cut to the terminal's width, without control characters of others", () => {
   const model = new RunModel();
   for (const record of describeLargeRun(10_000, 1_000)) model.apply(record);

@@ -216,6 +216,24 @@ describe("elsewhere", () => {
     expect(output.read()).not.toMatch(/[\u001b\r]/);
   });
 
+  test("a run that follows a log says how far it is behind", () => {
+    const output = createOutput();
+    const progress = createProgress(output);
+    progress.observe(planned(refOf(1, "orders"), 2000, 2_000_000));
+    progress.observe({
+      type: "log.progress",
+      ...{ epoch: 1, position: null, budgetBytes: 1, step: "calm" },
+      figures: {
+        ...{ events: 1, transactions: 1, heartbeats: 0 },
+        asOfMs: Date.now() - 7_200_000,
+      },
+      measure: { retainedBytes: 1, lagBytes: 1_200_000, limitBytes: null },
+    });
+    vi.advanceTimersByTime(LINE_INTERVAL_MS);
+    progress.close();
+    expect(output.read()).toContain("2h 00m and 1.2 MB behind the log");
+  });
+
   test("nothing is said once everything has finished", () => {
     const output = createOutput();
     const progress = createProgress(output);

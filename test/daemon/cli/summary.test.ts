@@ -108,3 +108,9 @@ test("a run that came to no table says only that", () => {
     "failed: no tables, 2.0 s",
   ]);
 });
+
+test("a table of a source without schemas has its name alone", () => {
+  const ref = { ...refOf(1, "users"), namespace: "" };
+  const lines = renderSummary(runSummary([summarize(ref)]), plain, null);
+  expect(lines.some((line) => /^users\s/.test(line))).toBe(true);
+});

@@ -172,6 +172,15 @@ test("a daemon's runs get their sync's name, and are over with their outcome", a
   listeners[0]?.({
     ...told,
     event: {
+      type: "log.progress",
+      ...{ epoch: 1, position: null, figures: null, budgetBytes: 1 },
+      measure: { retainedBytes: 2, lagBytes: 3, limitBytes: null },
+      step: "warn",
+    },
+  });
+  listeners[0]?.({
+    ...told,
+    event: {
       type: "run.finished",
       summary: {
         runId: run,
@@ -197,6 +206,9 @@ test("a daemon's runs get their sync's name, and are over with their outcome", a
   await expect
     .poll(async () => (await listRuns(feed, history)).runs)
     .toMatchObject([expected]);
+  expect(feed.find(run)?.model.log).toMatchObject({
+    ...{ asOfMs: 0, lagBytes: 3, step: "warn" },
+  });
   await feed.find(run)?.writer?.close();
   const fresh = new InspectorFeed({ history: null });
   expect((await listRuns(fresh, history)).runs).toMatchObject([expected]);

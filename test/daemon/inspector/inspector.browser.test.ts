@@ -49,6 +49,12 @@ beforeAll(async () => {
   feed.addFigures(large, named("events", ""));
   feed.addFigures(live, named("shop-nightly", ""));
   feed.addRecords(live, moved);
+  feed.addFigures(live, {
+    type: "log",
+    asOfMs: Date.now() - 3 * 3_600_000,
+    lagBytes: 12_400_000,
+    step: "hurry",
+  });
 });
 afterAll(async () => {
   await browser.close();
@@ -194,6 +200,19 @@ describe.for(Object.entries(looks))("%s", ([name, look]) => {
       animations: "disabled",
     });
   });
+});
+
+test("how far a run is behind its log is in its head, where it follows one", async () => {
+  const page = await open({ run: live });
+  const figure = page.locator(".figure-log");
+  await expect
+    .poll(() => figure.locator(".figure-value").textContent())
+    .toMatch(/^3 h 00 m$/);
+  expect(await figure.locator(".figure-note").textContent()).toBe(
+    "12.4 MB, hurry",
+  );
+  await open({ run: past });
+  expect(await figure.isVisible()).toBe(false);
 });
 
 describe("a run that is over", () => {

@@ -2,7 +2,10 @@
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import type { Socket } from "node:net";
 import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { tryConnect } from "../../../connectors/airbyte/try-connect.ts";
 import { repositoryRoot, toolEnv } from "../../arrows.ts";
 import { builtLauncher } from "../../fixtures/built.ts";
 import { parseExactly } from "../../fixtures/read-back.ts";
@@ -16,7 +19,7 @@ const fixtures = join(repositoryRoot, "test/fixtures/airbyte");
 export const pythonSource = join(fixtures, "source.py");
 export const pythonDestination = join(fixtures, "destination.py");
 
-function commandOf(name: string): string[] {
+export function commandOf(name: string): string[] {
   return name.endsWith(".py")
     ? ["python3", name]
     : [process.execPath, join(dirname(builtLauncher()), `${name}.js`)];
@@ -78,7 +81,7 @@ export class Platform {
   }
 
   /** The environment of both sides, with sockets in this folder. */
-  sockets(format: string, count = 2): NodeJS.ProcessEnv {
+  sockets(format: string, count = 2): Record<string, string> {
     return {
       DATA_CHANNEL_MEDIUM: "SOCKET",
       DATA_CHANNEL_FORMAT: format,
@@ -131,6 +134,51 @@ export class Platform {
       );
     });
     return { pid: child.pid ?? -1, ended, stdout: () => stdout };
+  }
+}
+
+/** Comes to each socket once it is there, and takes its time with what it hears. */
+export class SocketPeer {
+  readonly #texts: string[] = [];
+  readonly #heard: Promise<unknown>;
+  #isGone = false;
+
+  constructor(env: NodeJS.ProcessEnv) {
+    const paths = (env["DATA_CHANNEL_SOCKET_PATHS"] ?? "").split(",");
+    this.#heard = Promise.all(paths.map((path, i) => this.#hear(path, i)));
+  }
+
+  /** The messages of each socket; those of JSON lines. */
+  get messages(): readonly (readonly Message[])[] {
+    return this.#texts.map(readLines);
+  }
+
+  /** Whoever listens has gone: hears what is left. */
+  async end(): Promise<void> {
+    this.#isGone = true;
+    await this.#heard;
+  }
+
+  async #hear(path: string, index: number): Promise<void> {
+    this.#texts[index] = "";
+    const socket = await this.#connect(path);
+    if (socket === null) return;
+    try {
+      for await (const text of socket.setEncoding("utf8")) {
+        this.#texts[index] += text as string;
+        await sleep(SLOW_MS);
+      }
+    } catch {
+      // it was killed
+    }
+  }
+
+  async #connect(path: string): Promise<Socket | null> {
+    for (;;) {
+      const socket = await tryConnect(path);
+      if (socket !== null || this.#isGone) return socket;
+      await sleep(SLOW_MS);
+    }
   }
 }
 

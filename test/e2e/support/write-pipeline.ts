@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { toolEnv } from "../../arrows.ts";
+import { expect } from "vitest";
 import { builtLauncher } from "../../fixtures/built.ts";
 import { pythonSource, readLines, type Message } from "./airbyte.ts";
 import { ROWS } from "./foreign.ts";
@@ -11,6 +12,8 @@ import { ROWS } from "./foreign.ts";
 export const contentOf = (id: number): string => `file ${id}\n`.repeat(id % 50);
 export const placeOf = (id: number): string =>
   `reports/${id % 5}/report \u00e9 ${id}.txt`;
+
+const STATE_ROWS = 10;
 
 export interface WriteSettings {
   readonly executable:
@@ -30,6 +33,8 @@ export class WritePipeline {
   readonly #files: Record<string, string> = {};
   readonly #source: object;
   readonly #hasFiles: boolean;
+  /** Where each run has begun: behind so many rows. */
+  readonly #starts: number[] = [];
   stdout = "";
   #write: ChildProcess | null = null;
 
@@ -42,7 +47,6 @@ export class WritePipeline {
     this.#source = source;
     mkdirSync(this.staging, { recursive: true });
     this.#put("destination", {
-      // a kill between the ledger and stdout makes rows come again: it is a small part of this
       checkpoint_interval_seconds: 0.2,
       ...destination,
     });
@@ -51,7 +55,7 @@ export class WritePipeline {
   }
 
   /** What is written from now on. */
-  configure(names: readonly string[]): void {
+  configure(names: readonly string[], more: object = {}): void {
     const columns = { id: { type: "integer" } };
     this.#put("catalog", {
       streams: names.map((name) => ({
@@ -62,6 +66,7 @@ export class WritePipeline {
         minimum_generation_id: 0,
         sync_id: 1,
         include_files: this.#hasFiles,
+        ...more,
       })),
     });
   }
@@ -86,9 +91,13 @@ export class WritePipeline {
     env: Readonly<Record<string, string>> = {},
   ): Promise<number | null> {
     const known = this.states.at(-1);
+    const { stream } = (known ?? {}) as {
+      readonly stream?: { readonly stream_state: { readonly row: number } };
+    };
+    this.#starts.push(stream?.stream_state.row ?? 0);
     this.#put("state", known === undefined ? [] : [known]);
     this.#put("source", {
-      ...{ streams: ["users"], rows, state_every: 10, pause_ms: 4 },
+      ...{ streams: ["users"], rows, state_every: STATE_ROWS, pause_ms: 4 },
       ...this.#source,
     });
     const given = (...names: string[]): string[] =>
@@ -129,6 +138,20 @@ export class WritePipeline {
         resolve(code);
       });
     });
+  }
+
+  /**
+   * All rows are there, and each once; but for what a kill between the ledger and stdout makes come again: whole states,
+   * right behind the one that a run has begun with.
+   */
+  expectRows(ids: readonly number[], rows = ROWS): void {
+    const wanted = Array.from({ length: rows }, (_, i) => i + 1);
+    expect([...new Set(ids)].toSorted((a, b) => a - b)).toEqual(wanted);
+    const again = new Set(ids.filter((id, at) => ids.indexOf(id) !== at));
+    for (const start of this.#starts)
+      for (let id = start + 1; again.delete(id); id++)
+        if (!again.has(id + 1)) expect(id % STATE_ROWS).toBe(0);
+    expect([...again]).toEqual([]);
   }
 
   kill(): void {

@@ -9,6 +9,7 @@ import { ExtractError } from "../../../../proto/error.ts";
 import { provideArchive } from "./archive.ts";
 import { provideEngine, type EngineFiles } from "./build.ts";
 import { toEngineError } from "./errors.ts";
+import { FRAME_BYTES, FrameCutter, FrameReader } from "./frames.ts";
 import { cleanEnvironment, findJava, type Java } from "./java.ts";
 import { LineCutter } from "./lines.ts";
 import { LogReader, type EngineLogEntry } from "./log.ts";
@@ -18,6 +19,7 @@ import {
   LINE_OVERHEAD_BYTES,
   parseLine,
   stopLine,
+  type EngineFormat,
   type EngineMessage,
   type EngineOffset,
 } from "./protocol.ts";
@@ -33,6 +35,7 @@ export interface EngineSettings {
   readonly heapBytesMax?: number;
   /** Events are counted and thrown away inside of Java: what the engine costs by itself. */
   readonly discard?: boolean;
+  readonly format?: EngineFormat;
   readonly onLog?: (entry: EngineLogEntry) => void;
 }
 
@@ -80,7 +83,7 @@ export function openEngine(
 export class Engine {
   readonly #child: ChildProcess;
   readonly #exited: Promise<void>;
-  readonly #cutter: LineCutter;
+  readonly #cut: (chunk: Buffer) => Iterable<readonly EngineMessage[]>;
   readonly #heapBytesMax: number;
   readonly #lastEntries: EngineLogEntry[] = [];
   #isTaken = false;
@@ -93,7 +96,8 @@ export class Engine {
   constructor(settings: EngineSettings, programs: EnginePrograms) {
     const changeBytesMax = settings.changeBytesMax ?? CHANGE_BYTES_MAX_DEFAULT;
     this.#heapBytesMax = settings.heapBytesMax ?? HEAP_BYTES_MAX_DEFAULT;
-    this.#cutter = new LineCutter(changeBytesMax + LINE_OVERHEAD_BYTES);
+    const format = settings.format ?? formatIn(process.env);
+    this.#cut = openReader(format, changeBytesMax + LINE_OVERHEAD_BYTES);
     const child = spawn(
       programs.java.path,
       javaArguments(programs, this.#heapBytesMax),
@@ -131,6 +135,7 @@ export class Engine {
         history: settings.history,
         lineBytesMax: changeBytesMax,
         discard: settings.discard ?? false,
+        format,
       }),
     );
   }
@@ -160,8 +165,7 @@ export class Engine {
         if (next === null) break;
         const messages: EngineMessage[] = [];
         let failure: ExtractError | null = null;
-        for (const line of this.#cutter.cut(next)) {
-          const message = parseLine(line);
+        for (const message of this.#read(next)) {
           if (message.type === "ready") this.#isStreaming = true;
           if (message.type === "stopped") isStopped = true;
           if (message.type === "error") {
@@ -179,6 +183,10 @@ export class Engine {
     } finally {
       await this.kill();
     }
+  }
+
+  *#read(chunk: Buffer): Generator<EngineMessage> {
+    for (const messages of this.#cut(chunk)) yield* messages;
   }
 
   /** Null at the end. */
@@ -264,6 +272,30 @@ export class Engine {
       { role: "engine", pid: this.pid, said },
     );
   }
+}
+
+function openReader(
+  format: EngineFormat,
+  bytesMax: number,
+): (chunk: Buffer) => Generator<readonly EngineMessage[]> {
+  if (format === "json") {
+    const cutter = new LineCutter(bytesMax);
+    return function* readLines(chunk) {
+      for (const line of cutter.cut(chunk)) yield [parseLine(line)];
+    };
+  }
+  const cutter = new FrameCutter(bytesMax + FRAME_BYTES);
+  const reader = new FrameReader();
+  return function* readFrames(chunk) {
+    for (const frame of cutter.cut(chunk)) yield reader.read(frame);
+  };
+}
+
+/** `json`, for benchmarks. */
+const FORMAT_VARIABLE = "MILLRACE_ENGINE_FORMAT";
+
+function formatIn(environment: NodeJS.ProcessEnv): EngineFormat {
+  return environment[FORMAT_VARIABLE] === "json" ? "json" : "batches";
 }
 
 /** Nothing of the settings is among them: whoever may list processes sees these. */

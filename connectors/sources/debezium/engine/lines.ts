@@ -1,20 +1,12 @@
 /** The engine's lines, each with a bound. */
-import { ExtractError } from "../../../../proto/error.ts";
 import { cutLines, Pieces } from "../../../json/lines.ts";
+import { refuseChange } from "./protocol.ts";
 
 export class LineCutter {
   readonly #pieces: Pieces;
 
   constructor(lineBytesMax: number) {
-    this.#pieces = new Pieces(
-      lineBytesMax,
-      (bytesMax) =>
-        new ExtractError(
-          "SOURCE_ROW_TOO_LARGE",
-          `a change has more than ${bytesMax} bytes`,
-          { bytesMax },
-        ),
-    );
+    this.#pieces = new Pieces(lineBytesMax, refuseChange);
   }
 
   /** Bytes of a line whose end has not come. */

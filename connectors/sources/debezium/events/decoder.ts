@@ -21,10 +21,12 @@ import {
   type ChangeSettings,
 } from "./columns.ts";
 import type { ChangeOp } from "./envelope.ts";
+import { BatchEvent } from "./batch-event.ts";
+import { BatchImages } from "./batch-images.ts";
 import type { ChangeEvent } from "./event.ts";
-import { invalidEvent, showText, TypeMisfit } from "./faults.ts";
-import { ImageWriter, ShapeChange, type SchemaChange } from "./image-writer.ts";
-import { NONE } from "../../../json/members.ts";
+import { showText, TypeMisfit } from "./faults.ts";
+import { ImageWriter } from "./image-writer.ts";
+import { ShapeChange, type RowImages, type SchemaChange } from "./images.ts";
 import { writeNumber, type Place } from "./positions.ts";
 import {
   EVENT_ROWS_MAX,
@@ -34,10 +36,12 @@ import {
   writeBytes,
   writeOptional,
 } from "./rows.ts";
-import type { TapeSource } from "../../../json/tape.ts";
 import type { ValueKind } from "./types.ts";
 
 import { ValueWriter } from "./values.ts";
+
+/** As a line or a record of Kafka has it, or as a frame. */
+export type RowEvent = ChangeEvent | BatchEvent;
 
 /** `full`: nothing was appended; the batch is to be handed on, and the event to be given again with an empty one. */
 export type AppendResult = "appended" | "full" | SchemaChange;
@@ -51,7 +55,7 @@ export interface ChangeDecoder {
    * Appends an event of the kind `change` that is of this table.
    * @throws ExtractError SOURCE_EVENT_INVALID, SOURCE_VALUE_UNREPRESENTABLE, SOURCE_ROW_TOO_LARGE; nothing was appended
    */
-  append(event: ChangeEvent, place: Place, set: BatchSet): AppendResult;
+  append(event: RowEvent, place: Place, set: BatchSet): AppendResult;
 }
 
 /** Bytes of the columns that are the same in every row, besides those that `BatchSet` counts. */
@@ -82,6 +86,7 @@ class RowDecoder implements ChangeDecoder {
   readonly #table: string;
   readonly #columns: readonly ChangeColumn[];
   readonly #images: ImageWriter;
+  readonly #batchImages: BatchImages;
   /** `_unchanged` where the log has nothing but the key. */
   readonly #allButKey: Uint8Array;
   /** How many times as long as its JSON a value can become. */
@@ -101,7 +106,7 @@ class RowDecoder implements ChangeDecoder {
       assert(column !== undefined);
       return column;
     });
-    this.#images = new ImageWriter({
+    const images = {
       table: this.#table,
       columns: this.#columns,
       key,
@@ -110,7 +115,9 @@ class RowDecoder implements ChangeDecoder {
         (column, value, reason) => this.#refuse(column, value, reason),
         settings.connector === "mysql" || settings.connector === "mariadb",
       ),
-    });
+    };
+    this.#images = new ImageWriter(images);
+    this.#batchImages = new BatchImages(images);
     this.#growth = this.#columns.reduce(
       (growth, { kind }) => Math.max(growth, growthOf(kind)),
       1,
@@ -120,21 +127,45 @@ class RowDecoder implements ChangeDecoder {
     );
   }
 
-  append(event: ChangeEvent, place: Place, set: BatchSet): AppendResult {
+  append(event: RowEvent, place: Place, set: BatchSet): AppendResult {
+    return event instanceof BatchEvent
+      ? this.#append(
+          event,
+          this.#batchImages,
+          event.byteCount * this.#growth + this.#batchImages.bytesExtra,
+          place,
+          set,
+        )
+      : this.#append(
+          event,
+          this.#images,
+          event.bytes.length * this.#growth + (event.headers?.length ?? 0),
+          place,
+          set,
+        );
+  }
+
+  /** @param byteCount that the event's values can become, besides those of fixed width */
+  #append<Event extends RowEvent>(
+    event: Event,
+    images: RowImages<Event>,
+    byteCount: number,
+    place: Place,
+    set: BatchSet,
+  ): AppendResult {
     assert(event.kind === "change" && event.op !== null);
     assert(
       set.columns.length === this.fields.length &&
         set.capacity >= EVENT_ROWS_MAX,
     );
     const bound =
-      event.bytes.length * this.#growth +
-      (event.headers?.length ?? 0) +
+      byteCount +
       EVENT_ROWS_MAX *
         (set.rowBytes + ROW_BYTES_EXTRA + this.#allButKey.length);
     if (set.rowCount > 0 && !hasRoom(set, bound)) return "full";
     const first = set.rowCount;
     try {
-      this.#appendRows(event, event.op, place, set);
+      this.#appendRows(event, images, event.op, place, set);
     } catch (error) {
       removeRows(set, this.fields, first);
       if (error instanceof TypeMisfit)
@@ -154,8 +185,9 @@ class RowDecoder implements ChangeDecoder {
     return "appended";
   }
 
-  #appendRows(
-    event: ChangeEvent,
+  #appendRows<Event extends RowEvent>(
+    event: Event,
+    images: RowImages<Event>,
     op: ChangeOp,
     place: Place,
     set: BatchSet,
@@ -168,67 +200,47 @@ class RowDecoder implements ChangeDecoder {
       return;
     }
     if (op === "d") {
-      this.#appendDeletion(event, place, set, number);
+      this.#appendDeletion(event, images, place, set, number);
       return;
     }
-    const image: TapeSource = { bytes: event.bytes, words: event.words };
     let oldKey: string | null = null;
     let rowNumber = number;
     if (op === "c") {
-      const old = event.readOldKey();
-      if (old !== null) oldKey = this.#images.formatKey(old, old.at);
-    } else if (op === "u" && this.#images.hasKeyChanged(event, image)) {
-      oldKey = this.#images.formatKey(image, event.before);
-      this.#appendDeletion(event, place, set, number);
+      oldKey = images.formatOldKey(event);
+    } else if (op === "u" && images.hasKeyChanged(event)) {
+      oldKey = images.formatKeyBefore(event);
+      this.#appendDeletion(event, images, place, set, number);
       rowNumber += 1;
     }
-    this.#images.write(image, event.after, set, "row");
-    this.#endRow(
-      event,
-      op,
-      place,
-      set,
-      rowNumber,
-      this.#listUnchanged(false),
-      oldKey,
-    );
+    images.writeAfter(event, set);
+    const unchanged = this.#listUnchanged(images);
+    this.#endRow(event, op, place, set, rowNumber, unchanged, oldKey);
   }
 
   /** The row's image before, or where there is none, or none of use, the event's key. */
-  #appendDeletion(
-    event: ChangeEvent,
+  #appendDeletion<Event extends RowEvent>(
+    event: Event,
+    images: RowImages<Event>,
     place: Place,
     set: BatchSet,
     number: number,
   ): void {
-    const hasAll =
-      this.#settings.beforeImage === "full" && event.before !== NONE;
-    if (event.before !== NONE) {
-      this.#images.write(event, event.before, set, hasAll ? "row" : "key");
-    } else {
-      const key = event.readKey();
-      if (key === null) throw invalidEvent("a deletion without the row's key");
-      this.#images.write(key, key.at, set, "key");
-    }
-    this.#endRow(
-      event,
-      "d",
-      place,
-      set,
-      number,
-      this.#listUnchanged(!hasAll),
-      null,
-    );
+    const hasAll = this.#settings.beforeImage === "full" && event.hasBefore;
+    if (event.hasBefore) images.writeBefore(event, set, hasAll ? "row" : "key");
+    else images.writeKey(event, set);
+    const unchanged = hasAll ? this.#listUnchanged(images) : this.#allButKey;
+    this.#endRow(event, "d", place, set, number, unchanged, null);
   }
 
   /** `_unchanged`: names of columns whose value the log did not hold. */
-  #listUnchanged(allButKey: boolean): Uint8Array {
-    if (allButKey) return this.#allButKey;
-    if (this.#images.unchanged.length === 0) return nothing;
+  #listUnchanged({
+    unchanged,
+  }: {
+    readonly unchanged: readonly number[];
+  }): Uint8Array {
+    if (unchanged.length === 0) return nothing;
     return this.#writeNames(
-      this.#columns.filter(({ index }) =>
-        this.#images.unchanged.includes(index),
-      ),
+      this.#columns.filter(({ index }) => unchanged.includes(index)),
     );
   }
 
@@ -240,7 +252,7 @@ class RowDecoder implements ChangeDecoder {
 
   /** Writes the columns that say what happened, and makes the row one of the set. */
   #endRow(
-    event: ChangeEvent,
+    event: RowEvent,
     op: ChangeOp,
     place: Place,
     set: BatchSet,
@@ -288,7 +300,7 @@ class RowDecoder implements ChangeDecoder {
     );
   }
 
-  #locate(error: ExtractError, event: ChangeEvent, place: Place): ExtractError {
+  #locate(error: ExtractError, event: RowEvent, place: Place): ExtractError {
     const position = Buffer.from(place.prefix).toString("latin1");
     const details = {
       ...error.details,

@@ -42,7 +42,7 @@ export const names = {
 
 const HEARTBEAT_TOPIC = "__debezium-heartbeat";
 
-const opsByLetter: Readonly<Record<number, ChangeOp>> = {
+export const opsByLetter: Readonly<Record<number, ChangeOp>> = {
   [letterOf("c")]: "c",
   [letterOf("u")]: "u",
   [letterOf("d")]: "d",

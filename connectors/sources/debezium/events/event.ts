@@ -19,7 +19,7 @@ export interface EventParts {
 }
 
 /** Two rows of each have to fit into ten digits, below the number that stands for all of a transaction. */
-const ORDER_MAX = 4_999_999_998;
+export const ORDER_MAX = 4_999_999_998;
 
 /** Bytes of one event with its key and headers. A row of Postgres has 1 GiB at most, and few have a thousandth. */
 const EVENT_BYTES_MAX = 256 * 1024 * 1024;
@@ -62,6 +62,15 @@ export class ChangeEvent extends Envelope implements EventParts {
     return this;
   }
 
+  get hasBefore(): boolean {
+    return this.before !== NONE;
+  }
+
+  /** What is kept of it where it cannot be decoded. */
+  toParts(): EventParts {
+    return this;
+  }
+
   /** The tokens of the row's images stand in these. */
   get words(): Int32Array {
     return this.tape.words;
@@ -98,11 +107,11 @@ export class ChangeEvent extends Envelope implements EventParts {
 
   /** Whether the event is of this table; faster than the texts. */
   isOf(namespace: Uint8Array, table: Uint8Array): boolean {
-    return (
-      this.#isText(names.table, table) &&
-      (this.#isText(names.schema, namespace) ||
-        this.#isText(names.db, namespace))
-    );
+    if (!this.#isText(names.table, table)) return false;
+    const schema = this.member(this.tape, this.sourceAt, names.schema);
+    // a database of Postgres may be called as a schema in it
+    const hasSchema = schema !== NONE && this.tape.words[schema] !== token.null;
+    return this.#isText(hasSchema ? names.schema : names.db, namespace);
   }
 
   /** The statement of a schema change; else null. */

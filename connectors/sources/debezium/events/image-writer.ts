@@ -3,51 +3,28 @@
  * image says of the key.
  */
 import { strict as assert } from "node:assert";
-import { ExtractError } from "../../../../proto/error.ts";
-import { BatchSet, writeNull } from "../../batches/batch-set.ts";
-import { isSet } from "../../batches/read-value.ts";
+import { writeNull, type BatchSet } from "../../batches/batch-set.ts";
 import type { ChangeColumn } from "./columns.ts";
 import type { ChangeEvent } from "./event.ts";
-import { invalidEvent, showText } from "./faults.ts";
-import { formatKey } from "./key-text.ts";
-import { findMember, NONE } from "../../../json/members.ts";
+import { invalidEvent } from "./faults.ts";
+import {
+  checkKey,
+  isUnwatched,
+  KeyRow,
+  lacksKey,
+  lacksOwnKey,
+  ShapeChange,
+  type ImageOptions,
+  type ImagePart,
+  type RowImages,
+} from "./images.ts";
+import { findMember, NONE, type Located } from "../../../json/members.ts";
 import { storeOf } from "./rows.ts";
 import { readText } from "../../../json/strings.ts";
 import { token, TOKEN_WORDS, type TapeSource } from "../../../json/tape.ts";
 import type { ValueWriter } from "./values.ts";
 
-/** The table is no longer what it was when the decoder was opened. */
-export interface SchemaChange {
-  readonly kind: "schemaChanged";
-  readonly column: string;
-  /** A column that the stream has not, one that the event has not, or a value of another type. */
-  readonly change: "added" | "missing" | "type";
-  readonly detail: string;
-}
-
-/** Thrown where a row has other columns than the stream. */
-export class ShapeChange extends Error {
-  readonly change: SchemaChange;
-  constructor(column: string, change: "added" | "missing", detail: string) {
-    super(detail);
-    this.change = { kind: "schemaChanged", column, change, detail };
-  }
-}
-
-/** Which columns of an image count. */
-type ImagePart = "row" | "key";
-
-export interface ImageWriterOptions {
-  readonly table: string;
-  readonly columns: readonly ChangeColumn[];
-  /** In key order. */
-  readonly key: readonly ChangeColumn[];
-  /** Columns that an image may have besides. */
-  readonly leftOut: ReadonlySet<string>;
-  readonly values: ValueWriter;
-}
-
-export class ImageWriter {
+export class ImageWriter implements RowImages<ChangeEvent> {
   /** Columns of the last image whose value the log did not hold. */
   readonly unchanged: number[] = [];
   readonly #table: string;
@@ -60,10 +37,9 @@ export class ImageWriter {
   readonly #tokens: Int32Array;
   readonly #seen: Int32Array;
   #reading = 0;
-  /** One row with the key's columns, for the text of an old key. */
-  readonly #keySet: BatchSet;
+  readonly #keyRow: KeyRow;
 
-  constructor({ table, columns, key, leftOut, values }: ImageWriterOptions) {
+  constructor({ table, columns, key, leftOut, values }: ImageOptions) {
     this.#table = table;
     this.#columns = columns;
     this.#key = key;
@@ -72,14 +48,25 @@ export class ImageWriter {
     this.#byName = new Map(columns.map((column) => [column.name, column]));
     this.#tokens = new Int32Array(columns.length);
     this.#seen = new Int32Array(columns.length);
-    this.#keySet = new BatchSet(
-      key.map(({ logical }) => ({ logical, nullable: true })),
-      1,
-    );
+    this.#keyRow = new KeyRow(key);
+  }
+
+  writeAfter(event: ChangeEvent, set: BatchSet): void {
+    this.#write(event, event.after, set, "row");
+  }
+
+  writeBefore(event: ChangeEvent, set: BatchSet, part: ImagePart): void {
+    this.#write(event, event.before, set, part);
+  }
+
+  writeKey(event: ChangeEvent, set: BatchSet): void {
+    const key = event.readKey();
+    if (key === null) throw lacksOwnKey();
+    this.#write(key, key.at, set, "key");
   }
 
   /** Writes the table's columns of the row behind the set's last; of `key`, the others as NULL. */
-  write(
+  #write(
     source: TapeSource,
     image: number,
     set: BatchSet,
@@ -96,7 +83,7 @@ export class ImageWriter {
       if (part === "key" && !column.isKey) {
         writeNull(store, column.logical, row);
       } else if (this.#seen[index] !== this.#reading) {
-        throw invalidEvent(`a row without ${column.name} of its key`);
+        throw lacksKey(column.name);
       } else if (
         !this.#values.write(
           column,
@@ -109,13 +96,7 @@ export class ImageWriter {
         this.unchanged.push(index);
       }
     }
-    for (const column of this.#key) {
-      const { validity } = storeOf(set, column.index);
-      if (validity !== null && !isSet(validity, row))
-        throw invalidEvent(
-          `a row without a value of ${column.name}, which is of its key`,
-        );
-    }
+    checkKey(this.#key, set, row);
   }
 
   /** Notes where the value of each column stands; their number. Members come in the order of the table's columns. */
@@ -143,11 +124,7 @@ export class ImageWriter {
         if (column === undefined) {
           at = words[value + 3] ?? behind;
           if (onlyKey || this.#leftOut.has(name)) continue;
-          throw new ShapeChange(
-            name,
-            "added",
-            `a column ${showText(name)} that the table did not have`,
-          );
+          throw new ShapeChange(name, "added");
         }
       }
       const { index } = column;
@@ -167,24 +144,15 @@ export class ImageWriter {
     const missing = this.#columns.find(
       ({ index }) => this.#seen[index] !== this.#reading,
     );
-    const name = missing?.name ?? "";
-    return new ShapeChange(
-      name,
-      "missing",
-      `no column ${name}, which the table had`,
-    );
+    return new ShapeChange(missing?.name ?? "", "missing");
   }
 
-  /**
-   * Whether the image before has another key. Where it is not there, the connector tells of a changed key by a deletion
-   * and an insertion, if it knows all of it.
-   */
-  hasKeyChanged(event: ChangeEvent, image: TapeSource): boolean {
+  hasKeyChanged(event: ChangeEvent): boolean {
     if (event.before === NONE) {
       this.#checkKeyIsWatched(event);
       return false;
     }
-    const { bytes, words } = image;
+    const { bytes, words } = event;
     for (const column of this.#key) {
       const before = findMember(bytes, words, event.before, column.nameBytes);
       const after = findMember(bytes, words, event.after, column.nameBytes);
@@ -205,30 +173,29 @@ export class ImageWriter {
         key === null ||
         findMember(key.bytes, key.words, key.at, nameBytes) === NONE,
     );
-    if (unseen === undefined) return;
-    throw new ExtractError(
-      "SOURCE_LOG_UNUSABLE",
-      `an update of ${this.#table} does not say what ${unseen.name} of its key was before: the table's replica identity has other columns`,
-      { table: this.#table, column: unseen.name },
-    );
+    if (unseen !== undefined) throw isUnwatched(this.#table, unseen.name);
   }
 
-  /** The text of the key of the image at `at`. */
-  formatKey(source: TapeSource, at: number): string {
-    const set = this.#keySet;
-    set.reset();
-    for (const [i, column] of this.#key.entries()) {
-      const value = findMember(
-        source.bytes,
-        source.words,
-        at,
-        column.nameBytes,
-      );
-      if (value === NONE || source.words[value] === token.null)
-        throw invalidEvent(`an old key without ${column.name}`);
-      this.#values.write(column, storeOf(set, i), 0, source, value);
-    }
-    return formatKey(this.#key, set.columns, 0);
+  formatKeyBefore(event: ChangeEvent): string {
+    return this.#formatKey({
+      bytes: event.bytes,
+      words: event.words,
+      at: event.before,
+    });
+  }
+
+  formatOldKey(event: ChangeEvent): string | null {
+    const old = event.readOldKey();
+    return old === null ? null : this.#formatKey(old);
+  }
+
+  #formatKey({ bytes, words, at }: Located): string {
+    return this.#keyRow.format((column, store) => {
+      const value = findMember(bytes, words, at, column.nameBytes);
+      if (value === NONE || words[value] === token.null) return false;
+      this.#values.write(column, store, 0, { bytes, words }, value);
+      return true;
+    });
   }
 }
 

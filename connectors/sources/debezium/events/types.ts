@@ -106,7 +106,8 @@ const geometricTypes: ReadonlySet<string> = new Set([
 
 /**
  * How the column's values come.
- * @param declared its type under its domains; `record` for a composite one, and `[]` behind it for an array
+ * @param declared its type under its domains; `record` for a composite one, and `[]` behind it for an array; `cast[]` for
+ *   an array of a type that the server casts to JSON (hstore)
  * @returns the reason, where the log cannot give what the table holds
  */
 export function resolveValue(
@@ -170,6 +171,9 @@ function resolvePostgres(
   }
   if (/^time(\(\d\))? with time zone(\[\])?$/.test(type)) {
     return "Debezium moves a time with time zone to UTC and drops its zone";
+  }
+  if (type === "cast[]") {
+    return "the server makes JSON of this array's elements by a cast of their type, and the log has their text";
   }
   if (/^money(\[\])?$/.test(type)) {
     return "the log has money without the server's currency format";

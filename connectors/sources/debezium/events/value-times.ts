@@ -4,8 +4,8 @@ import { token } from "../../../json/tape.ts";
 import { misfit, readToken, type WriteValue } from "./value-context.ts";
 
 /** 0001-01-01 and 5874897-12-31, the last date of Postgres, in days from 1970. */
-const DATE_MIN = -719_162;
-const DATE_MAX = 2_145_042_905;
+export const DATE_MIN = -719_162;
+export const DATE_MAX = 2_145_042_905;
 /** What Debezium makes of the dates `infinity` and `-infinity`: 2^31 - 1 and -2^31 days from 2000, as 32 bits. */
 const DATE_INFINITY = -2_147_472_692;
 const DATE_MINUS_INFINITY = -2_147_472_691;
@@ -16,8 +16,8 @@ const US_MAX = 2n ** 63n - 1n;
 /** 0001-01-01 00:00 in µs from 1970. */
 const US_MIN = -62_135_596_800_000_000n;
 /** High halves between which every timestamp can be represented. */
-const US_HIGH_MIN = Number(US_MIN >> 32n) + 1;
-const US_HIGH_MAX = Number(US_INFINITY >> 32n) - 1;
+export const US_HIGH_MIN = Number(US_MIN >> 32n) + 1;
+export const US_HIGH_MAX = Number(US_INFINITY >> 32n) - 1;
 const SECONDS_MIN = -62_135_596_800;
 /** The last whole second of which int64 holds every µs, and every ns. */
 const SECONDS_MAX_US = 9_223_372_036_853;

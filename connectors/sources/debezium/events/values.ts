@@ -44,6 +44,10 @@ export class ValueWriter {
     this.#context = new ValueContext(refuse, isBinlog);
   }
 
+  get isBinlog(): boolean {
+    return this.#context.isBinlog;
+  }
+
   /**
    * Writes the value whose token is at `at` as row `row`.
    * @returns false where the log does not hold the value, and NULL stands for it

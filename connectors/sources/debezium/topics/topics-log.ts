@@ -34,8 +34,7 @@ const UNIT_CHANGES_MAX = 50_000_000;
 const MESSAGES_MAX = 512;
 /** Where nothing new is there. */
 const IDLE_MS = 1_000;
-/** Tries to reach brokers, or partitions whose leader has changed, before the attempt is given up. */
-const TRIES_MAX = 5;
+/** Between two tries to reach brokers that are away, or partitions whose leader has changed. */
 const RETRY_MS = 500;
 /** Answers without messages before a partition is asked for alone. */
 const EMPTY_ANSWERS_MAX = 3;
@@ -117,7 +116,7 @@ export class TopicsLog {
   /** @throws ExtractError KAFKA_*, SOURCE_POSITION_EXPIRED, SOURCE_LOG_UNSUITABLE */
   async *messages(): AsyncGenerator<readonly EngineMessage[], void> {
     try {
-      await this.#open();
+      await answerWithin(this.#options.config.awayMs, () => this.#open());
       yield [{ type: "ready" }];
       const pending = this.#state.to;
       if (pending !== null) {
@@ -175,9 +174,9 @@ export class TopicsLog {
 
   async #readEnds(): Promise<Offsets> {
     const client = this.#given();
-    const ends = await client.readOffsets(
-      this.#queues.map(({ ref }) => ref),
-      "end",
+    const refs = this.#queues.map(({ ref }) => ref);
+    const ends = await this.#persist(client, () =>
+      client.readOffsets(refs, "end"),
     );
     const target = Object.fromEntries(
       this.#queues.map(({ name, ref }) => [name, String(ends.get(ref) ?? 0n)]),
@@ -345,7 +344,6 @@ export class TopicsLog {
       PARTITION_BYTES_MIN,
       Math.floor(QUEUED_BYTES_MAX / Math.max(1, this.#queues.length)),
     );
-    let tries = 0;
     while (!this.#isStopping) {
       const room = this.#room.promise;
       const hungry = this.#queues.filter(
@@ -359,18 +357,37 @@ export class TopicsLog {
         ({ emptyAnswers }) => emptyAnswers >= EMPTY_ANSWERS_MAX,
       );
       try {
-        await this.#fetchSome(client, alone ? [alone] : hungry, queueBytesMax);
-        tries = 0;
+        await this.#persist(client, () =>
+          this.#fetchSome(client, alone ? [alone] : hungry, queueBytesMax),
+        );
       } catch (error) {
-        tries += 1;
-        if (!isWorthRetrying(error) || tries >= TRIES_MAX)
-          throw await this.#explain(client, error);
-        await sleep(RETRY_MS * tries);
-        await client.refresh().catch(() => {
-          // the next try says what is wrong
-        });
+        throw await this.#explain(client, error);
       }
       this.#wake();
+    }
+  }
+
+  /**
+   * Brokers that die and come back are waited for, and partitions that get another leader.
+   * @throws ExtractError KAFKA_UNREACHABLE once they have been away for too long
+   */
+  async #persist<Answer>(
+    client: TopicsClient,
+    work: () => Promise<Answer>,
+  ): Promise<Answer> {
+    const { awayMs } = this.#options.config;
+    const until = performance.now() + awayMs;
+    for (let isAgain = false; ; isAgain = true) {
+      try {
+        return await answerWithin(until - performance.now(), async () => {
+          if (isAgain) await client.refresh();
+          return work();
+        });
+      } catch (error) {
+        if (this.#isStopping || !isWorthRetrying(error)) throw error;
+        if (performance.now() >= until) throw describeAway(error, awayMs);
+      }
+      await sleep(RETRY_MS);
     }
   }
 
@@ -456,6 +473,36 @@ export class TopicsLog {
     this.#room.resolve();
     this.#room = Promise.withResolvers<void>();
   }
+}
+
+/** What is asked of a broker that does not even refuse is answered at the end of its time. */
+async function answerWithin<Answer>(
+  ms: number,
+  work: () => Promise<Answer>,
+): Promise<Answer> {
+  const over = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () =>
+      over.reject(
+        new ExtractError("KAFKA_UNREACHABLE", "the brokers do not answer", {}),
+      ),
+    Math.max(0, ms),
+  );
+  try {
+    return await Promise.race([work(), over.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function describeAway(error: unknown, awayMs: number): ExtractError {
+  const words = error instanceof Error ? error.message : String(error);
+  return new ExtractError(
+    "KAFKA_UNREACHABLE",
+    `the brokers have been away for ${awayMs / 1_000} s: ${words}`,
+    error instanceof ExtractError ? error.details : {},
+    { cause: error },
+  );
 }
 
 function isWorthRetrying(error: unknown): boolean {

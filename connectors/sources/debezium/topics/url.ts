@@ -9,6 +9,7 @@
  * | `sasl` | `plain`, `scram-sha-256` or `scram-sha-512`; with a user and nothing said, `plain` |
  * | `times` | `time.precision.mode` of the connector: `adaptive` (Debezium's default) or `microseconds` |
  * | `unavailable` | `unavailable.value.placeholder` of the connector, where it is not Debezium's default |
+ * | `away` | seconds for which brokers may be away while they are read, before the attempt ends: 60 unless told otherwise |
  */
 import { ExtractError } from "../../../../proto/error.ts";
 
@@ -29,6 +30,8 @@ export interface TopicsConfig {
   readonly tables: string | null;
   readonly timePrecision: "adaptive" | "microseconds";
   readonly unavailableValue: string;
+  /** Brokers that give no answer for longer end the attempt. */
+  readonly awayMs: number;
 }
 
 const PORT_DEFAULT = "9092";
@@ -36,6 +39,8 @@ const PORT_MAX = 65_535;
 const BROKERS_MAX = 100;
 const TOPICS_MAX = 1_000;
 const UNAVAILABLE_DEFAULT = "__debezium_unavailable_value";
+const AWAY_SECONDS_DEFAULT = 60;
+const AWAY_SECONDS_MAX = 86_400;
 const known = new Set([
   "topics",
   "tables",
@@ -44,6 +49,7 @@ const known = new Set([
   "sasl",
   "times",
   "unavailable",
+  "away",
 ]);
 const shape = /^kafka:\/\/(?:([^@/?#]*)@)?([^@/?#]+)\/?(?:\?([^#]*))?$/i;
 
@@ -87,6 +93,7 @@ export function parseTopicsUrl(
     timePrecision:
       readWord(parameters, "times", ["adaptive", "microseconds"]) ?? "adaptive",
     unavailableValue: parameters.get("unavailable") ?? UNAVAILABLE_DEFAULT,
+    awayMs: readAway(parameters) * 1_000,
   };
 }
 
@@ -154,6 +161,17 @@ function readBrokers(hosts: string): string[] {
   if (brokers.length > BROKERS_MAX)
     throw usage(`more than ${BROKERS_MAX} brokers`);
   return brokers;
+}
+
+function readAway(parameters: URLSearchParams): number {
+  const text = parameters.get("away");
+  if (text === null) return AWAY_SECONDS_DEFAULT;
+  const seconds = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (seconds < 1 || seconds > AWAY_SECONDS_MAX)
+    throw usage(
+      `away= is a number of seconds between 1 and ${AWAY_SECONDS_MAX}`,
+    );
+  return seconds;
 }
 
 function readWord<const Word extends string>(

@@ -1,6 +1,9 @@
 import { describe, expect, test } from "vitest";
+import { DelimitedMessages } from "../../../../connectors/airbyte/lines.ts";
 import { JsonRecordEncoder } from "../../../../connectors/airbyte/record-json/encoder.ts";
+import { ProtobufRecordEncoder } from "../../../../connectors/airbyte/record-protobuf/encoder.ts";
 import { ChangeRecords } from "../../../../connectors/destinations/airbyte/change-records.ts";
+import { ProtobufRecord } from "../../../../connectors/sources/airbyte/protobuf-records.ts";
 import { describeChanges } from "../../../../proto/change-columns.ts";
 import type { ChangeRecordNames } from "../../../../proto/control.ts";
 import {
@@ -38,7 +41,7 @@ function encode(
   names: ChangeRecordNames,
   rows: readonly TestRow[],
 ): Record<string, unknown>[] {
-  const records = new ChangeRecords(stream, names);
+  const records = new ChangeRecords(stream, names, "jsonl");
   const encoder = new JsonRecordEncoder(records.schema, "meta");
   encoder.begin({ partitionId: null, emittedAt: 5 });
   const text = Buffer.concat(
@@ -94,6 +97,33 @@ describe("changes as records", () => {
       ],
     });
     expect(other?.["meta"]).toBeNull();
+  });
+
+  test("say the same by protobuf, beside the values and not among them", () => {
+    const records = new ChangeRecords(stream, postgres, "protobuf");
+    const encoder = new ProtobufRecordEncoder(records.schema, true);
+    encoder.begin({ partitionId: "1-0", emittedAt: 5 });
+    const batch = buildBatch(stream, [
+      [1, null, "u", at(LSN, 1), AT, false, '["na\\"me"]', null],
+      [2, "two", "c", at(LSN, 2), AT, false, "[]", null],
+      [3, null, "u", at(LSN, 3), AT, false, '["id","name"]', null],
+    ]);
+    const bytes = Buffer.concat(encoder.encode(records.project(batch)));
+    const record = new ProtobufRecord(2);
+    const found = [...new DelimitedMessages(1_000).cut(bytes)].map(
+      (envelope) => {
+        expect(record.read(envelope)).toBe("record");
+        return [record.partitionId, record.changes];
+      },
+    );
+    const unsent = (field: string) => ({
+      ...{ field, change: "NULLED", reason: "SOURCE_RETRIEVAL_ERROR" },
+    });
+    expect(found).toEqual([
+      ["1-0", [unsent('na"me')]],
+      ["1-0", []],
+      ["1-0", [unsent("id"), unsent("name")]],
+    ]);
   });
 
   test("name the files of a binlog as its server does, and leave columns out that nobody wants", () => {

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { readStreamSchema } from "../../../../connectors/airbyte/catalog.ts";
+import { readFileReference } from "../../../../connectors/airbyte/file-reference.ts";
 import { JsonRecord } from "../../../../connectors/sources/airbyte/json-records.ts";
 import { addMetaColumns } from "../../../../connectors/sources/airbyte/record-columns.ts";
 import {
@@ -52,6 +53,30 @@ function decode(
     ]),
   );
 }
+
+test("a file that is handed over as connectors did before there were references is one all the same", () => {
+  const record = new JsonRecord();
+  const read = (members: string) =>
+    record.read(
+      Buffer.from(
+        `{"type":"RECORD","record":{"stream":"things","emitted_at":1,${members}}}`,
+      ),
+    );
+  const file = `"file":{"file_url":"/staging/one","file_relative_path":"a/b.txt","bytes":12,"modified":1,"source_file_url":"s3://x"}`;
+  for (const members of [`${file},"data":{}`, file, `"data":null,${file}`]) {
+    expect(read(members)).toBe(true);
+    expect(readFileReference(record.fileReference ?? "", "things")).toEqual({
+      ...{ stagedPath: "/staging/one", relativePath: "a/b.txt", bytes: 12 },
+    });
+  }
+  expect(read(`"data":{},"file":null`)).toBe(true);
+  expect(record.fileReference).toBeNull();
+  expect(() => read(`"data":null`)).toThrow(/record.data/);
+  expect(read(`"data":{},"file":{"bytes":1}`)).toBe(true);
+  expect(() => readFileReference(record.fileReference ?? "", "things")).toThrow(
+    /no absolute path/,
+  );
+});
 
 /** One value, as its column gives it back. */
 function decodeOne(property: object, json: string): string | null {

@@ -9,9 +9,11 @@ import {
   vi,
 } from "vitest";
 import { readOffset } from "../../../../connectors/sources/mysql/log-place.ts";
+import { MysqlLogWatch } from "../../../../connectors/sources/mysql/log-watch.ts";
 import { HeldSnapshot } from "../../../../connectors/sources/mysql/snapshot.ts";
 import { parseSourceUrl } from "../../../../connectors/sources/mysql/url.ts";
 import type { LogOpened, LogOpenOrder } from "../../../../proto/control.ts";
+import type { LogMeasure } from "../../../../proto/log-budget.ts";
 import { commitOf } from "../../../../proto/log-position.ts";
 import {
   flavours,
@@ -71,6 +73,22 @@ async function purge({ query }: MysqlFixture): Promise<void> {
     },
     { timeout: 20_000 },
   );
+}
+
+/** An eye on the log, for a sync that stands where it was opened. */
+async function watch(
+  url: string,
+  { identity, position, offset: told }: LogOpened,
+  work: (measure: (isSilent?: boolean) => Promise<LogMeasure>) => Promise<void>,
+): Promise<void> {
+  const eye = new MysqlLogWatch(parseSourceUrl(url), fresh);
+  try {
+    await work((isSilent = false) =>
+      eye.measure({ identity, position, told, isSilent }),
+    );
+  } finally {
+    await eye.close();
+  }
 }
 
 const expired = (words: RegExp) =>
@@ -208,11 +226,15 @@ describe.each(flavours)("%s", (flavour) => {
     async (server) => {
       await server.query("RESET MASTER");
       const opened = await hold(server.url);
-      // a file is told from another by the second
-      await new Promise((done) => setTimeout(done, 1_100));
-      await server.query("RESET MASTER");
-      for (let i = 10; i < 60; i++)
-        await server.query(`INSERT INTO t VALUES (${i}, ${i})`);
+      await watch(server.url, opened, async (measure) => {
+        expect(await measure()).toMatchObject({ lagBytes: 0 });
+        // a file is told from another by the second
+        await new Promise((done) => setTimeout(done, 1_100));
+        await server.query("RESET MASTER");
+        for (let i = 10; i < 60; i++)
+          await server.query(`INSERT INTO t VALUES (${i}, ${i})`);
+        await expect(measure()).rejects.toEqual(expired(/another file/));
+      });
       expect(await refusal(server.url, after(opened))).toEqual(
         expired(/another file/),
       );
@@ -265,6 +287,46 @@ describe.each(flavours)("%s", (flavour) => {
       expect(await refusal(server.url, after(opened))).toEqual(
         expired(/removed/),
       );
+      await watch(server.url, opened, async (measure) => {
+        // an engine that tells of places has read it
+        await measure();
+        await expect(measure(true)).rejects.toEqual(expired(/removed/));
+      });
+    },
+  );
+
+  onServer(
+    "how far behind its end a sync is, and how soon the server removes what it has not read, is measured",
+    async (server) => {
+      await server.query("SET GLOBAL binlog_expire_logs_seconds = 3600");
+      const opened = await hold(server.url);
+      await watch(server.url, opened, async (measure) => {
+        const limits = { limitBytes: null, age: { limitSeconds: 3600 } };
+        expect(await measure()).toMatchObject({ ...limits, lagBytes: 0 });
+        const fill = (id: number) =>
+          server.query(`INSERT INTO t VALUES (${id}, ${id})`);
+        for (let id = 10; id < 30; id++) await fill(id);
+        const inFile = await measure();
+        expect(inFile.lagBytes).toBeGreaterThan(1_000);
+        expect(inFile).toMatchObject({ age: { seconds: 0 } });
+        await server.query("FLUSH LOGS");
+        await fill(30);
+        const beyond = await measure();
+        expect(beyond.lagBytes).toBeGreaterThan(inFile.lagBytes ?? 0);
+        expect(beyond.retainedBytes).toBe(beyond.lagBytes);
+        await vi.waitFor(
+          async () => expect((await measure()).age?.seconds).toBeGreaterThan(0),
+          { timeout: 20_000 },
+        );
+        // over another connection
+        await server.query(
+          `KILL ${(await server.query("SELECT id FROM information_schema.processlist WHERE info IS NULL AND id <> connection_id() ORDER BY id DESC LIMIT 1"))[0].id}`,
+        );
+        await vi.waitFor(
+          async () => expect((await measure()).lagBytes).toBe(beyond.lagBytes),
+          { timeout: 20_000 },
+        );
+      });
     },
   );
 

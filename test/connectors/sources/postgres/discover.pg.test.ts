@@ -575,8 +575,13 @@ test("what the log says of a table is told beside its columns", async ({
     CREATE DOMAIN amount AS numeric(7,2);
     CREATE DOMAIN price AS amount;
     CREATE TYPE pair AS (x int, y int);
-    CREATE TABLE plain (id int PRIMARY KEY, at timestamptz(3), tags text[]);
-    CREATE TABLE told (id int PRIMARY KEY, one price, many price[], two pair, twos pair[]);
+    CREATE TYPE shade AS ENUM ('dark');
+    CREATE FUNCTION write(shade) RETURNS json IMMUTABLE LANGUAGE sql AS $$ SELECT json_build_object('shade', $1::text) $$;
+    CREATE CAST (shade AS json) WITH FUNCTION write(shade);
+    CREATE DOMAIN shadow AS shade;
+    CREATE TABLE plain (id int PRIMARY KEY, dim shade, at timestamptz(3), tags text[]);
+    CREATE TABLE told (id int PRIMARY KEY, one price, many price[], two pair, twos pair[],
+      shades shade[], shadows shadow[]);
     ALTER TABLE told REPLICA IDENTITY FULL;
     CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id);
     CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (10);
@@ -594,6 +599,8 @@ test("what the log says of a table is told beside its columns", async ({
         many: "numeric(7,2)[]",
         two: "record",
         twos: "record[]",
+        shades: "cast[]",
+        shadows: "cast[]",
       },
     },
     // its leaves write their own images

@@ -106,6 +106,25 @@ test("a model that goes on from its snapshot is the model of the whole", () => {
   );
 });
 
+test("how far the run is behind its log is what was told last, and is kept in a snapshot", () => {
+  const tell = (lagBytes: number | null, step: string) =>
+    readRecord({
+      ...{ at: 1, process: "bookkeeper", kind: "figures" },
+      figures: { type: "log", asOfMs: 5, lagBytes, step },
+    });
+  const told = [tell(7, "hurry"), tell(null, "?")].flatMap((one) =>
+    one === null ? [] : [one],
+  );
+  const model = fold(told.slice(0, 1));
+  const last = { type: "log", asOfMs: 5, lagBytes: 7, step: "hurry" };
+  expect(model.log).toEqual(last);
+  const resumed = RunModel.from(model.snapshot());
+  expect(resumed.log).toEqual(last);
+  expect(fold(told.slice(1), resumed).log).toMatchObject({
+    ...{ lagBytes: null, step: "calm" },
+  });
+});
+
 test("a snapshot is not changed by what comes after", () => {
   const base = fold(trace.slice(0, 500)).snapshot();
   const before = JSON.stringify(base);

@@ -88,6 +88,8 @@ async function follow(
   const third = engines.open(server.log(["a"]), {
     offset: end,
     history: [...history, ...second.history],
+    // the same in lines
+    format: "json",
   });
   await third.untilCommitted(1);
   expect(briefly(third.events)).toEqual(['c {"id":5}']);

@@ -9,6 +9,7 @@ import { BATCH_BYTES_MAX } from "../../../../../proto/columns.ts";
 import { loadGolden, toParts } from "./golden.ts";
 import {
   envelope,
+  forms,
   Harness,
   makeTable,
   mysql,
@@ -49,9 +50,9 @@ const change = {
   _old_key: null,
 };
 
-describe("what an event becomes", () => {
+describe.each(forms)("what an event of %s becomes", (form) => {
   test("an insertion, with what happened and where", () => {
-    const harness = new Harness(table, postgres);
+    const harness = new Harness(table, postgres, form);
     expect(harness.append({ after: row(1, "x", rest), order: 3 })).toBe(
       "appended",
     );
@@ -66,7 +67,7 @@ describe("what an event becomes", () => {
   });
 
   test("an update without its row before", () => {
-    const harness = new Harness(table, postgres);
+    const harness = new Harness(table, postgres, form);
     harness.append({
       op: "u",
       key: '{"a":1,"b":"x"}',
@@ -77,13 +78,13 @@ describe("what an event becomes", () => {
   });
 
   test("a row that a snapshot of Debezium's has read", () => {
-    const harness = new Harness(table, postgres);
+    const harness = new Harness(table, postgres, form);
     harness.append({ op: "r", after: row(1, "x", rest) });
     expect(harness.last).toMatchObject({ _op: "r", _position: position(2) });
   });
 
   test("a deletion of which the log has the key alone", () => {
-    const harness = new Harness(table, postgres);
+    const harness = new Harness(table, postgres, form);
     harness.append({ op: "d", before: row(2, "x", nulls) });
     expect(harness.last).toEqual({
       ...change,
@@ -101,7 +102,7 @@ describe("what an event becomes", () => {
   });
 
   test("a deletion without any row before is told by its key", () => {
-    const harness = new Harness(table, postgres);
+    const harness = new Harness(table, postgres, form);
     harness.append({ op: "d", key: '{"b":"x","a":2}' });
     expect(harness.last).toMatchObject({ a: 2, b: "x", _op: "d" });
     expect(() => harness.append({ op: "d" })).toThrow(/without the row's key/);
@@ -109,7 +110,7 @@ describe("what an event becomes", () => {
   });
 
   test("a deletion of which the log has the whole row", () => {
-    const harness = new Harness(table, full);
+    const harness = new Harness(table, full, form);
     harness.append({ op: "d", before: row(2, "x", rest) });
     expect(harness.last).toMatchObject({
       ...values,
@@ -120,7 +121,7 @@ describe("what an event becomes", () => {
   });
 
   test("a truncation has no values at all", () => {
-    const harness = new Harness(table, postgres);
+    const harness = new Harness(table, postgres, form);
     harness.append({ op: "t" });
     expect(harness.last).toMatchObject({
       a: null,
@@ -133,7 +134,7 @@ describe("what an event becomes", () => {
   });
 
   test("a key's change as Debezium tells it: the second half knows the old key", () => {
-    const harness = new Harness(table, postgres);
+    const harness = new Harness(table, postgres, form);
     harness.append({
       op: "d",
       before: row(1, "x", nulls),
@@ -160,7 +161,7 @@ describe("what an event becomes", () => {
   });
 
   test("an update with another key is a deletion and an update", () => {
-    const harness = new Harness(table, { ...mysql });
+    const harness = new Harness(table, { ...mysql }, form);
     harness.append({
       op: "u",
       before: row(1, "x", rest),
@@ -195,7 +196,7 @@ describe("what an event becomes", () => {
   });
 
   test("an update whose key the log does not watch is refused", () => {
-    const harness = new Harness(table, postgres);
+    const harness = new Harness(table, postgres, form);
     expect(() =>
       harness.append({ op: "u", key: '{"a":1}', after: row(1, "x", rest) }),
     ).toThrow(expect.objectContaining({ code: "SOURCE_LOG_UNUSABLE" }));
@@ -203,7 +204,7 @@ describe("what an event becomes", () => {
   });
 
   test("values that the log does not hold are NULL and named", () => {
-    const harness = new Harness(table, postgres);
+    const harness = new Harness(table, postgres, form);
     const base64 = Buffer.from(UNAVAILABLE).toString("base64");
     harness.append({
       op: "u",
@@ -226,16 +227,24 @@ describe("what an event becomes", () => {
   });
 
   test("the transaction's name, where it is wanted", () => {
-    const harness = new Harness(table, { ...postgres, transactionId: true });
+    const harness = new Harness(
+      table,
+      { ...postgres, transactionId: true },
+      form,
+    );
     harness.append({ after: row(1, "x", rest) });
     expect(harness.last["_txid"]).toBe("733");
   });
 
   test("columns in another order, and some that are left out", () => {
-    const harness = new Harness(table, {
-      ...postgres,
-      leftOut: new Set(["secret"]),
-    });
+    const harness = new Harness(
+      table,
+      {
+        ...postgres,
+        leftOut: new Set(["secret"]),
+      },
+      form,
+    );
     harness.append({
       after: `{"n":"1.50","secret":{"x":[1]},"big":"AP8=","ok":true,"\\u0076":"x","b":"x","a":1}`,
     });
@@ -243,7 +252,7 @@ describe("what an event becomes", () => {
   });
 });
 
-describe("a table that has changed", () => {
+describe.each(forms)("a table that has changed, by %s", (form) => {
   test.for([
     {
       name: "a column more",
@@ -271,7 +280,7 @@ describe("a table that has changed", () => {
       found: { column: "a", change: "type" },
     },
   ])("$name is told, and nothing is appended", ({ after, found }) => {
-    const harness = new Harness(table, postgres);
+    const harness = new Harness(table, postgres, form);
     harness.append({ after: row(9, "y", nulls) });
     const before = harness.rows;
     expect(harness.append({ after })).toMatchObject({
@@ -286,6 +295,7 @@ describe("a table that has changed", () => {
 });
 
 describe("events that cannot be read", () => {
+  const form = "lines";
   test.for([
     ['{"op":"c"', /ends too early/],
     ["[1]", /no object/],
@@ -319,13 +329,13 @@ describe("events that cannot be read", () => {
     [`{"a":1,"b":"x","a":1,${rest}}`, /a is there twice/],
     [`{"a":null,"b":"x",${rest}}`, /without a value of a/],
   ] as const)("a row %s", ([after, message]) => {
-    const harness = new Harness(table, postgres);
+    const harness = new Harness(table, postgres, form);
     expect(() => harness.append({ after })).toThrow(message);
     expect(harness.rows).toEqual([]);
   });
 
   test("the error says where, and the quarantine keeps what can be kept", () => {
-    const harness = new Harness(table, postgres);
+    const harness = new Harness(table, postgres, form);
     const value = envelope({
       after: row(
         1,
@@ -365,10 +375,10 @@ describe("events that cannot be read", () => {
   });
 });
 
-describe("batches", () => {
+describe.each(forms)("batches of %s", (form) => {
   test("a full one takes nothing, and the event goes into the next", () => {
-    const harness = new Harness(table, postgres, 4);
-    const event = readEvent(envelope({ after: row(1, "x", rest) }));
+    const harness = new Harness(table, postgres, form, 4);
+    const event = harness.read({ after: row(1, "x", rest) });
     const appended = (set: BatchSet): number => {
       while (harness.decoder.append(event, place, set) === "appended");
       return set.rowCount;
@@ -380,7 +390,7 @@ describe("batches", () => {
   });
 
   test("bytes fill one too, but a single row may be larger", () => {
-    const harness = new Harness(table, postgres);
+    const harness = new Harness(table, postgres, form);
     const large = "z".repeat(BATCH_BYTES_MAX / 2);
     const after = row(1, "x", `"v":"${large}","ok":true,"big":"","n":"1"`);
     expect(harness.append({ after })).toBe("appended");

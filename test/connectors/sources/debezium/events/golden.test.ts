@@ -1,5 +1,8 @@
 import { expect, test, describe } from "vitest";
-import type { ChangeSettings } from "../../../../../connectors/sources/debezium/events/columns.ts";
+import {
+  planColumns,
+  type ChangeSettings,
+} from "../../../../../connectors/sources/debezium/events/columns.ts";
 import { openChangeDecoder } from "../../../../../connectors/sources/debezium/events/decoder.ts";
 import { ChangeEvent } from "../../../../../connectors/sources/debezium/events/event.ts";
 import { ExtractError } from "../../../../../proto/error.ts";
@@ -8,13 +11,15 @@ import type { StreamSchema } from "../../../../../proto/schema.ts";
 import { readBatch } from "../../../../fixtures/batch-rows.ts";
 import type { TestRow } from "../../../../fixtures/batches.ts";
 import { loadGolden, toParts, type Golden } from "./golden.ts";
-import { mysql, place, postgres } from "./support.ts";
+import { kindsOf, toBatchEvent } from "./frames.ts";
+import { forms, mysql, place, postgres, type EventForm } from "./support.ts";
 
 /** The rows of a table's events; refused columns are left out. */
 function decodeTable(
   golden: Golden,
   name: string,
   settings: ChangeSettings,
+  form: EventForm,
 ): { schema: StreamSchema; rows: TestRow[]; refused: string[] } {
   const table = golden.tables[name]!;
   const declaredTypes = new Map(Object.entries(table.declared));
@@ -31,11 +36,9 @@ function decodeTable(
     ...table.schema,
     columns: table.schema.columns.filter((column) => !refused.has(column.name)),
   };
-  const decoder = openChangeDecoder(schema, {
-    ...settings,
-    declaredTypes,
-    leftOut: refused,
-  });
+  const opened = { ...settings, declaredTypes, leftOut: refused };
+  const decoder = openChangeDecoder(schema, opened);
+  const kinds = kindsOf(planColumns(schema, opened));
   const set = new BatchSet(decoder.fields, 64);
   const event = new ChangeEvent();
   const tableBytes = Buffer.from(name);
@@ -43,7 +46,8 @@ function decodeTable(
   for (const [i, recorded] of golden.events.entries()) {
     event.read(toParts(recorded, i + 1));
     if (event.kind !== "change" || !event.isOf(namespace, tableBytes)) continue;
-    expect(decoder.append(event, place, set)).toBe("appended");
+    const read = form === "lines" ? event : toBatchEvent(event, kinds);
+    expect(decoder.append(read, place, set)).toBe("appended");
   }
   const rows = readBatch(
     decoder.schema,
@@ -67,13 +71,16 @@ function sortRows(rows: readonly TestRow[]): TestRow[] {
   return rows.toSorted((a, b) => Number(a[0]) - Number(b[0]));
 }
 
-describe("every type of Postgres", () => {
+describe.each(forms)("every type of Postgres, by %s", (form) => {
   const golden = loadGolden("postgres");
 
   test("an insertion gives each value as the snapshot's reader does", () => {
-    const { schema, rows, refused } = decodeTable(golden, "every_type", {
-      ...postgres,
-    });
+    const { schema, rows, refused } = decodeTable(
+      golden,
+      "every_type",
+      postgres,
+      form,
+    );
     const expected = sortRows(readerRows(golden, "every_type", schema));
     const found = sortRows(rows);
     expect(found).toHaveLength(expected.length);
@@ -102,11 +109,16 @@ describe("every type of Postgres", () => {
 
   test("a value that cannot be represented becomes NULL for the reader's reason", () => {
     const reasons: string[] = [];
-    const { rows, schema } = decodeTable(golden, "odd", {
-      ...postgres,
-      policy: "null",
-      valueNulled: (column, reason) => reasons.push(`${column}: ${reason}`),
-    });
+    const { rows, schema } = decodeTable(
+      golden,
+      "odd",
+      {
+        ...postgres,
+        policy: "null",
+        valueNulled: (column, reason) => reasons.push(`${column}: ${reason}`),
+      },
+      form,
+    );
     expect(sortRows(rows)).toEqual(sortRows(readerRows(golden, "odd", schema)));
     expect(reasons).toEqual([
       "c0: infinity",
@@ -121,47 +133,55 @@ describe("every type of Postgres", () => {
       "c9: not a finite number",
       "c10: infinity",
     ]);
-    expect(() => decodeTable(golden, "odd", postgres)).toThrow(
+    expect(() => decodeTable(golden, "odd", postgres, form)).toThrow(
       expect.objectContaining({ code: "SOURCE_VALUE_UNREPRESENTABLE" }),
     );
   });
 });
 
-describe.each(["mysql", "mariadb"] as const)(
-  "every type of %s",
-  (connector) => {
-    const golden = loadGolden(connector);
+describe.each(
+  forms.flatMap((form) =>
+    (["mysql", "mariadb"] as const).map(
+      (connector) => [connector, form] as const,
+    ),
+  ),
+)("every type of %s, by %s", (connector, form) => {
+  const golden = loadGolden(connector);
 
-    test("an insertion gives each value as the snapshot's reader does", () => {
-      const { schema, rows, refused } = decodeTable(golden, "e", {
+  test("an insertion gives each value as the snapshot's reader does", () => {
+    const { schema, rows, refused } = decodeTable(
+      golden,
+      "e",
+      {
         ...mysql,
         connector,
         policy: "null",
-      });
-      const expected = sortRows(readerRows(golden, "e", schema));
-      const found = sortRows(rows);
-      expect(refused).toEqual(connector === "mariadb" ? ["u"] : []);
-      expect(found).toHaveLength(expected.length);
-      const different = schema.columns.filter(({ name }, i) => {
-        const values = (from: readonly TestRow[]): unknown[] =>
-          from.map((row) => row[i]);
-        try {
-          expect(values(found), name).toEqual(values(expected));
-          return false;
-        } catch {
-          return true;
-        }
-      });
-      // a zero date where NULL may not be is written as the column's default; the numbers and dates inside of a document
-      // come in other words
-      expect(different.map(({ name }) => name)).toEqual(
-        connector === "mysql" ? ["dtn", "dtmn", "js"] : ["dtn", "dtmn"],
-      );
-      const js = schema.columns.findIndex(({ name }) => name === "js");
-      const documents = [found, expected].map((rows_): unknown =>
-        JSON.parse(String(rows_[0]?.[js])),
-      );
-      expect(documents[0]).toEqual(documents[1]);
+      },
+      form,
+    );
+    const expected = sortRows(readerRows(golden, "e", schema));
+    const found = sortRows(rows);
+    expect(refused).toEqual(connector === "mariadb" ? ["u"] : []);
+    expect(found).toHaveLength(expected.length);
+    const different = schema.columns.filter(({ name }, i) => {
+      const values = (from: readonly TestRow[]): unknown[] =>
+        from.map((row) => row[i]);
+      try {
+        expect(values(found), name).toEqual(values(expected));
+        return false;
+      } catch {
+        return true;
+      }
     });
-  },
-);
+    // a zero date where NULL may not be is written as the column's default; the numbers and dates inside of a document
+    // come in other words
+    expect(different.map(({ name }) => name)).toEqual(
+      connector === "mysql" ? ["dtn", "dtmn", "js"] : ["dtn", "dtmn"],
+    );
+    const js = schema.columns.findIndex(({ name }) => name === "js");
+    const documents = [found, expected].map((rows_): unknown =>
+      JSON.parse(String(rows_[0]?.[js])),
+    );
+    expect(documents[0]).toEqual(documents[1]);
+  });
+});

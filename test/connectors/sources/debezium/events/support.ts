@@ -1,16 +1,23 @@
 /** A decoder for a table that is made here, and events of it as Debezium writes them. */
 import { ChangeEvent } from "../../../../../connectors/sources/debezium/events/event.ts";
-import type { ChangeSettings } from "../../../../../connectors/sources/debezium/events/columns.ts";
+import {
+  planColumns,
+  type ChangeSettings,
+} from "../../../../../connectors/sources/debezium/events/columns.ts";
 import {
   openChangeDecoder,
   type AppendResult,
   type ChangeDecoder,
+  type RowEvent,
 } from "../../../../../connectors/sources/debezium/events/decoder.ts";
 import { makePlace } from "../../../../../connectors/sources/debezium/events/positions.ts";
 import { BatchSet } from "../../../../../connectors/sources/batches/batch-set.ts";
 import type { LogicalType, StreamSchema } from "../../../../../proto/schema.ts";
+import { expect } from "vitest";
+import { ExtractError } from "../../../../../proto/error.ts";
 import { readBatch } from "../../../../fixtures/batch-rows.ts";
 import type { TestRow, TestValue } from "../../../../fixtures/batches.ts";
+import { kindsOf, toBatchEvent, type Kinds } from "./frames.ts";
 
 export const UNAVAILABLE = "millrace-unavailable-0123456789abcdef";
 export const place = makePlace(1, "0000000016b374d84800", "733");
@@ -95,18 +102,35 @@ export function readEvent(
   });
 }
 
+/** In which of its two ways an event is written. */
+export type EventForm = "lines" | "frames";
+export const forms: readonly EventForm[] = ["lines", "frames"];
+
 export class Harness {
   readonly decoder: ChangeDecoder;
   readonly set: BatchSet;
+  readonly #form: EventForm;
+  readonly #kinds: Kinds;
 
-  constructor(table: StreamSchema, settings: ChangeSettings, capacity = 64) {
+  constructor(
+    table: StreamSchema,
+    settings: ChangeSettings,
+    form: EventForm,
+    capacity = 64,
+  ) {
+    this.#form = form;
+    this.#kinds = kindsOf(planColumns(table, settings));
     this.decoder = openChangeDecoder(table, settings);
     this.set = new BatchSet(this.decoder.fields, capacity);
   }
 
   append(options: EventOptions): AppendResult {
+    return this.decoder.append(this.read(options), place, this.set);
+  }
+
+  read(options: EventOptions): RowEvent {
     const event = readEvent(envelope(options), options);
-    return this.decoder.append(event, place, this.set);
+    return this.#form === "lines" ? event : toBatchEvent(event, this.#kinds);
   }
 
   /** What was appended, as plain values. The set goes on being filled, so its bits are put back. */
@@ -129,7 +153,7 @@ export class Harness {
   }
 }
 
-/** One value of a column `v` of this type, from its JSON. */
+/** One value of a column `v` of this type, from its JSON; from a frame it has to be the same. */
 export function decodeValue(
   settings: ChangeSettings,
   type: LogicalType,
@@ -140,8 +164,25 @@ export function decodeValue(
     ["id", { kind: "int32" }],
     ["v", type, sourceType],
   ]);
-  const harness = new Harness(table, settings);
-  const result = harness.append({ after: `{"id":1,"v":${json}}` });
-  if (result !== "appended") throw new Error(JSON.stringify(result));
-  return harness.last["v"] ?? null;
+  const decode = (form: EventForm): TestValue => {
+    const harness = new Harness(table, settings, form);
+    const result = harness.append({ after: `{"id":1,"v":${json}}` });
+    if (result !== "appended") throw new Error(JSON.stringify(result));
+    return harness.last["v"] ?? null;
+  };
+  // in a frame there are no escapes
+  if (type.kind !== "binary" || !json.includes("\\")) {
+    const line = outcomeOf(() => decode("lines"));
+    expect(outcomeOf(() => decode("frames"))).toEqual(line);
+  }
+  return decode("lines");
+}
+
+/** The value, or as what it was refused. */
+function outcomeOf(decode: () => TestValue): unknown {
+  try {
+    return { value: decode() };
+  } catch (error) {
+    return { refused: error instanceof ExtractError ? error.code : "misfit" };
+  }
 }

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Message } from "kafkajs";
-import { describe, expect } from "vitest";
+import { describe, expect, inject, vi } from "vitest";
 import { parseState } from "../../../../../connectors/sources/debezium/topics/state.ts";
 import { queryDuckDb } from "../../../formats/duckdb.ts";
 import {
@@ -16,8 +16,13 @@ import {
   preciseAmount,
   type OrderRow,
 } from "../../../../fixtures/envelopes.ts";
-import { test as base, type KafkaFixture } from "../../../../fixtures/kafka.ts";
+import {
+  test as base,
+  withTopics,
+  type KafkaFixture,
+} from "../../../../fixtures/kafka.ts";
 import { runCommand, startCommand } from "../../../../fixtures/run-sync.ts";
+import { startKafka } from "../../../../services/kafka.ts";
 
 const test = base.extend<{ out: string }>({
   // eslint-disable-next-line no-empty-pattern
@@ -171,6 +176,20 @@ describe("topics with schemas in their messages", () => {
   });
 });
 
+test("a topic whose last change has emptied its table is known by those before", async ({
+  topics,
+  out,
+}) => {
+  const log = new EnvelopeLog({ schemas: true });
+  const workload = new Workload(log, 6, precise);
+  await produce(topics, [...workload.make(20), log.truncate()]);
+  await sync(urlOf(topics), out);
+  const [truncations] = await queryDuckDb(
+    `SELECT count(*)::INT FROM read_parquet('${out}/**/*.parquet', union_by_name = true) WHERE "_op" = 't'`,
+  );
+  expect(truncations).toEqual([1]);
+});
+
 test("brokers may want TLS and a user", async ({ topics, out, skip }) => {
   const { secure } = topics;
   if (secure === null) return skip("the broker is not ours");
@@ -269,6 +288,69 @@ test(
     expect(readOffsets(out)).toBe(changes);
     expect(await replay(out)).toEqual(workload.expected());
     expect(await count(out)).toEqual([changes, changes]);
+  },
+);
+
+test(
+  "brokers that die while topics are read are waited for; those that stay away end the run by name, and the next one brings the rest",
+  { timeout: 120_000 },
+  async ({ out, skip }) => {
+    if (inject("kafka").service?.pid == null)
+      return skip("the broker is not ours");
+    // others read from the one of the test run
+    const broker = await startKafka();
+    try {
+      await withTopics(broker, async (topics) => {
+        const workload = new Workload(
+          new EnvelopeLog({ schemas: true }),
+          6,
+          precise,
+        );
+        const start = (awaySeconds: number) =>
+          startCommand([
+            ...["sync", urlOf(topics, `&away=${awaySeconds}`), out],
+            ...["--mode", "continuous", "--checkpoint-every", "50ms"],
+            ...["--attempts", "1"],
+          ]);
+        const copied = (changes: number) =>
+          vi.waitFor(() => expect(readOffsets(out)).toBe(changes), {
+            timeout: 60_000,
+          });
+        await produce(topics, workload.make(20_000));
+        const first = start(3_600);
+        // in the middle of it, or nearly
+        await vi.waitFor(() => expect(readOffsets(out)).toBeGreaterThan(0), {
+          timeout: 60_000,
+        });
+        await broker.kill();
+        await broker.revive();
+        await produce(topics, workload.make(1_000));
+        await copied(21_000);
+        first.child.kill("SIGTERM");
+        expect(await first.ended).toMatchObject({ exitCode: 0 });
+        const second = start(10);
+        await produce(topics, workload.make(1_000));
+        await copied(22_000);
+        await broker.kill();
+        const { exitCode, stderr } = await second.ended;
+        expect([exitCode, stderr]).toEqual([
+          3,
+          expect.stringMatching(
+            /KAFKA_UNREACHABLE.*the brokers have been away for 10 s/,
+          ),
+        ]);
+        await broker.revive();
+        await produce(topics, workload.make(1_000));
+        const third = start(60);
+        await copied(23_000);
+        third.child.kill("SIGTERM");
+        expect(await third.ended).toMatchObject({ exitCode: 0 });
+        expect(await replay(out)).toEqual(workload.expected());
+        expect(await count(out)).toEqual([23_000, 23_000]);
+      });
+    } finally {
+      await broker.stop();
+    }
   },
 );
 

@@ -36,7 +36,7 @@ describe("a source of topics as a URL", () => {
   test("names brokers, topics and how to log in", () => {
     expect(
       parseTopicsUrl(
-        "kafka://me:p%40ss@one:9093,two/?topics=shop.public.*,x&sasl=scram-sha-512&ssl=true&tables=postgres%3A%2F%2Fa%3Ab%40h%2Fd",
+        "kafka://me:p%40ss@one:9093,two/?topics=shop.public.*,x&sasl=scram-sha-512&ssl=true&tables=postgres%3A%2F%2Fa%3Ab%40h%2Fd&away=30",
       ),
     ).toEqual({
       brokers: ["one:9093", "two:9092"],
@@ -49,6 +49,7 @@ describe("a source of topics as a URL", () => {
       tables: "postgres://a:b@h/d",
       timePrecision: "adaptive",
       unavailableValue: "__debezium_unavailable_value",
+      awayMs: 30_000,
     });
   });
 
@@ -59,6 +60,7 @@ describe("a source of topics as a URL", () => {
     ["kafka://h/?topics=a b", "no name of a topic"],
     ["kafka://h/?topics=a&sasl=kerberos", "sasl="],
     ["kafka://me@h/?topics=a", "SASL wants"],
+    ["kafka://h/?topics=a&away=never", "away="],
     ["kafka:h", "are written"],
   ])("%s is refused", (url, words) => {
     expect(() => parseTopicsUrl(url, {})).toThrow(words);

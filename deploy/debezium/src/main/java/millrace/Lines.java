@@ -11,7 +11,10 @@ import java.util.Map;
 import org.apache.kafka.connect.header.Header;
 import org.apache.kafka.connect.source.SourceRecord;
 
-/** The lines on stdout. A parent that does not read them holds the writer up, and that the whole connector. */
+/**
+ * The lines on stdout, one behind the other or in frames, where events are no lines. A parent that does not read them
+ * holds the writer up, and that the whole connector.
+ */
 final class Lines {
 
     private static final int BUFFER_BYTES = 256 * 1024;
@@ -23,14 +26,17 @@ final class Lines {
     private final byte[] buffer = new byte[BUFFER_BYTES];
     private final JsonBytes json = new JsonBytes();
     private final Map<String, Object> headers = new LinkedHashMap<>();
+    /** Null: lines alone. */
+    private final Frames frames;
     private int used;
     /** Of the last event. */
     private long number;
 
-    Lines(OutputStream out, int lineBytesMax, boolean discard) {
+    Lines(OutputStream out, int lineBytesMax, boolean discard, boolean hasFrames) {
         this.out = out;
         this.lineBytesMax = lineBytesMax;
         this.discard = discard;
+        this.frames = hasFrames ? new Frames(out) : null;
     }
 
     long number() {
@@ -40,6 +46,9 @@ final class Lines {
     void writeEvent(SourceRecord record, long order) throws IOException {
         number += 1;
         if (discard) {
+            return;
+        }
+        if (frames != null && frames.writeEvent(record, order, number, lineBytesMax)) {
             return;
         }
         json.clear();
@@ -59,6 +68,7 @@ final class Lines {
             json.write(headers);
             headers.clear();
         }
+        begin();
         put("{\"t\":\"event\",\"n\":" + number + ",\"e\":" + order + ",\"kb\":" + keyBytes + ",\"vb\":" + valueBytes
                 + ",\"d\":" + quote(record.topic()) + ",\"k\":");
         put(json.array(), 0, keyBytes);
@@ -68,39 +78,40 @@ final class Lines {
             put(",\"h\":");
             put(json.array(), headersFrom, json.length() - headersFrom);
         }
-        put("}\n");
+        put("}");
+        end();
     }
 
     void writeBegin(String transaction, String position, long tsMs) throws IOException {
         if (!discard) {
-            put("{\"t\":\"begin\",\"n\":" + (number + 1) + ",\"tx\":" + quote(transaction) + ",\"p\":" + quote(position)
-                    + ",\"ms\":" + tsMs + "}\n");
+            line("{\"t\":\"begin\",\"n\":" + (number + 1) + ",\"tx\":" + quote(transaction) + ",\"p\":" + quote(position)
+                    + ",\"ms\":" + tsMs + "}");
         }
     }
 
     void writeCommit(long events, String offset) throws IOException {
-        put("{\"t\":\"commit\",\"n\":" + number + ",\"events\":" + events + ",\"o\":" + quote(offset) + "}\n");
+        line("{\"t\":\"commit\",\"n\":" + number + ",\"events\":" + events + ",\"o\":" + quote(offset) + "}");
     }
 
     void writeHeartbeat(String offset) throws IOException {
-        put("{\"t\":\"heartbeat\",\"n\":" + number + ",\"o\":" + quote(offset) + "}\n");
+        line("{\"t\":\"heartbeat\",\"n\":" + number + ",\"o\":" + quote(offset) + "}");
     }
 
     void writeHistory(String record) throws IOException {
-        put("{\"t\":\"history\",\"r\":" + quote(record) + "}\n");
+        line("{\"t\":\"history\",\"r\":" + quote(record) + "}");
     }
 
     void writeStarted(String version) throws IOException {
-        put("{\"t\":\"started\",\"debezium\":" + quote(version) + ",\"java\":" + quote(System.getProperty("java.version")) + "}\n");
+        line("{\"t\":\"started\",\"debezium\":" + quote(version) + ",\"java\":" + quote(System.getProperty("java.version")) + "}");
         flush();
     }
 
     void writeReady() throws IOException {
-        put("{\"t\":\"ready\"}\n");
+        line("{\"t\":\"ready\"}");
     }
 
     void writeStopped() throws IOException {
-        put("{\"t\":\"stopped\",\"n\":" + number + "}\n");
+        line("{\"t\":\"stopped\",\"n\":" + number + "}");
         flush();
     }
 
@@ -126,15 +137,40 @@ final class Lines {
             error.writeEndArray();
             error.writeEndObject();
         }
+        begin();
         put(bytes.toByteArray());
-        put("\n");
+        end();
         flush();
     }
 
     void flush() throws IOException {
+        if (frames != null) {
+            frames.flush(number);
+        }
         if (used > 0) {
             out.write(buffer, 0, used);
             used = 0;
+        }
+    }
+
+    private void line(String text) throws IOException {
+        begin();
+        put(text);
+        end();
+    }
+
+    private void begin() {
+        if (frames != null) {
+            frames.beginLine();
+        }
+    }
+
+    private void end() throws IOException {
+        if (frames != null) {
+            frames.endLine(number);
+        }
+        else {
+            put("\n");
         }
     }
 
@@ -147,6 +183,10 @@ final class Lines {
     }
 
     private void put(byte[] bytes, int from, int length) throws IOException {
+        if (frames != null) {
+            frames.put(bytes, from, length);
+            return;
+        }
         if (length > BUFFER_BYTES - used) {
             flush();
         }

@@ -42,7 +42,8 @@ public final class Main {
             return;
         }
         JsonNode settings = JSON.readTree(first);
-        Lines lines = new Lines(stdout, settings.path("lineBytesMax").asInt(), settings.path("discard").asBoolean(false));
+        Lines lines = new Lines(stdout, settings.path("lineBytesMax").asInt(), settings.path("discard").asBoolean(false),
+                settings.path("format").asText().equals("batches"));
         Runner runner = new Runner(lines, readProperties(settings), settings.path("offset").textValue(),
                 readHistory(settings));
         Thread reader = new Thread(() -> followOrders(stdin, runner), "orders");

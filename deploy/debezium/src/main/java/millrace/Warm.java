@@ -41,7 +41,7 @@ public final class Warm {
             properties.put("connector.class", "io.debezium.connector." + connector);
             properties.put("transaction.metadata.factory", connector.startsWith("postgresql") ? "millrace.CommitLsnTask$Factory"
                     : "io.debezium.pipeline.txmetadata.DefaultTransactionMetadataFactory");
-            quietly(() -> new Runner(new Lines(new ByteArrayOutputStream(), 1024, false), properties, null, new ArrayList<>()).run());
+            quietly(() -> new Runner(new Lines(new ByteArrayOutputStream(), 1024, false, true), properties, null, new ArrayList<>()).run());
             quietly(() -> Database.of(properties.get("connector.class")).createTask().start(properties));
         }
         quietly(() -> new PostgresConnectorConfig(Configuration.from(common)).getServiceRegistry());
@@ -66,7 +66,7 @@ public final class Warm {
     private static void convert() throws Exception {
         Schema schema = SchemaBuilder.struct().field("a", Schema.INT64_SCHEMA).field("b", Schema.OPTIONAL_STRING_SCHEMA).build();
         Struct value = new Struct(schema).put("a", 1L);
-        Lines lines = new Lines(new ByteArrayOutputStream(), 1024, false);
+        Lines lines = new Lines(new ByteArrayOutputStream(), 1024, false, true);
         lines.writeEvent(new SourceRecord(Map.of(), Map.of(), "m", schema, value, schema, value), 1);
         lines.writeError(new IllegalStateException());
         Offsets.write(Offsets.read("{\"a\":1}"));

@@ -1,0 +1,24 @@
+/** Messages that are no records, as a channel's format has them. */
+import {
+  encodeMessage,
+  probe as protobufProbe,
+} from "../../airbyte/record-protobuf/encoder.ts";
+import type { ChannelFormat } from "./config.ts";
+
+const utf8 = new TextEncoder();
+const newline = utf8.encode("\n");
+
+/** @param messages each as JSON */
+export function encodeMessages(
+  messages: readonly string[],
+  format: ChannelFormat,
+): readonly Uint8Array[] {
+  return messages.flatMap((json) =>
+    format === "jsonl" ? [utf8.encode(json), newline] : [encodeMessage(json)],
+  );
+}
+
+/** Says to a peer over an idle socket that we are there. */
+export function probeOf(format: ChannelFormat): Uint8Array {
+  return format === "jsonl" ? newline : protobufProbe;
+}
