@@ -69,7 +69,7 @@ describe.each(flavours)("%s", (flavour) => {
   }) => {
     await server.query(
       `${numbers} CREATE TABLE t (region VARCHAR(9) COLLATE utf8mb4_general_ci, id INT, v INT, PRIMARY KEY (region, id));
-      INSERT INTO t SELECT ELT(1 + n % 3, 'eu', 'Us', 'ÄS'), n, n FROM numbers`,
+      INSERT INTO t SELECT ELT(1 + n % 3, 'eu', 'Us', 'ÄS'), n, n FROM numbers; ANALYZE TABLE t`,
     );
     const held = await mysqlDriver.holdSnapshot(server.url, (error) => {
       throw error;
