@@ -558,10 +558,19 @@ export class Attempt {
     });
   }
 
-  /** Its changes are not read on; those of the others are, and the log stays for it where it is. */
+  /**
+   * Its changes are not read on; those of the others are. The log stays for it where it is, unless it was still being
+   * copied by us: the next run copies it anew.
+   */
   #leaveLog(stream: number): void {
     if (this.#log === null && !this.#input.isForeign) return;
-    this.#states.noteFailed(stream);
+    const { book, messages } = this.#input;
+    const isCopying =
+      messages === null &&
+      this.#log !== null &&
+      this.#log.connector !== "connect" &&
+      !book.isCopied(book.stream(stream).ref);
+    this.#states.noteFailed(stream, !isCopying);
     this.#child("source").send({ type: "log.leave", stream } as {
       type: string;
     });

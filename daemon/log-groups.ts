@@ -1,6 +1,7 @@
 /**
  * The checkpoints of the log over all streams: one counts once the states of its members are recorded, in order, and in
- * the transaction that records the last of them. A stream that fails holds the log where it is: its changes come again.
+ * the transaction that records the last of them. A stream that fails holds the log where it is, since its changes have to
+ * come again; not one that was still being copied, which is copied anew.
  */
 import { strict as assert } from "node:assert";
 import type { Ledger } from "../checkpoint/store/ledger.ts";
@@ -16,7 +17,9 @@ export class LogGroups {
   readonly #runId: string;
   readonly #epoch: number;
   readonly #recorded = new Map<number, number>();
-  readonly #failed = new Set<number>();
+  #isHeld = false;
+  /** Streams whose checkpoints are not waited for. */
+  readonly #left = new Set<number>();
   #isGivenUp = false;
   #waiting: Group[] = [];
   #group = 0;
@@ -42,9 +45,13 @@ export class LogGroups {
     this.#recorded.set(stream, index);
   }
 
-  /** What is durable of the others stays theirs; the log is read again from where it stands. */
-  noteFailed(stream: number): void {
-    this.#failed.add(stream);
+  /**
+   * What is durable of the others stays theirs.
+   * @param isHeld the log is read again from where it stands; else it goes on without the stream
+   */
+  noteFailed(stream: number, isHeld: boolean): void {
+    if (isHeld) this.#isHeld = true;
+    else this.#left.add(stream);
   }
 
   /** The source may have told of more before it hears that. */
@@ -54,13 +61,14 @@ export class LogGroups {
 
   /**
    * Within the transaction that has recorded the states: moves the log behind the groups whose members all are.
-   * @returns the last of these; null: none
+   * @returns the last of these, with the members of all; null: none
    */
   record(): Group | null {
-    if (this.#isGivenUp || this.#failed.size > 0) return null;
+    if (this.#isGivenUp || this.#isHeld) return null;
     const isDone = ({ members }: Group) =>
       members.every(
-        ({ stream, index }) => (this.#recorded.get(stream) ?? 0) >= index,
+        ({ stream, index }) =>
+          this.#left.has(stream) || (this.#recorded.get(stream) ?? 0) >= index,
       );
     const open = this.#waiting.findIndex((group) => !isDone(group));
     const done = open < 0 ? this.#waiting : this.#waiting.slice(0, open);
@@ -73,6 +81,12 @@ export class LogGroups {
       history:
         done.findLast(({ history }) => history !== null)?.history ?? null,
     });
-    return last;
+    const members = new Map(
+      done
+        .flatMap((group) => group.members)
+        .filter(({ stream }) => !this.#left.has(stream))
+        .map((member) => [member.stream, member]),
+    );
+    return { ...last, members: [...members.values()] };
   }
 }

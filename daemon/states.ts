@@ -80,9 +80,10 @@ export class StateAccounts {
     this.#schedule();
   }
 
-  /** The log stays where it is. */
-  noteFailed(stream: number): void {
-    this.#groups.noteFailed(stream);
+  /** @param isHeld the log stays where it is */
+  noteFailed(stream: number, isHeld: boolean): void {
+    this.#groups.noteFailed(stream, isHeld);
+    this.#schedule();
   }
 
   /** No run goes on with the log: it stays where it is, whatever is still told of it. */

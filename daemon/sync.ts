@@ -34,7 +34,11 @@ import { refused } from "./actor-orders.ts";
 import { countSockets } from "./architecture-decider.ts";
 import { listArchitectures, resolveSourceUrl } from "./architectures.ts";
 import { Attempt } from "./attempt.ts";
-import { countChannels, startsOver } from "./airbyte/destination-request.ts";
+import {
+  countChannels,
+  replacesAll,
+  startsOver,
+} from "./airbyte/destination-request.ts";
 import { airbyteDestinationDefaults } from "../connectors/destinations/airbyte/config.ts";
 import {
   configOf,
@@ -98,6 +102,10 @@ class SyncRun {
   #lock: RunLock | null = null;
   #ledger: Ledger | null = null;
   #folder: RunFolder | null = null;
+  /** Of the attempt before. */
+  #last: AttemptOutput | null = null;
+  /** What a run before has copied is not there any more. */
+  #beginsAnew = false;
   #keeper: KeeperHold | null = null;
   #run: { runId: string; epoch: number; isResumed: boolean } | null = null;
   #attempt: Attempt | null = null;
@@ -256,7 +264,10 @@ class SyncRun {
     if (ledger.streamsOf(unfinished.runId).length === 0) return null;
     if (this.#request.restart || this.#isResync(ledger)) return null;
     if (unfinished.error?.code === "RUN_OUTDATED") return null;
-    if (startsOver(this.#request)) return null;
+    if (startsOver(this.#request, ledger, unfinished.runId)) {
+      this.#beginsAnew = true;
+      return null;
+    }
     const isSame =
       fingerprintRequest(unfinished.requestJson) ===
       fingerprintRequest(recordRequest(this.#request));
@@ -287,6 +298,9 @@ class SyncRun {
     const ledger = given(this.#ledger);
     const keeper = given(this.#keeper);
     const run = given(this.#run);
+    // it cannot be gone on with: the next run begins anew
+    if (this.#last && startsOver(this.#request, ledger, run.runId))
+      return this.#last;
     const folder = given(this.#folder);
     if (number > 1) {
       run.epoch = ledger.beginAttempt(run.runId, {
@@ -421,6 +435,7 @@ class SyncRun {
     const isInTheWay = (error: WireError | null) =>
       error !== null && errorCodes[error.code].disposition === "retryAttempt";
     if (errors.some(isInTheWay)) keeper.forget();
+    this.#last = result;
     return result;
   }
 
@@ -473,7 +488,10 @@ class SyncRun {
     const known = ledger.logOf(syncId);
     const reason =
       known?.givenUp ??
-      (this.#request.log.resync ? "somebody has asked for it" : null);
+      (this.#request.log.resync ? "somebody has asked for it" : null) ??
+      (this.#beginsAnew
+        ? "an earlier run was cut, and the destination begins with a table anew each time"
+        : null);
     if (known === null || reason === null) return;
     ledger.resetLog(syncId);
     this.#createNews(ledger, attempt).noteEvent(
@@ -796,7 +814,7 @@ export function startRun(
           run.announceRetry(error?.message ?? "the attempt failed", attempt),
       },
     }),
-    { input: { attemptsMax: startsOver(request) ? 1 : request.attemptsMax } },
+    { input: { attemptsMax: replacesAll(request) ? 1 : request.attemptsMax } },
   );
   bookkeeper.subscribe({
     next: (state) => {

@@ -1,10 +1,6 @@
 /**
  * The messages of a foreign source on their way to one channel: the rows of all streams in the order in which they came,
- * and behind the states that the source gives, the checkpoints that they cover. What a state covers is a group: one
- * checkpoint of each stream (and lane) that it speaks of, with the state to be given back once all of them are recorded.
- *
- * Not every state becomes a checkpoint, which ends a file: a state that comes soon after the last one is passed over, and
- * the next one stands for both.
+ * and behind the states that the source gives, the checkpoints that they cover (`message-states.ts`).
  */
 import { strict as assert } from "node:assert";
 import { fromTraceError } from "../airbyte/errors.ts";
@@ -13,12 +9,12 @@ import {
   type AirbyteState,
   type AirbyteTrace,
 } from "../airbyte/messages.ts";
-import { countMismatch, PartitionStates } from "../airbyte/partition-states.ts";
 import type { ColumnBatch } from "../../proto/columns.ts";
 import { ExtractError } from "../../proto/error.ts";
 import type { StreamSchema } from "../../proto/schema.ts";
 import { StateGroups } from "./message-groups.ts";
-import { MessageLanes, type Member } from "./message-lanes.ts";
+import { MessageLanes } from "./message-lanes.ts";
+import { describedBy, MessageStates } from "./message-states.ts";
 import {
   FollowedStreams,
   type Followed,
@@ -26,10 +22,8 @@ import {
   type Lane,
   type LogLevel,
   type MessageStream,
-  type PassedState,
   type Segment,
   type StateGroup,
-  type StateScope,
 } from "./message-streams.ts";
 
 export interface MessageRowsOptions {
@@ -59,13 +53,9 @@ export class MessageRows {
   readonly #streams: FollowedStreams;
   readonly #lanes: MessageLanes;
   readonly #groups: StateGroups;
-  readonly #global = new PartitionStates("all streams");
-  #scope: StateScope | null = null;
+  readonly #states: MessageStates;
   /** COMPLETE has been said of it, and nothing but its state may follow. */
   #ending: Followed | null = null;
-  #rowsSinceGlobal = 0;
-  #globalAt = performance.now();
-  #passed: PassedState[] = [];
   #traceError: ExtractError | null = null;
   #hasStatuses = false;
 
@@ -79,6 +69,12 @@ export class MessageRows {
     this.#groups = new StateGroups(this.#lanes, (group) =>
       events.onGroup(group),
     );
+    this.#states = new MessageStates({
+      ...options,
+      streams: this.#streams,
+      lanes: this.#lanes,
+      groups: this.#groups,
+    });
   }
 
   /** Of a checkpoint that was asked for. */
@@ -185,13 +181,10 @@ export class MessageRows {
     segment: Segment | null,
   ): Promise<void> | void {
     lane.hasRows = true;
-    followed.rowsSinceState += 1;
-    this.#rowsSinceGlobal += 1;
+    this.#states.countRows(followed, 1);
     if (segment === null) return;
     segment.rows += 1;
-    // a state that was here before its last record waits for it
-    if (followed.states.isWaiting || this.#global.isWaiting)
-      return this.#matchStates(followed);
+    return this.#states.match(followed);
   }
 
   /**
@@ -247,8 +240,8 @@ export class MessageRows {
   async finish(): Promise<void> {
     this.#lanes.throwFailure();
     if (this.#ending !== null) await this.#endStream(this.#ending);
-    if (this.#traceError) throw this.#traceError;
-    this.#endStates();
+    this.#throwTraceError();
+    this.#states.end();
     const open = this.#streams.all.filter(({ isOver }) => !isOver);
     const whole = open.filter((one) => {
       const isTold = this.#hasStatuses || this.#options.hasPartitions;
@@ -262,7 +255,8 @@ export class MessageRows {
       else this.#traceError ??= error;
       return false;
     });
-    if (this.#scope === "GLOBAL" || this.#scope === "LEGACY") {
+    const { scope } = this.#states;
+    if (scope === "GLOBAL" || scope === "LEGACY") {
       // its rows belong to the states of the others
       if (whole.length < open.length)
         throw new ExtractError(
@@ -273,7 +267,7 @@ export class MessageRows {
     } else for (const one of whole) await this.#endStream(one);
     await this.#groups.told;
     this.#lanes.throwFailure();
-    if (this.#traceError) throw this.#traceError;
+    this.#throwTraceError();
   }
 
   /**
@@ -294,231 +288,31 @@ export class MessageRows {
     const { rowCount } = batch;
     const segment = this.#lanes.openSegment(followed, lane, partition);
     const written = this.#lanes.writeBatch(lane, schema, batch);
-    followed.rowsSinceState += rowCount;
-    this.#rowsSinceGlobal += rowCount;
+    this.#states.countRows(followed, rowCount);
     segment.rows += rowCount;
-    if (followed.states.isWaiting || this.#global.isWaiting)
-      await this.#matchStates(followed);
+    await this.#states.match(followed);
     await written;
   }
 
   async #takeState(state: AirbyteState): Promise<void> {
-    const scope = state.type ?? "LEGACY";
-    if (this.#scope !== null && this.#scope !== scope)
-      throw new ExtractError(
-        "CONNECTOR_MESSAGE_INVALID",
-        `the source gives states of two kinds, ${this.#scope} and ${scope}`,
-      );
-    this.#scope = scope;
+    const scope = this.#states.noteScope(state);
     const body = JSON.stringify(state);
-    if (scope === "STREAM") await this.#takeStreamState(state, body);
-    else await this.#takeGlobalState(state, body, scope);
-  }
-
-  async #takeStreamState(state: AirbyteState, body: string): Promise<void> {
-    const descriptor = state.stream?.stream_descriptor;
-    if (descriptor === undefined)
-      throw new ExtractError(
-        "CONNECTOR_MESSAGE_INVALID",
-        "a state of one stream does not say of which",
-      );
-    const followed = this.#streams.findNamed(descriptor);
+    if (scope !== "STREAM") return this.#states.takeGlobal(state, body, scope);
+    const followed = this.#streams.findNamed(describedBy(state));
     if (followed === null) return;
     if (this.#ending !== null && this.#ending !== followed)
       await this.#endStream(this.#ending);
     if (followed.isOver) return;
-    if (this.#options.hasPartitions) {
-      followed.states.add(this.#readPartitionState(state, body, followed));
-      await this.#matchStates(followed);
-      return;
-    }
-    const counted = state.sourceStats?.recordCount;
-    if (counted !== undefined && counted !== followed.rowsSinceState)
-      throw countMismatch(
-        `the state of ${followed.shown}`,
-        counted,
-        followed.rowsSinceState,
-      );
-    const rows = followed.rowsSinceState;
-    followed.rowsSinceState = 0;
-    followed.passed = this.#pass(followed.passed, { body, rows });
-    if (this.#ending === followed || !this.#isTime(followed.checkpointedAt))
-      return;
-    followed.checkpointedAt = performance.now();
-    await this.#tellStreamGroup(followed, false);
-  }
-
-  async #takeGlobalState(
-    state: AirbyteState,
-    body: string,
-    scope: "GLOBAL" | "LEGACY",
-  ): Promise<void> {
-    if (scope === "GLOBAL" && !state.global)
-      throw new ExtractError(
-        "CONNECTOR_MESSAGE_INVALID",
-        "a global state holds no `global`",
-      );
-    if (this.#options.hasPartitions) {
-      this.#global.add(this.#readPartitionState(state, body, null));
-      await this.#matchGlobal();
-      return;
-    }
-    const counted = state.sourceStats?.recordCount;
-    if (counted !== undefined && counted !== this.#rowsSinceGlobal)
-      throw countMismatch(
-        "the state of all streams",
-        counted,
-        this.#rowsSinceGlobal,
-      );
-    const rows = this.#rowsSinceGlobal;
-    this.#rowsSinceGlobal = 0;
-    this.#passed = this.#pass(this.#passed, { body, rows });
-    if (!this.#isTime(this.#globalAt)) return;
-    this.#globalAt = performance.now();
-    const members = this.#streams.all.flatMap((one) =>
-      one.isOver ? [] : this.#lanes.closeLanes(one, false),
-    );
-    await this.#tellGlobalGroup(members);
-  }
-
-  #readPartitionState(
-    state: AirbyteState,
-    body: string,
-    followed: Followed | null,
-  ): Parameters<PartitionStates["add"]>[0] {
-    const recordCount = state.sourceStats?.recordCount;
-    const { id, partition_id: partition } = state;
-    const of = followed?.shown ?? "all streams";
-    if (
-      typeof id !== "number" ||
-      recordCount === undefined ||
-      typeof partition !== "string"
-    )
-      throw new ExtractError(
-        "CONNECTOR_MESSAGE_INVALID",
-        `a state of ${of} has no ${typeof id !== "number" ? "id" : recordCount === undefined ? "sourceStats.recordCount" : "partition_id"}, which sockets need`,
-        { stream: of },
-      );
-    const inner =
-      state.global?.stream_states.flatMap((one) => {
-        const own = one["partition_id"];
-        return typeof own === "string" ? [own] : [];
-      }) ?? [];
-    return {
-      id,
-      partitions: [...new Set([partition, ...inner])],
-      recordCount,
+    await this.#states.takeOwn(
+      followed,
+      state,
       body,
-    };
-  }
-
-  async #matchStates(followed: Followed): Promise<void> {
-    if (this.#scope === "GLOBAL") return this.#matchGlobal();
-    for (;;) {
-      const state = followed.states.take(
-        (partition) => followed.segments.get(partition)?.rows ?? 0,
-      );
-      if (state === null) return;
-      const members = this.#lanes.closeSegments(followed, state.partitions);
-      await this.#groups.tell(
-        {
-          scope: "STREAM",
-          stream: followed.stream.number,
-          body: state.body,
-          bodies: this.#keep(state),
-        },
-        members,
-      );
-    }
-  }
-
-  async #matchGlobal(): Promise<void> {
-    for (;;) {
-      const state = this.#global.take((partition) =>
-        this.#countRows(partition),
-      );
-      if (state === null) return;
-      const members = this.#streams.all.flatMap((one) =>
-        this.#lanes.closeSegments(one, state.partitions),
-      );
-      await this.#groups.tell(
-        {
-          scope: "GLOBAL",
-          stream: null,
-          body: state.body,
-          bodies: this.#keep(state),
-        },
-        members,
-      );
-    }
-  }
-
-  /** Of all streams. */
-  #countRows(partition: string): number {
-    return this.#streams.all.reduce(
-      (sum, { segments }) => sum + (segments.get(partition)?.rows ?? 0),
-      0,
+      this.#ending === followed,
     );
   }
 
-  #endStates(): void {
-    for (const { states, segments } of this.#streams.all)
-      states.end((partition) => segments.get(partition)?.rows ?? 0);
-    this.#global.end((partition) => this.#countRows(partition));
-  }
-
-  #pass(passed: PassedState[], state: PassedState): PassedState[] {
-    if (!this.#options.keepsStates) return [state];
-    passed.push(state);
-    return passed;
-  }
-
-  #keep({
-    body,
-    recordCount: rows,
-  }: {
-    readonly body: string;
-    readonly recordCount: number;
-  }): readonly PassedState[] {
-    return this.#options.keepsStates ? [{ body, rows }] : [];
-  }
-
-  #isTime(since: number): boolean {
-    return (
-      this.#groups.isHurried ||
-      performance.now() - since >= this.#options.checkpointEveryMs
-    );
-  }
-
-  async #tellStreamGroup(followed: Followed, last: boolean): Promise<void> {
-    const { passed, stream } = followed;
-    followed.passed = [];
-    const body = passed.at(-1)?.body ?? null;
-    const members = this.#lanes.closeLanes(followed, last);
-    await this.#groups.tell(
-      {
-        scope: body === null ? null : "STREAM",
-        stream: stream.number,
-        body,
-        bodies: this.#options.keepsStates ? passed : [],
-      },
-      members,
-    );
-  }
-
-  async #tellGlobalGroup(members: readonly Member[]): Promise<void> {
-    const passed = this.#passed;
-    this.#passed = [];
-    const body = passed.at(-1)?.body ?? null;
-    await this.#groups.tell(
-      {
-        scope: body === null ? null : this.#scope,
-        stream: null,
-        body,
-        bodies: this.#options.keepsStates ? passed : [],
-      },
-      members,
-    );
+  #throwTraceError(): void {
+    if (this.#traceError) throw this.#traceError;
   }
 
   /** All of it has come. */
@@ -527,12 +321,12 @@ export class MessageRows {
     if (followed.isOver) return;
     followed.isOver = true;
     this.#warnOfUncovered(followed);
-    await this.#tellStreamGroup(followed, true);
+    await this.#states.tellOwn(followed, true);
   }
 
   async #endTogether(streams: readonly Followed[]): Promise<void> {
     for (const one of streams) one.isOver = true;
-    await this.#tellGlobalGroup(
+    await this.#states.tellGlobal(
       streams.flatMap((one) => this.#lanes.closeLanes(one, true)),
     );
   }
@@ -632,10 +426,8 @@ export class MessageRows {
 
   /** Whether what becomes of it is no matter of the others. */
   #endsAlone({ stream }: Followed): boolean {
-    return (
-      this.#scope === "STREAM" ||
-      (this.#scope === null && !stream.isIncremental)
-    );
+    const { scope } = this.#states;
+    return scope === "STREAM" || (scope === null && !stream.isIncremental);
   }
 }
 

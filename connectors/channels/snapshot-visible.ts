@@ -23,10 +23,18 @@ export function readVisible(
   const xmin = BigInt(min);
   const xmax = BigInt(max);
   const running = new Set(list.split(",").filter((one) => one !== ""));
-  return (transaction) => {
-    if (transaction === null || !/^\d{1,20}$/.test(transaction)) return false;
+  const isShown = (transaction: string): boolean => {
+    if (!/^\d{1,20}$/.test(transaction)) return false;
     const xid = widen(BigInt(transaction), xmax);
     return xid < xmin || (xid < xmax && !running.has(String(xid)));
+  };
+  // it is asked for every event of a transaction
+  let latest = { transaction: "", isVisible: false };
+  return (transaction) => {
+    if (transaction === null) return false;
+    if (transaction !== latest.transaction)
+      latest = { transaction, isVisible: isShown(transaction) };
+    return latest.isVisible;
   };
 }
 

@@ -1,16 +1,17 @@
 /** A destination that speaks the Airbyte protocol, as a sync asks for it: a connector of somebody else, or our own output. */
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
+import type { Ledger } from "../../checkpoint/store/ledger.ts";
 import {
   airbyteDestinationDefaults,
   type AirbyteDestinationConfig,
-  type ChannelFormat,
 } from "../../connectors/destinations/airbyte/config.ts";
 import type { AirbyteDestinationSettings } from "../../connectors/destinations/airbyte/config-schema.ts";
 import { decideForeign } from "../architectures.ts";
 import type { Architecture } from "../architecture-decider.ts";
 import type { SyncRequest } from "../request.ts";
 import type { ConnectorProgram } from "../../connectors/airbyte/connector-process.ts";
+import type { ChannelFormat } from "../../connectors/airbyte/message-bytes.ts";
 
 /** A connector that is run here. */
 export interface ForeignConnectorRequest {
@@ -92,19 +93,37 @@ function labelOf({ program }: ForeignConnectorRequest): string {
   return program.image ?? basename(program.command?.at(-1) ?? "connector");
 }
 
+type Replacing = Pick<SyncRequest, "destination" | "mode">;
+
 /**
  * Whether a run that was cut begins anew. A connector of somebody else that replaces what it has may have taken rows and
  * given their states back, and thrown them away when it was started again: only a run that wrote all rows is whole.
  */
-export function startsOver({
-  destination,
-  mode,
-}: Pick<SyncRequest, "destination" | "mode">): boolean {
-  return (
-    destination.kind === "airbyte" &&
-    destination.connector !== null &&
-    mode === "full-refresh-overwrite"
-  );
+export function replacesAll({ destination, mode }: Replacing): boolean {
+  return isForeign(destination) && mode === "full-refresh-overwrite";
+}
+
+/** The same, of a run that the ledger knows: in other modes streams are replaced that come for the first time. */
+export function startsOver(
+  request: Replacing,
+  ledger: Pick<Ledger, "streamsOf" | "durableOf">,
+  runId: string,
+): boolean {
+  if (!isForeign(request.destination)) return false;
+  const hasReplaced = ledger
+    .streamsOf(runId)
+    .some(
+      ({ mode, state, number }) =>
+        mode === "full-refresh-overwrite" &&
+        state !== "committed" &&
+        state !== "committing" &&
+        ledger.durableOf(runId, number).length > 0,
+    );
+  return hasReplaced || replacesAll(request);
+}
+
+function isForeign(destination: SyncRequest["destination"]): boolean {
+  return destination.kind === "airbyte" && destination.connector !== null;
 }
 
 /** Channels that records of tables leave by. @param isLogged a log has one more, which may have to share */

@@ -11,13 +11,13 @@ import { airbyteDestinationDefaults } from "../../connectors/destinations/airbyt
 import {
   encodeMessages,
   probeOf,
-} from "../../connectors/destinations/airbyte/message-bytes.ts";
+} from "../../connectors/airbyte/message-bytes.ts";
 import {
   listen,
   MessageOutput,
   type Listening,
   type RecordOutput,
-} from "../../connectors/destinations/airbyte/output.ts";
+} from "../../connectors/airbyte/message-output.ts";
 import { ExtractError } from "../../proto/error.ts";
 import type { DataChannel } from "./data-channel.ts";
 

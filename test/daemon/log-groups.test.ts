@@ -42,7 +42,14 @@ describe("checkpoints of the log over all streams", () => {
     expect(groups.record()).toBeNull();
     expect(advanced).toEqual([]);
     groups.noteRecorded(1, 1);
-    expect(groups.record()?.group).toBe(2);
+    // whoever shows them is told of all streams
+    expect(groups.record()).toMatchObject({
+      group: 2,
+      members: [
+        { stream: 1, index: 1 },
+        { stream: 2, index: 2 },
+      ],
+    });
     expect(advanced).toEqual([
       { position: "p2", offset: "o2", history: ["h"] },
     ]);
@@ -60,9 +67,22 @@ describe("checkpoints of the log over all streams", () => {
     const { groups, advanced, add } = openGroups();
     add([[1, 1]]);
     groups.noteRecorded(1, 1);
-    groups.noteFailed(2);
+    groups.noteFailed(2, true);
     expect(groups.record()).toBeNull();
     expect(advanced).toEqual([]);
+  });
+
+  test("go on without a stream that was still being copied: it is copied anew", () => {
+    const { groups, advanced, add } = openGroups();
+    add([
+      [1, 1],
+      [2, 1],
+    ]);
+    groups.noteRecorded(1, 1);
+    expect(groups.record()).toBeNull();
+    groups.noteFailed(2, false);
+    expect(groups.record()?.members).toEqual([{ stream: 1, index: 1 }]);
+    expect(advanced).toHaveLength(1);
   });
 
   test("count no more once the log is given up, though the source still tells of it", () => {

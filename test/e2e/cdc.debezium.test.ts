@@ -277,6 +277,50 @@ describe("a sync that follows the log", () => {
     );
   });
 
+  test("goes on without a table that cannot be copied, and copies it once it can be", async ({
+    source,
+    destination,
+  }) => {
+    await createLoggedTables(source, 100);
+    await source.query(
+      "CREATE TABLE bad (id int PRIMARY KEY, d date); INSERT INTO bad VALUES (1, 'infinity')",
+    );
+    await withDatabase(inject("postgresUrl") ?? "", async (copy) => {
+      const sync = [
+        ...["sync", source.url, copy.url],
+        ...["--ledger", destination.ledgerPath, "--checkpoint-every", "200ms"],
+      ];
+      const running = destination.start(...sync, "--mode", "continuous");
+      for (const id of [-1, -2]) {
+        await source.query(
+          `INSERT INTO visits VALUES (${id}, '/marked'); INSERT INTO bad VALUES (${id}, now())`,
+        );
+        await waitFor(`row ${id} in the copy`, async () => {
+          if (running.isOver()) throw new Error(running.stderr());
+          return copy.query(`SELECT FROM public.visits WHERE id = ${id}`).then(
+            (rows) => rows.length === 1,
+            () => false,
+          );
+        });
+      }
+      signal(running.pid, "SIGTERM");
+      const { summary } = await running.ended;
+      expect(summary?.state).toBe("partlyFailed");
+      await source.query("UPDATE bad SET d = '2026-01-31' WHERE id = 1");
+      const { code, stderr } = await destination.run(...sync, "--mode", "cdc");
+      expect(code, stderr).toBe(0);
+      const bad = {
+        ...visits,
+        name: "bad",
+        columns: [plain("id"), plain("d")],
+      };
+      for (const table of [accounts, lines, visits, bad])
+        expect(await readSource(copy, table), table.name).toEqual(
+          await readSource(source, table),
+        );
+    });
+  });
+
   test.for([
     {
       name: "a table whose rows the log could not tell apart",

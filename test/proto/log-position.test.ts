@@ -10,6 +10,7 @@ import {
   LAST_NUMBER,
   positionBehind,
   positionOfSnapshot,
+  readFileCommit,
   type LogPosition,
 } from "../../proto/log-position.ts";
 
@@ -63,3 +64,17 @@ test("the file of a log counts more than the place in it", () => {
   expect(() => formatFileCommit(1, 2n ** 48n)).toThrow("place");
   expect(() => formatCommit(2n ** 80n)).toThrow("place");
 });
+
+test("a place in a numbered file is read back", () =>
+  fc.assert(
+    fc.property(
+      fc.nat(2 ** 31 - 1),
+      fc.nat(2 ** 31 - 1),
+      fc.nat(2 ** 16 - 1),
+      (file, low, high) => {
+        const offset = high * 2 ** 31 + low;
+        const commit = formatFileCommit(file, BigInt(offset));
+        expect(readFileCommit(commit)).toEqual({ file, offset });
+      },
+    ),
+  ));

@@ -23,7 +23,7 @@ import { encodeUnsent } from "../../airbyte/record-protobuf/meta.ts";
 import type { ColumnBatch, ColumnVector } from "../../../proto/columns.ts";
 import type { ChangeRecordNames } from "../../../proto/control.ts";
 import { ExtractError } from "../../../proto/error.ts";
-import type { ColumnSchema, StreamSchema } from "../../../proto/schema.ts";
+import type { StreamSchema } from "../../../proto/schema.ts";
 import { listTableColumns } from "../change-rows.ts";
 
 /** `EEEEEEEE-PPPPPPPPPPPPPPPPPPPP-NNNNNNNNNN`: where the 20 digits begin. */

@@ -1,7 +1,6 @@
 /** What a destination that speaks the Airbyte protocol is given. */
 import type { ConnectorProgram } from "../../airbyte/connector-process.ts";
-
-export type ChannelFormat = "jsonl" | "protobuf" | "columnar";
+import type { ChannelFormat } from "../../airbyte/message-bytes.ts";
 
 /** How records leave us. */
 export type RecordChannel =

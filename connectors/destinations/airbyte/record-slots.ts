@@ -11,8 +11,8 @@ import { JsonRecordEncoder } from "../../airbyte/record-json/encoder.ts";
 import { ProtobufRecordEncoder } from "../../airbyte/record-protobuf/encoder.ts";
 import type { ChangeRecordNames } from "../../../proto/control.ts";
 import { ChangeRecords } from "./change-records.ts";
-import type { ChannelFormat } from "./config.ts";
-import type { RecordOutput } from "./output.ts";
+import type { ChannelFormat } from "../../airbyte/message-bytes.ts";
+import type { RecordOutput } from "../../airbyte/message-output.ts";
 
 const ENCODERS = 2;
 const SCHEMA_VERSION = 1;

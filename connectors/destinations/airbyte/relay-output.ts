@@ -2,7 +2,7 @@
 import type { WireError } from "../../../proto/error.ts";
 import { ExtractError, fromWireError } from "../../../proto/error.ts";
 import type { LanePeer } from "./lane.ts";
-import type { RecordOutput } from "./output.ts";
+import type { RecordOutput } from "../../airbyte/message-output.ts";
 
 export class RelayOutput implements RecordOutput {
   readonly #channel: number;

@@ -4,7 +4,7 @@
  */
 import { toWireError } from "../../../proto/error.ts";
 import type { LanePeer } from "./lane.ts";
-import type { RecordOutput } from "./output.ts";
+import type { RecordOutput } from "../../airbyte/message-output.ts";
 import { RelayOutput } from "./relay-output.ts";
 import { Turns } from "./turns.ts";
 

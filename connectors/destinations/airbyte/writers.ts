@@ -12,7 +12,12 @@ import type {
   WriterFactory,
   WriterTarget,
 } from "../destination.ts";
-import type { AirbyteDestinationConfig, ChannelFormat } from "./config.ts";
+import {
+  encodeMessages,
+  probeOf,
+  type ChannelFormat,
+} from "../../airbyte/message-bytes.ts";
+import type { AirbyteDestinationConfig } from "./config.ts";
 import { Lane, type LaneFact, type LaneOrder, type LanePeer } from "./lane.ts";
 import {
   listen,
@@ -20,9 +25,8 @@ import {
   openStdout,
   type Listening,
   type RecordOutput,
-} from "./output.ts";
+} from "../../airbyte/message-output.ts";
 import { createSlots, type RecordSlots } from "./record-slots.ts";
-import { encodeMessages, probeOf } from "./message-bytes.ts";
 import { RecordWriter } from "./record-writer.ts";
 import { SharedOutput } from "./shared-output.ts";
 

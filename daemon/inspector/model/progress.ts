@@ -162,6 +162,7 @@ export class Progress {
         return;
       }
       case "run":
+      case "log":
         return;
     }
   }

@@ -169,6 +169,16 @@ test("a stream that its source gives up fails alone", async () => {
   expect(covered).toEqual({ users: 25, orders: 20 });
 });
 
+test("where what was told of it must not be lost, the read fails, once the other streams are there", async () => {
+  const { error, covered, failed } = await readForeign({
+    settings: connector({ fault: "incomplete", no_last_state: true }),
+    failsAlone: false,
+  });
+  expect(error?.code).toBe("CONNECTOR_STREAM_INCOMPLETE");
+  expect(failed).toEqual([]);
+  expect(covered).toEqual({ users: 25, orders: 20 });
+});
+
 test.for([
   {
     fault: "never starts",

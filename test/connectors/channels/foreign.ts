@@ -72,6 +72,7 @@ export interface ReadOptions {
   readonly state?: string;
   /** Seconds of rows between two checkpoints: 0 is one for each state. */
   readonly checkpointEveryMs?: number;
+  readonly failsAlone?: boolean;
   /** Names of columns that are read back. */
   onBatch?(stream: ForeignStream, batch: ColumnBatch): void;
 }
@@ -95,6 +96,7 @@ async function readInto(
     rowBytesMax = 1 << 20,
     state,
     checkpointEveryMs = 0,
+    failsAlone = true,
     onBatch = () => {},
   }: ReadOptions,
 ): Promise<Outcome> {
@@ -141,7 +143,7 @@ async function readInto(
     checkpointEveryMs,
     hasPartitions: sockets !== undefined,
     keepsStates: false,
-    failsAlone: true,
+    failsAlone,
     events: {
       onGroup: (group) => {
         groups.push(group);

@@ -239,6 +239,48 @@ describe("a state over all streams", () => {
     expect(end).toHaveLength(3);
   });
 
+  test("over sockets has the next id and the partition of its rows, and is told to the platform as well", () => {
+    const platform: string[] = [];
+    const messages = begin([], (message) => platform.push(message));
+    const file = (path: string) => ({ files: [{ path, rows: 1, bytes: 1 }] });
+    const told = [
+      messages.recorded(book, report(1, 0, 1, { last: true, ...file("1-0") })),
+      messages.recorded(book, report(1, 2, 2, { rows: 1, ...file("2-0") })),
+      // a group waits for the one before, and each counts its own
+      messages.grouped(book, group(1, 2, [[1, 2]])),
+      messages.recorded(book, report(2, 0, 1, { rows: 3, ...file("2-1") })),
+      messages.recorded(
+        book,
+        report(1, 2, 3, { rows: 0, ...file("not opened") }),
+      ),
+      messages.grouped(
+        book,
+        group(2, 3, [
+          [1, 3],
+          [2, 1],
+        ]),
+      ),
+    ].flat();
+    const states = told
+      .filter((one) => one.includes('"STATE"'))
+      .map((one) => (JSON.parse(one) as { state: object }).state);
+    expect(states).toMatchObject([
+      { id: 1, partition_id: "1-0", sourceStats: { recordCount: 5 } },
+      { id: 2, partition_id: "2-0", sourceStats: { recordCount: 1 } },
+      { id: 3, partition_id: "2-1", sourceStats: { recordCount: 3 } },
+    ]);
+    expect(told.every((one) => platform.includes(one))).toBe(true);
+    messages.waiting.warn("look");
+    expect(platform.at(-1)).toContain("look");
+    messages.grouped(book, group(3, 4, []));
+    const [end = ""] = messages.takeEnd(true);
+    expect(JSON.parse(end)).toMatchObject({
+      state: {
+        ...{ id: 4, partition_id: "none-4", sourceStats: { recordCount: 0 } },
+      },
+    });
+  });
+
   test("makes of a new ledger what it was, and says what is left of a copy", ({
     ledger,
   }) => {

@@ -22,7 +22,7 @@ const env: NodeJS.ProcessEnv = { ...toolEnv };
 delete env["MILLRACE_SOURCES"];
 
 /** What a test waits for comes within this, or never. */
-const WAIT_MS_MAX = 60_000;
+const WAIT_MS_MAX = 120_000;
 const POLL_MS = 5;
 
 export type Role = "bookkeeper" | "source" | "destination" | "keeper";

@@ -13,6 +13,7 @@ import { FRAME_BYTES, FrameCutter, FrameReader } from "./frames.ts";
 import { cleanEnvironment, findJava, type Java } from "./java.ts";
 import { LineCutter } from "./lines.ts";
 import { LogReader, type EngineLogEntry } from "./log.ts";
+import { SilenceWatch } from "./silence-watch.ts";
 import {
   formatAck,
   formatSettings,
@@ -86,6 +87,7 @@ export class Engine {
   readonly #cut: (chunk: Buffer) => Iterable<readonly EngineMessage[]>;
   readonly #heapBytesMax: number;
   readonly #lastEntries: EngineLogEntry[] = [];
+  readonly #watch: SilenceWatch;
   #isTaken = false;
   #isStreaming = false;
   #isStopping = false;
@@ -107,6 +109,9 @@ export class Engine {
       },
     );
     this.#child = child;
+    this.#watch = new SilenceWatch(child.pid ?? null, () =>
+      child.stdout.destroy(),
+    );
     this.#exited = new Promise((resolve) => {
       child.once("close", () => resolve());
       child.once("error", () => resolve());
@@ -162,6 +167,7 @@ export class Engine {
     try {
       for (;;) {
         const next = await this.#hear(chunks);
+        if (this.#watch.failure) throw this.#watch.failure;
         if (next === null) break;
         const messages: EngineMessage[] = [];
         let failure: ExtractError | null = null;
@@ -181,6 +187,7 @@ export class Engine {
       // one that was drained, and could not say its last word, has done what it was told
       if (!isStopped && !this.#isStopping) throw this.#explainEnd();
     } finally {
+      this.#watch.close();
       await this.kill();
     }
   }
@@ -189,33 +196,22 @@ export class Engine {
     for (const messages of this.#cut(chunk)) yield* messages;
   }
 
-  /** Null at the end. */
+  /** Null at the end. @throws ExtractError PEER_STALLED */
   async #hear(
     chunks: AsyncIterator<Buffer> | undefined,
   ): Promise<Buffer | null> {
     if (chunks === undefined) return null;
-    const silenceMsMax = this.#isStreaming
-      ? SILENCE_MS_MAX
-      : SILENCE_START_MS_MAX;
-    const stalled = Promise.withResolvers<never>();
-    const timer = setTimeout(() => {
-      stalled.reject(
-        new ExtractError(
-          "PEER_STALLED",
-          `the change data engine has said nothing for ${silenceMsMax / 1000} s`,
-          { pid: this.pid },
-        ),
-      );
-    }, silenceMsMax);
+    this.#watch.begin(
+      this.#isStreaming ? SILENCE_MS_MAX : SILENCE_START_MS_MAX,
+    );
     try {
-      const { done, value } = await Promise.race([
-        // a pipe that was closed on our side, by `kill`, has ended like any other
-        chunks.next().catch(() => ({ done: true as const, value: undefined })),
-        stalled.promise,
-      ]);
+      const { done, value } = await chunks.next();
       return done === true ? null : value;
+    } catch {
+      // a pipe that was closed on our side, by `kill`, has ended like any other
+      return null;
     } finally {
-      clearTimeout(timer);
+      this.#watch.end();
     }
   }
 

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import {
   checkLoggedDatabases,
   judgeLogSettings,
+  readRetention,
 } from "../../../../connectors/sources/mysql/log-settings.ts";
 
 const right = {
@@ -49,4 +50,33 @@ test("a database that the server leaves out of its log is refused by name", () =
   check("other,shop", "tmp");
   expect(() => check("other", "")).toThrow("shop out of its binlog");
   expect(() => check("", "tmp,shop")).toThrow("binlog_ignore_db");
+});
+
+test.for([
+  // MySQL 8, and what it does where the one is 0
+  [{ binlog_expire_logs_seconds: "2592000", expire_logs_days: "0" }, 2_592_000],
+  [{ binlog_expire_logs_seconds: "0", expire_logs_days: "7" }, 604_800],
+  // MariaDB since 10.6 counts parts of days
+  [{ expire_logs_days: "0.500000" }, 43_200],
+  [{ binlog_expire_logs_seconds: "0", expire_logs_days: "0" }, null],
+  [
+    {
+      binlog_expire_logs_seconds: "3600",
+      binlog_expire_logs_auto_purge: "OFF",
+    },
+    null,
+  ],
+  [{}, null],
+] as const)("%j: the log is removed after %s s", ([variables, seconds]) => {
+  expect(readRetention(new Map(Object.entries(variables)))).toEqual({
+    ...{ seconds, bytes: null },
+  });
+});
+
+test.for([
+  [{ max_binlog_total_size: "1048576" }, 1_048_576],
+  [{ binlog_space_limit: "4096" }, 4_096],
+  [{ max_binlog_total_size: "0" }, null],
+] as const)("%j: the log is kept up to %s bytes", ([variables, bytes]) => {
+  expect(readRetention(new Map(Object.entries(variables))).bytes).toBe(bytes);
 });

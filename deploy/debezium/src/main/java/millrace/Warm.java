@@ -66,8 +66,16 @@ public final class Warm {
     private static void convert() throws Exception {
         Schema schema = SchemaBuilder.struct().field("a", Schema.INT64_SCHEMA).field("b", Schema.OPTIONAL_STRING_SCHEMA).build();
         Struct value = new Struct(schema).put("a", 1L);
+        Schema source = SchemaBuilder.struct().field("schema", Schema.STRING_SCHEMA).field("table", Schema.STRING_SCHEMA)
+                .field("ts_us", Schema.INT64_SCHEMA).build();
+        Schema envelope = SchemaBuilder.struct().field("before", schema).field("after", schema).field("source", source)
+                .field("op", Schema.STRING_SCHEMA).build();
+        Struct change = new Struct(envelope).put("after", value).put("op", "c")
+                .put("source", new Struct(source).put("schema", "m").put("table", "m").put("ts_us", 1L));
         Lines lines = new Lines(new ByteArrayOutputStream(), 1024, false, true);
-        lines.writeEvent(new SourceRecord(Map.of(), Map.of(), "m", schema, value, schema, value), 1);
+        lines.writeEvent(new SourceRecord(Map.of(), Map.of(), "m", schema, value, envelope, change), 1);
+        // and what is told as a line
+        lines.writeEvent(new SourceRecord(Map.of(), Map.of(), "m", schema, value, schema, value), 2);
         lines.writeError(new IllegalStateException());
         Offsets.write(Offsets.read("{\"a\":1}"));
     }

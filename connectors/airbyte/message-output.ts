@@ -5,7 +5,7 @@
 import { createWriteStream, fstatSync, lstatSync, rmSync } from "node:fs";
 import { Socket, createServer, type Server } from "node:net";
 import type { Writable } from "node:stream";
-import { ExtractError } from "../../../proto/error.ts";
+import { ExtractError } from "../../proto/error.ts";
 
 /** An idle socket is probed after so long, so that a peer that has gone is noticed. */
 const PROBE_MS = 5_000;

@@ -2,8 +2,9 @@
 import {
   encodeMessage,
   probe as protobufProbe,
-} from "../../airbyte/record-protobuf/encoder.ts";
-import type { ChannelFormat } from "./config.ts";
+} from "./record-protobuf/encoder.ts";
+
+export type ChannelFormat = "jsonl" | "protobuf" | "columnar";
 
 const utf8 = new TextEncoder();
 const newline = utf8.encode("\n");
