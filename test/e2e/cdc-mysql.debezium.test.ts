@@ -63,6 +63,14 @@ const listRenamed = (server: MysqlFixture, linesNow: ComparedTable) =>
       : table,
   );
 
+/** Numbers enough to fill two bytes with a bit each, and a YEAR, which not every server counts among them. */
+const numbers = Array.from({ length: 15 }, (_, i) => `n${i + 1}`);
+const readings: ComparedTable = {
+  name: "readings",
+  key: ["id"],
+  columns: ["id", "taken", "n1", "n15"].map(plain),
+};
+
 /** On both servers in the full tests; else on the one that is more likely to get it wrong, or on none: each start is one of a JVM. */
 const isEverywhere = Boolean(process.env["MILLRACE_TEST_FULL"]);
 
@@ -77,11 +85,17 @@ describe.each(flavours)("%s: a sync that follows the binlog", (flavour) => {
     "copies the tables once, one that comes later by itself, and from then on their changes",
     async ({ server, destination }) => {
       await createBinlogTables(server, 600);
+      await server.query(
+        `CREATE TABLE readings (id int PRIMARY KEY, taken year, ${numbers.map((name) => `${name} int unsigned`).join(", ")})`,
+      );
       const sync = ["sync", server.url, destination.root, ...options];
       const workload = await LogWorkload.start(server.url, 1, binlogDialect);
       const first = await destination.run(...sync, "--exclude", "visits");
       expect(first.code, first.stderr).toBe(0);
       await workload.addColumn((sql) => server.query(sql));
+      await server.query(
+        "INSERT INTO readings (id, taken, n15) VALUES (1, 1999, 4294967295), (2, NULL, 0), (3, 2155, NULL); UPDATE readings SET n1 = 7 WHERE id = 1; DELETE FROM readings WHERE id = 3",
+      );
       await sleep(300);
       // the others go on to where it is copied, under what they are there
       const second = await destination.run(...sync);
@@ -89,6 +103,7 @@ describe.each(flavours)("%s: a sync that follows the binlog", (flavour) => {
       expect(rungsOf(second)).toEqual({
         accounts: true,
         lines: true,
+        readings: true,
         visits: false,
       });
       await workload.addColumn((sql) => server.query(sql));
@@ -104,12 +119,11 @@ describe.each(flavours)("%s: a sync that follows the binlog", (flavour) => {
       await server.query("UPDATE visits SET path = '/last' WHERE id % 3 = 0");
       const fourth = await destination.run(...sync);
       expect(fourth.code, fourth.stderr).toBe(0);
-      expect(Object.values(rungsOf(fourth))).toEqual([true, true, true]);
-      await expectSame(
-        server,
-        destination,
-        listRenamed(server, workload.linesNow),
-      );
+      expect(new Set(Object.values(rungsOf(fourth)))).toEqual(new Set([true]));
+      await expectSame(server, destination, [
+        ...listRenamed(server, workload.linesNow),
+        { ...readings, namespace: server.database },
+      ]);
     },
   );
 

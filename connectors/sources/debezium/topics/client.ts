@@ -19,6 +19,7 @@ Object.assign(kafkajs.CompressionCodecs, kafkaCodecs);
 
 const CONNECT_MS_MAX = 10_000;
 const REQUEST_MS_MAX = 30_000;
+const CLOSE_MS_MAX = 2_000;
 const METADATA_MS_MAX = 300_000;
 const retry = { retries: 3, initialRetryTime: 200, maxRetryTime: 2_000 };
 /** Aborted transactions of producers are not told of. */
@@ -337,10 +338,15 @@ export class TopicsClient {
     await this.#ask(() => this.#cluster.refreshMetadata());
   }
 
+  /** Within two seconds: the library waits for what a broker still owes, and one that is silent owes it for long. */
   async close(): Promise<void> {
-    await this.#cluster.disconnect().catch(() => {
+    const over = Promise.withResolvers<void>();
+    const timer = setTimeout(over.resolve, CLOSE_MS_MAX);
+    const closed = this.#cluster.disconnect().catch(() => {
       // it was not connected, or is not any more
     });
+    await Promise.race([closed, over.promise]);
+    clearTimeout(timer);
   }
 
   async #ask<Answer>(work: () => Promise<Answer>): Promise<Answer> {

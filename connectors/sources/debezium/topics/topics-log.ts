@@ -34,6 +34,8 @@ const UNIT_CHANGES_MAX = 50_000_000;
 const MESSAGES_MAX = 512;
 /** Where nothing new is there. */
 const IDLE_MS = 1_000;
+/** Brokers that take a connection and then say nothing. */
+const OPEN_MS_MAX = 120_000;
 /** Between two tries to reach brokers that are away, or partitions whose leader has changed. */
 const RETRY_MS = 500;
 /** Answers without messages before a partition is asked for alone. */
@@ -116,7 +118,7 @@ export class TopicsLog {
   /** @throws ExtractError KAFKA_*, SOURCE_POSITION_EXPIRED, SOURCE_LOG_UNSUITABLE */
   async *messages(): AsyncGenerator<readonly EngineMessage[], void> {
     try {
-      await answerWithin(this.#options.config.awayMs, () => this.#open());
+      await answerWithin(OPEN_MS_MAX, () => this.#open());
       yield [{ type: "ready" }];
       const pending = this.#state.to;
       if (pending !== null) {

@@ -4,10 +4,16 @@ import com.github.shyiko.mysql.binlog.BinaryLogClient;
 import com.github.shyiko.mysql.binlog.event.Event;
 import com.github.shyiko.mysql.binlog.event.EventData;
 import com.github.shyiko.mysql.binlog.event.EventHeaderV4;
+import com.github.shyiko.mysql.binlog.event.EventType;
 import com.github.shyiko.mysql.binlog.event.QueryEventData;
 import com.github.shyiko.mysql.binlog.event.TableMapEventData;
+import com.github.shyiko.mysql.binlog.event.TableMapEventMetadata;
 import com.github.shyiko.mysql.binlog.event.XAPrepareEventData;
+import com.github.shyiko.mysql.binlog.event.deserialization.EventDeserializer;
 import com.github.shyiko.mysql.binlog.event.deserialization.EventDeserializer.EventDataWrapper;
+import com.github.shyiko.mysql.binlog.event.deserialization.TableMapEventDataDeserializer;
+import com.github.shyiko.mysql.binlog.event.deserialization.TableMapEventMetadataDeserializer;
+import com.github.shyiko.mysql.binlog.io.ByteArrayInputStream;
 import io.debezium.DebeziumException;
 import io.debezium.pipeline.ChangeEventSourceCoordinator;
 import java.lang.reflect.Field;
@@ -100,6 +106,7 @@ class LogEvents implements BinaryLogClient.EventListener {
             client.unregisterEventListener(this);
             client.registerEventListener(this);
             isLast = true;
+            passOverMetadata();
         }
         EventHeaderV4 header = event.getHeader();
         EventData data = EventDataWrapper.internal(event.getData());
@@ -115,6 +122,28 @@ class LogEvents implements BinaryLogClient.EventListener {
             }
         }
         hear(header, data);
+    }
+
+    /**
+     * Of what the server says of a table beside its types nobody here makes use, and the reader knows of new servers only
+     * how long it is: where YEAR is not counted among the numbers (MySQL 8.0.15), it reads behind the end. A table of 16
+     * numbers and a YEAR would end every start. The first event of a connection tells of no table, so this is in time.
+     */
+    private void passOverMetadata() {
+        TableMapEventDataDeserializer tables = new TableMapEventDataDeserializer();
+        TableMapEventMetadataDeserializer none = new TableMapEventMetadataDeserializer() {
+            @Override
+            public TableMapEventMetadata deserialize(ByteArrayInputStream in, int columns, byte[] types) {
+                return null;
+            }
+        };
+        try {
+            find(TableMapEventDataDeserializer.class, "metadataDeserializer").set(tables, none);
+        }
+        catch (ReflectiveOperationException failure) {
+            throw unfit(failure);
+        }
+        ((EventDeserializer) read(BinaryLogClient.class, "eventDeserializer", client)).setEventDataDeserializer(EventType.TABLE_MAP, tables);
     }
 
     /** For what one of the servers has alone. */
