@@ -16,7 +16,7 @@ const RETURNS = "comes-back";
  * kernel closes the pipe, the shell ends the server and removes its folder (`$1`), unless it is to come back. `detached`
  * keeps a Ctrl-C in the terminal from reaching the server before we have finished with it.
  */
-const keeperScript = `
+export const keeperScript = `
 folder=$1; shift
 exec 3<&0
 "$@" 3<&- </dev/null &

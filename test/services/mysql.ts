@@ -17,6 +17,7 @@ import { join } from "node:path";
 import mysql from "mysql2/promise";
 import { chooseDataFolder } from "../../deploy/demo/binaries.ts";
 import { findFreePort, findServerUser } from "../../deploy/demo/cluster.ts";
+import { keeperScript } from "./keeper.ts";
 import {
   findMysqlPrograms,
   type MysqlFlavour,
@@ -66,26 +67,6 @@ const commonSettings = [
   "innodb-log-file-size=48M",
   "max-connections=300",
 ];
-
-/**
- * The server runs below a shell that waits for the end of its standard input. When this process ends in any way, the
- * kernel closes the pipe, the shell ends the server and removes its folder (`$1`). `detached` keeps a Ctrl-C in the
- * terminal from reaching the server before we have finished with it. The shell speaks of killed children, to nobody.
- */
-const keeperScript = `
-folder=$1; shift
-exec 3<&0
-"$@" 3<&- </dev/null &
-server=$!
-trap '' PIPE
-echo "server $server"
-(read -r _ <&3; kill -s KILL "$server") 2>/dev/null &
-watcher=$!
-wait "$server"; code=$?
-kill "$watcher" 2>/dev/null
-rm -rf "$folder"
-exit "$code"
-`;
 
 /**
  * Starts a server of our own in a temporary folder.

@@ -14,6 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findFreePort } from "../../deploy/demo/cluster.ts";
+import { keeperScript } from "./keeper.ts";
 import { findCacheFolder } from "./postgres.ts";
 
 const MODULE = "github.com/versity/versitygw/cmd/versitygw";
@@ -44,26 +45,6 @@ export interface S3Service {
   /** Ends the server if it is ours. */
   stop(): Promise<void>;
 }
-
-/**
- * The server runs below a shell that waits for the end of its standard input. When this process ends in any way, the
- * kernel closes the pipe, the shell ends the server and removes its folder (`$1`). `detached` keeps a Ctrl-C in the
- * terminal from reaching the server before we have finished with it.
- */
-const keeperScript = `
-folder=$1; shift
-exec 3<&0
-"$@" 3<&- </dev/null &
-server=$!
-trap '' PIPE
-echo "server $server"
-(read -r _ <&3; kill -s KILL "$server") 2>/dev/null &
-watcher=$!
-wait "$server"; code=$?
-kill "$watcher" 2>/dev/null
-rm -rf "$folder"
-exit "$code"
-`;
 
 /**
  * The server's program in the cache folder, built there unless it is. Wants Go and its module proxy.
