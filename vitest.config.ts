@@ -63,6 +63,8 @@ export default defineConfig({
           // what a file leaves behind in its process, the next one has to bear; a process each costs a third more CPU
           isolate: false,
           maxWorkers: waitingWorkers,
+          // those that start a process of ours have to wait for it on a busy machine
+          testTimeout: 30_000,
           sequence: { groupOrder: 0 },
         },
       },
