@@ -45,6 +45,8 @@ export async function dropSlots({ query }: PostgresFixture): Promise<void> {
 export const options = [
   ...["--mode", "cdc", "--checkpoint-every", "200ms"],
   ...["--partition-by", "key", "--readers", "2", "--channels", "2"],
+  // a workload that empties tables all the time may do so between the snapshot and its locks, more than once
+  ...["--attempts", "8"],
 ];
 
 export async function expectSame(
