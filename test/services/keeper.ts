@@ -1,11 +1,16 @@
 /** Servers of the tests that cannot outlive the process that started them, and may be killed and come back. */
-import { spawn, type ChildProcess } from "node:child_process";
+import {
+  spawn,
+  type ChildProcess,
+  type SpawnOptions,
+} from "node:child_process";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** Until it answers; a cold JVM on a busy machine takes its time. */
 const START_MS_MAX = 60_000;
-const START_POLL_MS = 100;
+/** For servers that are there after a second or more. */
+const POLL_MS = 100;
 /** The part of a server's output that is kept for an error message. */
 const OUTPUT_CHARS_MAX = 8_192;
 /** In a server's folder, while it is to come back. */
@@ -16,7 +21,7 @@ const RETURNS = "comes-back";
  * kernel closes the pipe, the shell ends the server and removes its folder (`$1`), unless it is to come back. `detached`
  * keeps a Ctrl-C in the terminal from reaching the server before we have finished with it.
  */
-export const keeperScript = `
+const keeperScript = `
 folder=$1; shift
 exec 3<&0
 "$@" 3<&- </dev/null &
@@ -38,6 +43,11 @@ export interface Kept {
   end(): Promise<void>;
 }
 
+/** As which user and with what environment it runs, as `spawn` has it, and how often it is asked. */
+interface KeepOptions extends Pick<SpawnOptions, "env" | "uid" | "gid"> {
+  readonly pollMs?: number;
+}
+
 /**
  * Starts a server, and waits until it answers.
  * @param folder what it has on disk: removed when it ends
@@ -49,11 +59,12 @@ export async function keep(
   folder: string,
   command: readonly string[],
   answers: () => Promise<boolean>,
+  { pollMs = POLL_MS, ...options }: KeepOptions = {},
 ): Promise<Kept> {
   const child = spawn(
     "/bin/sh",
     ["-c", keeperScript, "sh", folder, ...command],
-    { cwd: "/", detached: true, stdio: ["pipe", "pipe", "pipe"] },
+    { ...options, cwd: "/", detached: true, stdio: ["pipe", "pipe", "pipe"] },
   );
   let output = "";
   let pid = 0;
@@ -91,7 +102,7 @@ export async function keep(
       await end();
       throw new Error(`${name} did not start: ${fault}\n${output}`);
     }
-    await new Promise((done) => setTimeout(done, START_POLL_MS));
+    await new Promise((done) => setTimeout(done, pollMs));
   }
   // the handles must not keep this process alive when its work is done
   child.unref();

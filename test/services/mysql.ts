@@ -2,7 +2,7 @@
  * A real MySQL and a real MariaDB for the tests: those that TEST_MYSQL_URL and TEST_MARIADB_URL name, else servers of
  * our own for the time of the run. They listen on loopback only and cannot outlive the process that started them.
  */
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import {
   chownSync,
   cpSync,
@@ -17,7 +17,7 @@ import { join } from "node:path";
 import mysql from "mysql2/promise";
 import { chooseDataFolder } from "../../deploy/demo/binaries.ts";
 import { findFreePort, findServerUser } from "../../deploy/demo/cluster.ts";
-import { keeperScript } from "./keeper.ts";
+import { keep } from "./keeper.ts";
 import {
   findMysqlPrograms,
   type MysqlFlavour,
@@ -41,13 +41,10 @@ export interface MysqlService {
   stop(): Promise<void>;
 }
 
-/** Until the first connection is accepted. */
-const START_MS_MAX = 60_000;
+/** How often it is asked whether it accepts connections. */
 const START_POLL_MS = 25;
 /** Another process may take the port between the probe and the bind. */
 const PORT_ATTEMPTS_MAX = 5;
-/** The part of the server's output that is kept for an error message. */
-const OUTPUT_CHARS_MAX = 8_192;
 
 /** Nothing of a test has to survive a crash, so nothing waits for the disk; row events and GTIDs are as CDC wants them. */
 const testSettings: Readonly<Record<MysqlFlavour, readonly string[]>> = {
@@ -185,65 +182,24 @@ async function launch(
     ...testSettings[flavour],
     ...settings,
   ].map((option) => `--${option}`);
-  const child = spawn(
-    "/bin/sh",
-    [
-      ...["-c", keeperScript, "sh", folder],
-      ...[programs.server, ...programs.base, ...options],
-    ],
+  const url = `mysql://root@127.0.0.1:${port}/mysql`;
+  const { pid, end } = await keep(
+    flavour,
+    folder,
+    [programs.server, ...programs.base, ...options],
+    () => canConnect(url),
     {
       ...findServerUser(),
-      cwd: "/",
       env: programs.environment,
-      detached: true,
-      stdio: ["pipe", "pipe", "pipe"],
+      pollMs: START_POLL_MS,
     },
   );
-  let output = "";
-  let pid: number | null = null;
-  const keep = (chunk: Buffer) => {
-    output = (output + chunk.toString()).slice(-OUTPUT_CHARS_MAX);
-    pid ??= Number(/^server (\d+)$/m.exec(output)?.[1] ?? 0) || null;
-  };
-  child.stdout.on("data", keep);
-  child.stderr.on("data", keep);
-  child.stdin.on("error", () => {}); // the shell may be gone when the pipe is closed
-  const exited = new Promise<void>((done) => {
-    child.once("close", () => done());
-    child.once("error", (error) => {
-      output += String(error);
-      done();
-    });
-  });
   const stop = async () => {
-    child.ref();
-    child.stdin.end();
-    await exited;
+    await end();
     // the shell removes it as the server's user, who may not remove its own entry in the folder above
     rmSync(folder, { recursive: true, force: true });
   };
-  const url = `mysql://root@127.0.0.1:${port}/mysql`;
-  const deadline = performance.now() + START_MS_MAX;
-  while (!(await canConnect(url))) {
-    if (hasEnded(child)) {
-      await exited;
-      throw new Error(`${flavour} ended while starting:\n${output}`);
-    }
-    if (performance.now() > deadline) {
-      await stop();
-      throw new Error(`${flavour} did not start:\n${output}`);
-    }
-    await new Promise((done) => setTimeout(done, START_POLL_MS));
-  }
-  // the handles must not keep this process alive when its work is done
-  child.unref();
-  for (const stream of [child.stdin, child.stdout, child.stderr])
-    (stream as unknown as { unref(): void }).unref();
   return { url, flavour, origin: programs.origin, pid, folder, stop };
-}
-
-function hasEnded(child: ChildProcess): boolean {
-  return child.exitCode !== null || child.signalCode !== null;
 }
 
 async function canConnect(url: string): Promise<boolean> {

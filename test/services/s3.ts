@@ -2,7 +2,7 @@
  * A real S3 server for the tests: the one that TEST_S3_ENDPOINT, TEST_S3_KEY and TEST_S3_SECRET name, else a versitygw
  * of our own for the time of the run. It listens on loopback only and cannot outlive the process that started it.
  */
-import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
@@ -14,19 +14,16 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findFreePort } from "../../deploy/demo/cluster.ts";
-import { keeperScript } from "./keeper.ts";
+import { keep } from "./keeper.ts";
 import { findCacheFolder } from "./postgres.ts";
 
 const MODULE = "github.com/versity/versitygw/cmd/versitygw";
 const VERSION = "v1.8.0";
 /** Two minutes on one core. */
 const INSTALL_MS_MAX = 900_000;
-const START_MS_MAX = 60_000;
 const START_POLL_MS = 20;
 /** Another process may take the port between the probe and the bind. */
 const PORT_ATTEMPTS_MAX = 5;
-/** The part of the server's output that is kept for an error message. */
-const OUTPUT_CHARS_MAX = 8_192;
 
 /** What the server's own region is; a request signed for another one is refused. */
 export const S3_REGION = "us-east-1";
@@ -115,59 +112,25 @@ async function launch(
   if (!sidecar) rmdirSync(beside);
   const accessKeyId = "millrace-test";
   const secretAccessKey = "millrace-test-secret";
-  const child = spawn(
-    "/bin/sh",
+  const endpoint = `http://127.0.0.1:${port}`;
+  const { pid, end } = await keep(
+    "versitygw",
+    folder,
     [
-      ...["-c", keeperScript, "sh", folder, program],
-      ...["--port", `127.0.0.1:${port}`, "--quiet", "--iam-dir", accounts],
-      ...["--region", S3_REGION, "--keep-alive", "posix"],
-      ...(sidecar ? ["--sidecar", beside] : []),
-      data,
+      ...[program, "--port", `127.0.0.1:${port}`, "--quiet"],
+      ...["--iam-dir", accounts, "--region", S3_REGION, "--keep-alive"],
+      ...["posix", ...(sidecar ? ["--sidecar", beside] : []), data],
     ],
+    () => answers(endpoint),
     {
       env: {
         PATH: process.env["PATH"],
         ROOT_ACCESS_KEY: accessKeyId,
         ROOT_SECRET_KEY: secretAccessKey,
       },
-      cwd: "/",
-      detached: true,
-      stdio: ["pipe", "pipe", "pipe"],
+      pollMs: START_POLL_MS,
     },
   );
-  let output = "";
-  let pid: number | null = null;
-  const keep = (chunk: Buffer): void => {
-    output = (output + chunk.toString()).slice(-OUTPUT_CHARS_MAX);
-    pid ??= Number(/^server (\d+)$/m.exec(output)?.[1] ?? 0) || null;
-  };
-  child.stdout.on("data", keep);
-  child.stderr.on("data", keep);
-  child.stdin.on("error", () => {}); // the shell may be gone when the pipe is closed
-  const exited = new Promise<void>((done) => {
-    child.once("close", () => done());
-    child.once("error", (error) => {
-      output += String(error);
-      done();
-    });
-  });
-  const endpoint = `http://127.0.0.1:${port}`;
-  const deadline = performance.now() + START_MS_MAX;
-  while (!(await answers(endpoint))) {
-    if (child.exitCode !== null || child.signalCode !== null) {
-      await exited;
-      throw new Error(`versitygw ended while starting:\n${output}`);
-    }
-    if (performance.now() > deadline) {
-      await stopChild(child, exited);
-      throw new Error(`versitygw did not start:\n${output}`);
-    }
-    await new Promise((done) => setTimeout(done, START_POLL_MS));
-  }
-  // the handles must not keep this process alive when its work is done
-  child.unref();
-  for (const stream of [child.stdin, child.stdout, child.stderr])
-    (stream as unknown as { unref(): void }).unref();
   return {
     endpoint,
     accessKeyId,
@@ -175,7 +138,7 @@ async function launch(
     origin: `versitygw ${VERSION}`,
     pid,
     folder: data,
-    stop: () => stopChild(child, exited),
+    stop: end,
   };
 }
 
@@ -186,15 +149,6 @@ async function answers(endpoint: string): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-async function stopChild(
-  child: ChildProcess,
-  exited: Promise<void>,
-): Promise<void> {
-  child.ref();
-  child.stdin?.end();
-  await exited;
 }
 
 /**
