@@ -49,6 +49,7 @@ import { sourceProcessMachine } from "./source-process.machine.ts";
 import { SourceStats } from "./stats.ts";
 import { SourceThreads, type StartSourceThread } from "./threads.ts";
 import type { SourceWorkerMessage } from "./worker-messages.ts";
+import { nameTable } from "../../proto/table-name.ts";
 
 type SourceEvent = Parameters<Actor<typeof sourceProcessMachine>["send"]>[0];
 
@@ -362,7 +363,7 @@ class SourceProcess implements Hosted {
     if (mapper === null) return stream;
     const { namespace, name } = stream.schema;
     for (const warning of mapper.warnings)
-      warnings.push(`${namespace}.${name}: ${warning}`);
+      warnings.push(`${nameTable({ namespace, name })}: ${warning}`);
     return { ...stream, schema: mapper.schema };
   }
 

@@ -57,6 +57,7 @@ import { SourceCheckpoints } from "../checkpoints.ts";
 import { findMapper } from "../mapping.ts";
 import { SourceStats } from "../stats.ts";
 import { messageSourceMachine } from "./message-source.machine.ts";
+import { nameTable } from "../../../proto/table-name.ts";
 
 const CHANNEL = 1;
 const STDIN_FD = 0;
@@ -308,9 +309,9 @@ class MessageSource implements Hosted {
       [...this.#streams.values()].map(async (stream) => {
         const mapper = await findMapper(stream.schema, mappers);
         if (mapper === null) return stream;
-        const { namespace, name } = stream.schema;
+        const name = nameTable(stream.schema);
         for (const warning of mapper.warnings)
-          warnings.push(`${namespace}.${name}: ${warning}`);
+          warnings.push(`${name}: ${warning}`);
         return { ...stream, schema: mapper.schema };
       }),
     );

@@ -24,6 +24,7 @@ import { FILE_COLUMN } from "../../airbyte/file-reference.ts";
 import { OWN_COLUMNS, type OwnColumn } from "./record-columns.ts";
 import type { StagedFiles } from "./staged-files.ts";
 import { ValueWriter, type Refusal } from "./value-writer.ts";
+import { nameTable } from "../../../proto/table-name.ts";
 
 /** Rows that a record becomes. */
 const ROWS_OF_RECORD = 1;
@@ -225,8 +226,7 @@ export class RecordDecoder {
   }
 
   get #name(): string {
-    const { namespace, name } = this.schema;
-    return namespace === "" ? name : `${namespace}.${name}`;
+    return nameTable(this.schema);
   }
 
   #createRow(): RowInMaking {

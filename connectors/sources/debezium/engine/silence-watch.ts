@@ -19,17 +19,16 @@ export class SilenceWatch {
   }
 
   begin(msMax: number): void {
-    this.#isWaiting = true;
     if (this.#timer !== null && msMax === this.#msMax) {
       // also one that went off while nobody waited
       this.#timer.refresh();
-      return;
+    } else {
+      this.close();
+      this.#msMax = msMax;
+      // whoever stops listening need not say so: the engine keeps this process alive, and its watch does not
+      this.#timer = setTimeout(() => this.#fail(), msMax).unref();
     }
-    this.close();
     this.#isWaiting = true;
-    this.#msMax = msMax;
-    // whoever stops listening need not say so: the engine keeps this process alive, and its watch does not
-    this.#timer = setTimeout(() => this.#fail(), msMax).unref();
   }
 
   /** Somebody is at work on what has come. */
