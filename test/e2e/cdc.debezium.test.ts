@@ -67,6 +67,7 @@ describe("a sync that follows the log", () => {
     destination,
   }) => {
     await createLoggedTables(source, 200);
+    await source.query("DELETE FROM lines");
     const running = destination.start(
       ...["sync", source.url, destination.root],
       ...["--mode", "continuous", "--checkpoint-every", "200ms"],
@@ -88,7 +89,10 @@ describe("a sync that follows the log", () => {
       );
       return held?.count === 0;
     });
-    await source.query("TRUNCATE visits");
+    await expectSame(source, destination, [lines], "empty until now", true);
+    await source.query(
+      "TRUNCATE visits; INSERT INTO lines VALUES (1, 'one', 'more')",
+    );
     signal(running.pid, "SIGTERM");
     const { code, stderr, summary } = await running.ended;
     expect(code, stderr).toBe(0);
@@ -209,6 +213,7 @@ describe("a sync that follows the log", () => {
     destination,
   }) => {
     await createLoggedTables(source, 200);
+    await source.query("DELETE FROM lines");
     const running = destination.start(
       ...["sync", source.url, destination.root],
       ...["--mode", "continuous", "--checkpoint-every", "200ms"],

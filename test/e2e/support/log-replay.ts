@@ -21,11 +21,17 @@ export async function replayFiles(
 ): Promise<string[]> {
   const { columns, key, namespace = "public" } = table;
   const folder = join(root, namespace, table.name);
-  const files =
-    readManifest(folder)?.generations.flatMap((generation) =>
-      generation.files.map(({ path }) => join(root, path)),
-    ) ?? [];
+  const manifest = readManifest(folder);
+  assert(manifest, `${folder} shows no table`);
+  const files = manifest.generations.flatMap((generation) =>
+    generation.files.map(({ path }) => join(root, path)),
+  );
   for (const file of files) assert(existsSync(file), file);
+  // where the log is still followed, a table that was empty has no file before its first row
+  if (files.length === 0) {
+    assert.equal(manifest.rows, 0, folder);
+    return [];
+  }
   const list = columns.map((column) => column.duckdb).join(", ");
   const rows = await queryDuckDb(
     `SELECT "_op", "_position", "_unchanged", "_old_key", ${list}
