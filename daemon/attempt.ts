@@ -163,8 +163,6 @@ export class Attempt {
   readonly #applies = new LogApplies((stream, upTo) =>
     this.#orderApply(stream, upTo),
   );
-  /** Streams with rows that no reader has been shown. */
-  readonly #unshown = new Set<number>();
 
   constructor(input: AttemptInput, events: AttemptEvents) {
     this.#input = input;
@@ -182,6 +180,8 @@ export class Attempt {
         this.#writeState(stream, index);
         this.#actor.send({ type: "state.recorded", stream, index });
         this.#tell(describeReleased(stream, index));
+        // the last of its snapshot may come after the log has begun, and no change behind it
+        if (this.#applies.isUnshown(stream)) this.#showKept();
       },
       (error) => this.#fault(error),
       ({ group, position, members, figures, quarantined = 0 }) => {
@@ -190,7 +190,7 @@ export class Attempt {
         this.#child("source").send({ type: "log.committed", group } as {
           type: string;
         });
-        for (const { stream } of members) this.#unshown.add(stream);
+        for (const { stream } of members) this.#applies.note(stream);
         this.#showLog(position);
       },
       (groups) => this.#events.onSourceStates(groups),
@@ -440,7 +440,7 @@ export class Attempt {
       case "snapshot.read":
         this.#isLogOnly = true;
         for (const { ref, state } of this.#input.book.streams)
-          if (state === "open") this.#unshown.add(ref.number);
+          if (state === "open") this.#applies.note(ref.number);
         this.#showKept();
         if (this.#input.log?.isContinuous)
           this.#turn = setTimeout(() => this.stop(), TURN_MS);
@@ -490,8 +490,7 @@ export class Attempt {
   /** Where a run goes on without end its commit is not waited for. */
   #showLog(upTo: string): void {
     if (!this.#isLogOnly || !this.#input.log?.isContinuous) return;
-    for (const stream of this.#unshown) this.#applies.want(stream, upTo);
-    this.#unshown.clear();
+    this.#applies.show(upTo);
   }
 
   /** What an attempt before this one has made durable does not wait for the next change. */
@@ -500,15 +499,10 @@ export class Attempt {
     if (position !== null) this.#showLog(position);
   }
 
-  #orderApply(stream: number, upTo: string): void {
+  #orderApply(stream: number, upTo: string): boolean {
     const step = this.#input.book.applyStep(stream, upTo);
-    if (step) {
-      this.#child("destination").send(step);
-      return;
-    }
-    // the ledger does not have all of its snapshot yet
-    this.#unshown.add(stream);
-    this.#applies.noteApplied(stream);
+    if (step) this.#child("destination").send(step);
+    return step !== null;
   }
 
   /** @throws ExtractError LOG_TURNED where another attempt has to copy a table again */

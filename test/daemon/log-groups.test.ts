@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
 import type { Ledger } from "../../checkpoint/store/ledger.ts";
-import { LogApplies } from "../../daemon/log-applies.ts";
 import { LogGroups } from "../../daemon/log-groups.ts";
 
 type Advance = Parameters<Ledger["advanceLog"]>[2];
@@ -107,39 +106,5 @@ describe("checkpoints of the log over all streams", () => {
         figures,
       }),
     ).toThrow("one by one");
-  });
-});
-
-describe("what readers are shown", () => {
-  test("is one step at a time, each with the newest place", () => {
-    const orders: [number, string][] = [];
-    const applies = new LogApplies((stream, upTo) =>
-      orders.push([stream, upTo]),
-    );
-    applies.want(1, "p1");
-    applies.want(1, "p2");
-    applies.want(1, "p3");
-    applies.want(2, "p3");
-    expect(orders).toEqual([
-      [1, "p1"],
-      [2, "p3"],
-    ]);
-    applies.noteApplied(1);
-    expect(orders.at(-1)).toEqual([1, "p3"]);
-    applies.noteApplied(1);
-    expect(orders).toHaveLength(3);
-  });
-
-  test("is left to the commit, which waits for the step that is under way", () => {
-    const orders: string[] = [];
-    const applies = new LogApplies((_, upTo) => orders.push(upTo));
-    applies.want(1, "p1");
-    applies.want(1, "p2");
-    applies.afterwards(1, () => orders.push("commit"));
-    expect(orders).toEqual(["p1"]);
-    applies.noteApplied(1);
-    expect(orders).toEqual(["p1", "commit"]);
-    applies.afterwards(2, () => orders.push("at once"));
-    expect(orders.at(-1)).toBe("at once");
   });
 });
