@@ -139,8 +139,8 @@ export function describeKills(first: number, last: number): void {
 
     test.for(seeds)(
       "seed %i: no row is lost and none is there twice",
-      async (seed, { database, destination, skip }) => {
-        leaveOutIfLate(skip);
+      async (seed, { database, destination, skip, task }) => {
+        leaveOutIfLate({ skip, task });
         const random = createRandom(seed);
         const kills: Kills = {
           random,
@@ -220,8 +220,8 @@ export function describeKillsWithWriter(first: number, last: number): void {
 
     test.for(seeds)(
       "seed %i: the files are what the one snapshot holds",
-      async (seed, { database, destination, skip }) => {
-        leaveOutIfLate(skip);
+      async (seed, { database, destination, skip, task }) => {
+        leaveOutIfLate({ skip, task });
         const random = createRandom(seed);
         const kills: Kills = {
           random,
@@ -246,8 +246,8 @@ export function describeKillsWithWriter(first: number, last: number): void {
 
     test.for(seeds)(
       "seed %i: rows that live through it are there once, even if snapshots are lost",
-      async (seed, { database, destination, skip }) => {
-        leaveOutIfLate(skip);
+      async (seed, { database, destination, skip, task }) => {
+        leaveOutIfLate({ skip, task });
         const random = createRandom(seed);
         const kills: Kills = {
           random,

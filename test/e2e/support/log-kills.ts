@@ -248,9 +248,9 @@ export function describeKills(
     const all = Array.from({ length: count }, (_, i) => first + i);
     test.for(all)(
       "is complete, whatever is killed: seed %i",
-      async (seed, { skip }) => {
+      async (seed, { skip, task }) => {
         if (scene === null) return skip(inject("debezium").reason);
-        leaveOutIfLate(skip);
+        leaveOutIfLate({ skip, task });
         await playSeed(scene, seed, seed === first);
       },
     );
