@@ -250,7 +250,7 @@ export function describeKills(
       "is complete, whatever is killed: seed %i",
       async (seed, { skip, task }) => {
         if (scene === null) return skip(inject("debezium").reason);
-        leaveOutIfLate({ skip, task });
+        leaveOutIfLate({ skip, task }, seed === first);
         await playSeed(scene, seed, seed === first);
       },
     );
