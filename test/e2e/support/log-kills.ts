@@ -94,6 +94,8 @@ class Scene {
       ...["sync", source.url, this.#copy?.url ?? destination.root],
       ...["--mode", this.#mode, "--checkpoint-every", "200ms"],
       ...["--partition-by", "key", "--readers", "2", "--channels", "2"],
+      // a column that comes while nobody is at work waits for the snapshot of the one that was killed
+      ...["--snapshot-grace", "10s"],
       ...(this.#copy === null ? [] : ["--ledger", destination.ledgerPath]),
       ...(isAnew ? ["--resync"] : []),
     );
