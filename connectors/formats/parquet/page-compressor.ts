@@ -100,17 +100,15 @@ export class SharedCompressor implements PageCompressor {
 
   compress(raw: Uint8Array, take: TakePage): void {
     const slots = this.#openSlots();
-    if (slots === null || raw.length > SLOT_BYTES) {
-      this.settle();
-      this.#bytesCompressed += raw.length;
-      this.#own.compress(raw, take);
-      return;
-    }
+    if (slots === null || raw.length > SLOT_BYTES)
+      return this.#compressHere(raw, take);
     while (
       this.#waiting === SLOTS ||
       (this.#waiting > 0 && slots.stateOf(this.#oldest) === slotStates.done)
     )
       this.#settleOldest(slots);
+    // given up just now: the slots of what it had stay its own
+    if (this.#isGivenUp) return this.#compressHere(raw, take);
     const slot = (this.#oldest + this.#waiting) % SLOTS;
     assert.equal(slots.stateOf(slot), slotStates.free);
     this.#takes[slot] = take;
@@ -120,6 +118,12 @@ export class SharedCompressor implements PageCompressor {
 
   settle(): void {
     while (this.#waiting > 0) this.#settleOldest(this.#slots!);
+  }
+
+  #compressHere(raw: Uint8Array, take: TakePage): void {
+    this.settle();
+    this.#bytesCompressed += raw.length;
+    this.#own.compress(raw, take);
   }
 
   /** Null: everything is compressed here, as yet or for good. */

@@ -31,10 +31,18 @@ const sizes = Array.from({ length: 120 }, (_, i) =>
   i === 70 ? SLOT_BYTES + 1 : 1 + ((i * 7919) % 400_000),
 );
 
-for (const [name, script] of [
-  ["at work", thread],
-  ["that never takes one", idleThread],
-  ["that takes one and never gives it back", stuckThread],
+function sleep(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+/** A page every so many ms: the thread is there before the slots are filled. */
+const SLOW_MS = 10;
+
+for (const [name, script, everyMs] of [
+  ["at work", thread, 0],
+  ["that never takes one", idleThread, 0],
+  ["that takes one and never gives it back", stuckThread, 0],
+  ["that takes the first one and never gives it back", stuckThread, SLOW_MS],
 ] as const)
   test(`with a thread ${name}, each page comes once, whole and in order`, () => {
     const compress = useCompressor("zstd");
@@ -50,6 +58,7 @@ for (const [name, script] of [
       );
       // it was borrowed
       page.fill(0);
+      if (everyMs > 0) sleep(everyMs);
     }
     compressor.settle();
     expect(taken.length).toBe(sizes.length);
