@@ -361,9 +361,8 @@ class SourceProcess implements Hosted {
       this.#settings?.mappers ?? null,
     );
     if (mapper === null) return stream;
-    const { namespace, name } = stream.schema;
-    for (const warning of mapper.warnings)
-      warnings.push(`${nameTable({ namespace, name })}: ${warning}`);
+    const name = nameTable(stream.schema);
+    for (const warning of mapper.warnings) warnings.push(`${name}: ${warning}`);
     return { ...stream, schema: mapper.schema };
   }
 
